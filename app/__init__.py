@@ -1,0 +1,1 @@
+"""The service: text in, speech out."""

@@ -1,0 +1,1 @@
+"""Sound: formats, check, edit, encode, join. Bytes in, bytes out."""

@@ -1,0 +1,1 @@
+"""The surfaces: one file each, thin over `app.speech`."""

@@ -1,0 +1,1 @@
+"""Text to sentences to chunks: pure functions, no I/O."""

@@ -1,0 +1,143 @@
+"""What a provider is. A vendor's file imports this, the errors, and nothing else of ours."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderVoice:
+    """One link of a voice's chain: what a provider needs to know to speak with one certain voice.
+
+    `settings` are the remaining keys of the link in the configuration (engine, stability, ...), as sorted
+    pairs of strings so that they can be hashed.
+    """
+
+    provider: str
+    voice: str
+    model: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One chunk to be spoken by one provider voice.
+
+    `text` is plain text, NFC, never empty. `speed` is a factor, 1.0 the voice's own pace, always within the
+    provider's `speed_range`. `instructions` is None where the provider takes none.
+    """
+
+    text: str
+    voice: ProviderVoice
+    speed: float = 1.0
+    language: str | None = None
+    instructions: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider can do with one voice; known without I/O.
+
+    `max_characters` and `max_bytes` bound one utterance's text (code points, UTF-8 bytes); None: no limit.
+    `identity` is all that, besides the utterance itself, decides how this voice sounds (an engine's version,
+    a server's address): it goes into the digest. `price` is per million characters, in the operator's currency.
+    """
+
+    identity: tuple[str, ...]
+    max_characters: int | None = None
+    max_bytes: int | None = None
+    speed_range: tuple[float, float] = (1.0, 1.0)
+    instructions: bool = False
+    languages: frozenset[str] | None = None
+    price: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ListedVoice:
+    """A voice as the vendor lists it."""
+
+    id: str
+    name: str
+    language: str | None = None
+
+
+Encoding = Literal["pcm_s16le", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A provider's answer while it arrives.
+
+    `encoding` is `pcm_s16le` (interleaved signed 16 bit little endian, no header, `sample_rate` Hz and
+    `channels`) or `file` (a whole WAV, MP3, FLAC, Ogg ... that says its own rate; `sample_rate` is then 0).
+    `pieces` are bytes as they come, cut anywhere, also within a sample. Reading them raises `ProviderError`;
+    a stream that ended normally is complete as far as the transport can tell. Nothing is checked yet.
+    """
+
+    encoding: Encoding
+    sample_rate: int
+    channels: int
+    pieces: AsyncGenerator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a provider says of itself without spending anything: for `refrain doctor`."""
+
+    ok: bool
+    detail: str
+
+
+class Provider(Protocol):
+    """An account at a vendor, or an engine. Safe to use from many tasks of one event loop at once."""
+
+    name: str
+    kind: str
+
+    def capabilities(self, voice: ProviderVoice) -> Capabilities:
+        """What this provider can do with this voice. No I/O, never raises."""
+        ...
+
+    def speak(self, utterance: Utterance) -> AbstractAsyncContextManager[Sound]:
+        """Ask for sound. Entering waits for the vendor's first answer (status and head).
+
+        Leaving, however it happens, closes the upstream request at once; cancelling anywhere is safe.
+
+        Raises:
+            ProviderError: on entering, or while `Sound.pieces` is read.
+        """
+        ...
+
+    async def voices(self) -> list[ListedVoice]:
+        """The voices this provider offers; may ask the vendor. Empty where it cannot be asked.
+
+        Raises:
+            ProviderError: the vendor was asked and failed.
+        """
+        ...
+
+    async def health(self) -> Health:
+        """Whether it can be expected to work, without spending money. Never raises ProviderError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections and threads. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """One `[providers.NAME]` of the configuration, checked. Times are in seconds; None: the kind's own default."""
+
+    name: str
+    kind: str
+    api_key: str | None = field(default=None, repr=False)
+    base_url: str | None = None
+    connect_timeout: float = 2.0
+    first_byte_timeout: float = 5.0
+    timeout: float = 30.0
+    attempts: int = 2
+    max_concurrency: int | None = None
+    price_per_million_chars: float = 0.0
+    options: tuple[tuple[str, str], ...] = ()
