@@ -1,0 +1,150 @@
+"""What Refrain itself says no with, and the one table from error to status and code.
+
+    RefrainError
+    ├── BadRequest        InvalidJson, InvalidInput, UnknownVoice, UnsupportedFormat
+    ├── Absent            NotFound, NotCached, MethodNotAllowed
+    ├── TooMuch           BodyTooLarge, InputTooLong
+    ├── UnsupportedMedia
+    ├── Unable            ProviderFailed, ProvidersUnavailable, Draining, DeadlineExceeded
+    └── Internal          a defect of ours; says nothing but the request's id
+
+Messages are one or two sentences that say what was wrong and what to do. They never carry the text, a key,
+a vendor's answer or a stack trace. `docs/errors.md` is made from the table: `python -m app.errors`.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class RefrainError(Exception):
+    """An answer that is not speech. `param` names the field at fault, where one is."""
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        """`retry_after` is in seconds."""
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+    @property
+    def row(self) -> "Row":
+        """This error's line in the table."""
+        return TABLE[type(self)]
+
+
+class InvalidJson(RefrainError):
+    """The body is not JSON in UTF-8, or not an object."""
+
+
+class InvalidInput(RefrainError):
+    """A field is missing, of the wrong type, out of range, or the text has nothing that can be spoken."""
+
+
+class UnknownVoice(RefrainError):
+    """No voice of that name or alias is configured."""
+
+
+class UnsupportedFormat(RefrainError):
+    """The format, or the sample rate with this format, is not one of ours."""
+
+
+class NotFound(RefrainError):
+    """Nothing is at this address, or no longer."""
+
+
+class NotCached(RefrainError):
+    """`cache: "only"` was asked for, and some of the sound would have to be made."""
+
+
+class MethodNotAllowed(RefrainError):
+    """The address exists, but not for this method. `allow` lists those that it takes."""
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        """`allow` is the value of the Allow header."""
+        super().__init__(message)
+        self.allow = allow
+
+
+class BodyTooLarge(RefrainError):
+    """The body is over `server.max_body`."""
+
+
+class InputTooLong(RefrainError):
+    """The text is over `server.max_input_chars`."""
+
+
+class UnsupportedMedia(RefrainError):
+    """The body is announced as something other than JSON."""
+
+
+class ProviderFailed(RefrainError):
+    """Every provider of the voice's chain was asked, and at least one cannot be expected to recover by itself."""
+
+
+class ProvidersUnavailable(RefrainError):
+    """Every provider of the voice's chain is out of reach or busy for the moment."""
+
+
+class Draining(RefrainError):
+    """This process is about to end and takes no new work."""
+
+
+class DeadlineExceeded(RefrainError):
+    """No sound within `server.deadline`."""
+
+
+class Internal(RefrainError):
+    """A defect of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one error looks on the wire; `kind` is OpenAI's `type`."""
+
+    status: int
+    code: str
+    kind: str
+
+
+_BAD = "invalid_request_error"
+_OURS = "server_error"
+
+TABLE: dict[type[RefrainError], Row] = {
+    InvalidJson: Row(400, "invalid_json", _BAD),
+    InvalidInput: Row(400, "invalid_input", _BAD),
+    UnknownVoice: Row(400, "unknown_voice", _BAD),
+    UnsupportedFormat: Row(400, "unsupported_format", _BAD),
+    NotFound: Row(404, "not_found", _BAD),
+    NotCached: Row(404, "not_cached", _BAD),
+    MethodNotAllowed: Row(405, "method_not_allowed", _BAD),
+    BodyTooLarge: Row(413, "body_too_large", _BAD),
+    InputTooLong: Row(413, "input_too_long", _BAD),
+    UnsupportedMedia: Row(415, "unsupported_media_type", _BAD),
+    Internal: Row(500, "internal_error", _OURS),
+    ProviderFailed: Row(502, "provider_failed", _OURS),
+    ProvidersUnavailable: Row(503, "providers_unavailable", _OURS),
+    Draining: Row(503, "draining", _OURS),
+    DeadlineExceeded: Row(504, "deadline_exceeded", _OURS),
+}
+
+
+class ErrorsPage:
+    """`docs/errors.md`, made from the table."""
+
+    HEAD: ClassVar[str] = (
+        "# Errors\n\n"
+        "Made from the table in `app/errors.py` by `python -m app.errors`; a test compares the two.\n\n"
+        "On `/v1/audio/*` an error is `{\"error\": {\"message\", \"type\", \"param\", \"code\"}}`, elsewhere "
+        "`application/problem+json`\n(RFC 9457) with the same `code`. With 502 and 503 comes `Retry-After`.\n\n"
+        "| Status | Code | Means |\n|---|---|---|\n"
+    )
+
+    @classmethod
+    def render(cls) -> str:
+        """The whole page."""
+        rows = (f"| {row.status} | `{row.code}` | {error.__doc__} |" for error, row in TABLE.items())
+        return cls.HEAD + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(ErrorsPage.render(), end="")  # noqa: T201 - printing the page is what this does

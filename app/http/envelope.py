@@ -1,0 +1,41 @@
+"""Around every request: its id, and its line in the metrics."""
+
+import re
+import uuid
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.http.wire import header
+from app.metrics import Metrics
+
+_SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+class Envelope:
+    """Puts `X-Request-Id` on every answer, 404s among them, and counts it by route and status."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope).encode("ascii")
+
+        async def enveloped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                route = scope.get("path_template") or "unmatched"
+                self._metrics.requests.labels(route=route, status=str(message["status"])).inc()
+            await send(message)
+
+        await self._app(scope, receive, enveloped)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's, if it is sane; else a new one."""
+    given = header(scope, b"x-request-id")
+    return given if given and _SANE.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,132 @@
+"""`POST /v1/audio/speech` in OpenAI's form, as audio or as server-sent events; `POST /v1/speech/plan` beside it.
+
+The speech surface is a raw ASGI route: a Litestar handler's own reading and writing of request and response
+costs 60 µs, more than all the rest of a hit.
+"""
+
+import base64
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from logging import getLogger
+
+import msgspec
+from litestar import asgi
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from app.errors import Internal, RefrainError
+from app.http.problems import openai_body
+from app.http.requests import SpeechBody, decode, speech_request
+from app.http.speech_headers import live_headers, ready_headers
+from app.http.wire import (
+    ClientGone,
+    WhileConnected,
+    encoded,
+    read_json_body,
+    require_method,
+    send_end,
+    send_head,
+    send_slices,
+    send_whole,
+)
+from app.metrics import Metrics
+from app.speech.failures import told
+from app.speech.plan import Plan
+from app.speech.report import report
+from app.speech.studio import Live, Ready, Studio
+from app.speech.voices import Voices
+from providers.errors import ProviderError
+
+log = getLogger("refrain")
+
+
+class SpeechSurface:
+    """Decodes, performs, sends."""
+
+    def __init__(self, studio: Studio, voices: Voices, metrics: Metrics, max_body: int) -> None:
+        """`max_body` in bytes."""
+        self._studio = studio
+        self._voices = voices
+        self._metrics = metrics
+        self._max_body = max_body
+
+    def route(self) -> ASGIRouteHandler:
+        """For Litestar."""
+        return asgi("/v1/audio/speech", copy_scope=False)(self.speak)
+
+    async def speak(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request.
+
+        Raises:
+            RefrainError: before anything was sent; afterwards the connection is cut instead.
+        """
+        require_method(scope, "POST")
+        try:
+            body = decode(await read_json_body(scope, receive, self._max_body))
+            began = time.perf_counter()
+            plan = await self._studio.plan(speech_request(body, self._voices))
+            async with self._studio.perform(plan) as speech:
+                if isinstance(speech, Ready):
+                    await self._send_ready(send, body, speech, began)
+                else:
+                    async with WhileConnected(receive):
+                        await self._send_live(send, body, speech, began)
+        except ClientGone:
+            return
+
+    async def _send_ready(self, send: Send, body: SpeechBody, speech: Ready, began: float) -> None:
+        took = time.perf_counter() - began
+        self._metrics.first_audio.observe(took)
+        headers = ready_headers(speech, took, sse=body.stream_format == "sse")
+        if body.stream_format != "sse":
+            await send_whole(send, 200, encoded(headers), speech.parts)
+            return
+        await send_head(send, 200, encoded(headers))
+        for part in speech.parts:
+            await send_slices(send, _delta(part))
+        await send_slices(send, _done(report(speech)))
+        await send_end(send)
+
+    async def _send_live(self, send: Send, body: SpeechBody, speech: Live, began: float) -> None:
+        sse = body.stream_format == "sse"
+        head_sent = False
+        try:
+            async with aclosing(speech.sound()) as sound:
+                async for piece in sound:
+                    if not head_sent:
+                        took = time.perf_counter() - began
+                        self._metrics.first_audio.observe(took)
+                        await send_head(send, 200, encoded(live_headers(speech, took, sse=sse)))
+                        head_sent = True
+                    await send_slices(send, _delta(piece) if sse else piece)
+        except (RefrainError, ProviderError) as error:
+            refusal = told([error]) if isinstance(error, ProviderError) else error
+            if not head_sent:
+                raise refusal from None
+            await self._abort(send, refusal, sse=sse)
+            return
+        if sse:
+            await send_slices(send, _done(report(speech)))
+        await send_end(send)
+
+    async def _abort(self, send: Send, error: RefrainError, *, sse: bool) -> None:
+        """Returning without an end makes the server cut the connection: every client sees that sound is missing."""
+        log.warning("speech cut short: %s", error.row.code)
+        if sse:
+            await send_slices(send, _event({"type": "error", **openai_body(error)}))
+
+
+def _event(data: dict[str, object]) -> bytes:
+    return b"data: " + msgspec.json.encode(data) + b"\n\n"
+
+
+def _delta(piece: bytes | memoryview) -> bytes:
+    return _event({"type": "speech.audio.delta", "audio": base64.b64encode(piece).decode("ascii")})
+
+
+def _done(what: dict[str, object]) -> bytes:
+    """Refrain counts characters, not tokens: `input_tokens` are the characters charged, and no others exist."""
+    charged = what["characters_charged"]
+    usage = {"input_tokens": charged, "output_tokens": 0, "total_tokens": charged}
+    return _event({"type": "speech.audio.done", "usage": usage, "refrain": what})

@@ -1,0 +1,42 @@
+"""`POST /v1/speech/plan`: the dry run."""
+
+import msgspec
+from litestar import asgi
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from app.http.requests import decode, speech_request
+from app.http.wire import ClientGone, encoded, read_json_body, require_method, send_whole
+from app.speech.estimate import estimate
+from app.speech.studio import Studio
+from app.speech.voices import Voices
+
+
+class PlanSurface:
+    """Decodes, plans, answers."""
+
+    def __init__(self, studio: Studio, voices: Voices, max_body: int) -> None:
+        """`max_body` in bytes."""
+        self._studio = studio
+        self._voices = voices
+        self._max_body = max_body
+
+    def route(self) -> ASGIRouteHandler:
+        """For Litestar."""
+        return asgi("/v1/speech/plan", copy_scope=False)(self.plan)
+
+    async def plan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request.
+
+        Raises:
+            RefrainError: as for speech, but no provider is called.
+        """
+        require_method(scope, "POST")
+        try:
+            body = decode(await read_json_body(scope, receive, self._max_body))
+        except ClientGone:
+            return
+        plan = await self._studio.plan(speech_request(body, self._voices))
+        answer = msgspec.json.encode(await estimate(self._studio, plan))
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
+        await send_whole(send, 200, encoded(headers), [answer])

@@ -1,0 +1,93 @@
+"""Errors on the wire: OpenAI's form under `/v1/audio`, RFC 9457 elsewhere; both from the table in `app.errors`."""
+
+import json
+import logging
+import math
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+
+from app.errors import Internal, InvalidInput, MethodNotAllowed, NotFound, RefrainError
+
+log = logging.getLogger("refrain")
+
+
+def headers_of(error: RefrainError) -> dict[str, str]:
+    """What goes beside the body: when to come back, and what is allowed."""
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+        headers["Retry-After-Ms"] = str(max(1, round(error.retry_after * 1000)))
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.allow
+    return headers
+
+
+def openai_body(error: RefrainError) -> dict[str, object]:
+    """OpenAI's form."""
+    row = error.row
+    return {"error": {"message": error.message, "type": row.kind, "param": error.param, "code": row.code}}
+
+
+def problem_body(error: RefrainError) -> dict[str, object]:
+    """RFC 9457."""
+    row = error.row
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": row.code.replace("_", " ").capitalize(),
+        "status": row.status,
+        "detail": error.message,
+        "code": row.code,
+    }
+    if error.param:
+        body["param"] = error.param
+    return body
+
+
+def answer(path: str, error: RefrainError) -> Response[bytes]:
+    """The whole answer, in the form that clients of this path expect."""
+    if path.startswith("/v1/audio/"):
+        body, media = openai_body(error), "application/json"
+    else:
+        body, media = problem_body(error), "application/problem+json"
+    return Response(
+        json.dumps(body).encode(), status_code=error.row.status, media_type=media, headers=headers_of(error)
+    )
+
+
+def on_refrain_error(request: Request, error: RefrainError) -> Response[bytes]:  # type: ignore[type-arg]
+    """Ours: as the table says."""
+    return answer(request.scope["path"], error)
+
+
+def on_http_exception(request: Request, error: HTTPException) -> Response[bytes]:  # type: ignore[type-arg]
+    """Litestar's own: routing and validation."""
+    if isinstance(error, NotFoundException):
+        return answer(request.scope["path"], NotFound("Nothing is at this address. See /docs for what is."))
+    if isinstance(error, MethodNotAllowedException):
+        allow = error.headers.get("Allow", "") if error.headers else ""
+        return answer(
+            request.scope["path"], MethodNotAllowed(f"This address takes {allow or 'other methods'}.", allow=allow)
+        )
+    if error.status_code < 500:  # noqa: PLR2004 - the client's fault, whatever it is
+        return answer(request.scope["path"], InvalidInput("The request could not be understood. See /docs."))
+    return on_defect(request, error)
+
+
+def on_defect(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
+    """A defect of ours: its type and place are logged, never its message, which may carry text."""
+    log.error("defect: %s at %s", type(error).__name__, _place(error))
+    return answer(
+        request.scope["path"],
+        Internal("Something went wrong in Refrain itself. Please report it with the X-Request-Id of this answer."),
+    )
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    where = "unknown"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        where = f"{code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return where

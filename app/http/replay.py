@@ -1,0 +1,111 @@
+"""`GET|HEAD /v1/speech/{digest}`: what was said once, by its address."""
+
+import re
+from dataclasses import dataclass
+
+from litestar import asgi
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from app.errors import NotFound
+from app.http.speech_headers import replay_headers
+from app.http.wire import encoded, header, require_method, send_whole
+from app.speech.studio import Ready, Studio
+
+_ADDRESS = re.compile(r"([0-9a-f]{40})(?:\.([a-z0-9]{2,5}))?")
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes `start` up to and without `end`; empty where a range lies outside of the speech."""
+
+    start: int
+    end: int
+
+
+class ReplaySurface:
+    """Whole, in part, or just the head."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    def route(self) -> ASGIRouteHandler:
+        """For Litestar."""
+        return asgi("/v1/speech/{address:str}", copy_scope=False)(self.replay)
+
+    async def replay(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """One request.
+
+        Raises:
+            NotFound: nothing is at this address.
+        """
+        require_method(scope, "GET", "HEAD")
+        digest, extension = _address(scope["path_params"]["address"])
+        speech = await self._studio.replay(digest)
+        if extension not in {None, speech.manifest.fmt.extension}:
+            raise NotFound(f"This speech is {speech.manifest.fmt.extension}, not {extension}.")
+        headers = replay_headers(speech)
+        if _matches(header(scope, b"if-none-match"), speech.manifest.etag):
+            await send_whole(send, 304, encoded(headers))
+            return
+        headers.append(("Content-Type", speech.manifest.fmt.media_type))
+        await _send(scope, send, speech, headers)
+
+
+async def _send(scope: Scope, send: Send, speech: Ready, headers: list[tuple[str, str]]) -> None:
+    span = _span(scope, speech)
+    if span is None:
+        status, parts, length = 200, speech.parts, speech.size
+    elif span.start >= span.end:
+        headers = [pair for pair in headers if pair[0] != "Content-Type"]
+        headers += [("Content-Range", f"bytes */{speech.size}"), ("Content-Length", "0")]
+        await send_whole(send, 416, encoded(headers))
+        return
+    else:
+        status, parts, length = 206, _cut(speech.parts, span), span.end - span.start
+        headers.append(("Content-Range", f"bytes {span.start}-{span.end - 1}/{speech.size}"))
+    headers.append(("Content-Length", str(length)))
+    await send_whole(send, status, encoded(headers), () if scope["method"] == "HEAD" else parts)
+
+
+def _address(address: str) -> tuple[str, str | None]:
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise NotFound("That is not an address of a speech. Use the Content-Location of the answer that made it.")
+    return match[1], match[2]
+
+
+def _matches(condition: str | None, etag: str) -> bool:
+    """If-None-Match compares weakly."""
+    if condition is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]
+    return "*" in tags or etag in tags
+
+
+def _span(scope: Scope, speech: Ready) -> Span | None:
+    """The one range asked for; None for all of it: no range, several, one we don't read, or other bytes by now."""
+    condition = header(scope, b"if-range")
+    match = _RANGE.fullmatch((header(scope, b"range") or "").replace(" ", ""))
+    if match is None or (condition is not None and condition.strip() != speech.manifest.etag):
+        return None
+    first, last = match[1], match[2]
+    if not first:
+        # The last so many bytes; of an empty suffix there are none.
+        return Span(max(0, speech.size - int(last)), speech.size) if last else None
+    if last and int(last) < int(first):
+        return None
+    return Span(int(first), min(int(last) + 1, speech.size) if last else speech.size)
+
+
+def _cut(parts: "list[bytes | memoryview] | tuple[bytes | memoryview, ...]", span: Span) -> list[memoryview]:
+    """The bytes of a span, without copying."""
+    cut: list[memoryview] = []
+    position = 0
+    for part in parts:
+        start, end = max(span.start - position, 0), min(span.end - position, len(part))
+        if start < end:
+            cut.append(memoryview(part)[start:end])
+        position += len(part)
+    return cut

@@ -1,0 +1,123 @@
+"""The speech body: OpenAI's fields and ours on top, decoded and checked."""
+
+import re
+from typing import Literal
+
+import msgspec
+
+from app.audio.formats import FORMATS, SAMPLE_RATE, SAMPLE_RATES, Format
+from app.errors import InvalidInput, InvalidJson, UnsupportedFormat
+from app.speech.plan import SPEED_MAX, SPEED_MIN, CacheMode, SpeechRequest
+from app.speech.voices import Voices
+
+_AT = re.compile(r" - at `\$\.?([^`\[]*)[^`]*`$")
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+
+
+class VoiceId(msgspec.Struct, frozen=True):
+    """OpenAI's second way of naming a voice."""
+
+    id: str
+
+
+class SpeechBody(msgspec.Struct, frozen=True):
+    """The body of `POST /v1/audio/speech` and `POST /v1/speech/plan`."""
+
+    input: str
+    voice: str | VoiceId = "default"
+    model: str | None = None
+    response_format: str | None = None
+    speed: float | None = None
+    instructions: str | None = None
+    stream_format: Literal["audio", "sse"] | None = None
+    input_type: Literal["text"] | None = None
+    language: str | None = None
+    cache: CacheMode | None = None
+    sample_rate: int | None = None
+
+
+_DECODER = msgspec.json.Decoder(SpeechBody)
+
+
+def decode(body: bytes) -> SpeechBody:
+    """The body's fields; unknown ones are let be, as OpenAI's clients send new ones.
+
+    Raises:
+        InvalidJson: not JSON in UTF-8, a lone surrogate, or nested too deep.
+        InvalidInput: a field is missing or of the wrong type.
+    """
+    try:
+        return _DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        raise _field_error(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidJson("The body is not valid JSON in UTF-8. Send an object with at least `input`.") from None
+    except RecursionError:
+        raise InvalidJson("The body is nested too deep. Send a flat object.") from None
+
+
+def speech_request(body: SpeechBody, voices: Voices) -> SpeechRequest:
+    """What to speak, and how.
+
+    Raises:
+        UnknownVoice, UnsupportedFormat, InvalidInput: each naming its field.
+    """
+    fmt = _format(body.response_format)
+    return SpeechRequest(
+        text=body.input,
+        voice=voices.find(body.voice if isinstance(body.voice, str) else body.voice.id),
+        format=fmt,
+        sample_rate=_sample_rate(body.sample_rate, fmt),
+        speed=_speed(body.speed),
+        instructions=body.instructions or None,
+        language=_language(body.language),
+        cache=body.cache or "default",
+    )
+
+
+def _format(name: str | None) -> Format:
+    fmt = FORMATS.get(name or "mp3")
+    if fmt is None:
+        raise UnsupportedFormat(f"Unknown format. Use one of {', '.join(FORMATS)}.", param="response_format")
+    return fmt
+
+
+def _sample_rate(rate: int | None, fmt: Format) -> int:
+    if rate is None or rate == SAMPLE_RATE:
+        return SAMPLE_RATE
+    if not fmt.takes_rate:
+        message = f"{fmt.name} comes at {SAMPLE_RATE} Hz. Ask for wav or pcm, or leave `sample_rate` out."
+        raise UnsupportedFormat(message, param="sample_rate")
+    if rate not in SAMPLE_RATES:
+        rates = ", ".join(map(str, SAMPLE_RATES))
+        raise UnsupportedFormat(f"Unknown sample rate. Use one of {rates}.", param="sample_rate")
+    return rate
+
+
+def _speed(speed: float | None) -> float:
+    if speed is None:
+        return 1.0
+    if not SPEED_MIN <= speed <= SPEED_MAX:
+        raise InvalidInput(f"`speed` must be from {SPEED_MIN} to {SPEED_MAX:g}.", param="speed")
+    return round(speed, 3)
+
+
+def _language(language: str | None) -> str | None:
+    if not language:
+        return None
+    if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}", language):
+        raise InvalidInput('`language` must be a tag such as "en" or "pt-BR".', param="language")
+    return language
+
+
+def _field_error(message: str) -> InvalidInput | InvalidJson:
+    """msgspec's sentence names types and fields, never values, except of enumerations; we keep types and fields."""
+    if missing := _MISSING.search(message):
+        return InvalidInput(f"`{missing[1]}` is missing. Send it as a string.", param=missing[1])
+    at = _AT.search(message)
+    if not at or not at[1]:
+        return InvalidJson("The body must be a JSON object with at least `input`.")
+    field = at[1]
+    if message.startswith("Invalid enum value"):
+        return InvalidInput(f"`{field}` has a value that is not known. See /docs for those that are.", param=field)
+    return InvalidInput(f"`{field}` has the wrong type: {_AT.sub('', message).lower()}.", param=field)

@@ -1,0 +1,59 @@
+"""The headers of an answer that has speech in it."""
+
+import time
+
+from app.speech.studio import Live, Ready
+
+Pairs = list[tuple[str, str]]
+
+
+def ready_headers(speech: Ready, seconds: float, *, sse: bool = False) -> Pairs:
+    """A whole hit: everything is known. `seconds`: from the request's body to here."""
+    manifest = speech.manifest
+    count = len(manifest.clips)
+    pairs = [
+        ("Content-Location", f"/v1/speech/{speech.digest}"),
+        ("Cache-Status", f'refrain; hit; detail="chunks={count} hits={count} joined=0 stale=0"'),
+        ("X-Refrain-Provider", ", ".join(manifest.providers)),
+        ("X-Refrain-Characters", "0"),
+        ("Server-Timing", _timing(first_audio=seconds, cache=seconds, provider=0.0)),
+    ]
+    if sse:
+        return [*pairs, *_SSE]
+    return [
+        *pairs,
+        ("Content-Type", manifest.fmt.media_type),
+        ("Content-Length", str(speech.size)),
+        ("ETag", manifest.etag),
+        ("Accept-Ranges", "none"),
+    ]
+
+
+def live_headers(speech: Live, seconds: float, *, sse: bool = False) -> Pairs:
+    """Sound that leaves while it is being made: what is not known yet is not guessed."""
+    pairs = [
+        ("Content-Location", f"/v1/speech/{speech.plan.digest}"),
+        ("Cache-Status", "refrain; fwd=miss"),
+        ("Server-Timing", _timing(first_audio=seconds)),
+    ]
+    return [*pairs, *(_SSE if sse else [("Content-Type", speech.plan.request.format.media_type)])]
+
+
+def replay_headers(speech: Ready) -> Pairs:
+    """A replay, whole or in part, without its length."""
+    manifest = speech.manifest
+    return [
+        ("Content-Location", f"/v1/speech/{speech.digest}"),
+        ("Cache-Status", "refrain; hit"),
+        ("Cache-Control", manifest.cache_control(time.time())),
+        ("X-Refrain-Provider", ", ".join(manifest.providers)),
+        ("ETag", manifest.etag),
+        ("Accept-Ranges", "bytes"),
+    ]
+
+
+_SSE: Pairs = [("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-store")]
+
+
+def _timing(**seconds: float) -> str:
+    return ", ".join(f"{name};dur={value * 1000:.2f}" for name, value in seconds.items())

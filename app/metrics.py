@@ -1,0 +1,78 @@
+"""Prometheus metrics. No text, key or user's name is ever a label."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+_AUDIO_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFigures:
+    """Read from the cache: bytes in the memory tier, syntheses under way, calls to Redis that failed."""
+
+    memory_bytes: int
+    flights: int
+    redis_errors: int
+
+
+class _CacheCollector(Collector):
+    def __init__(self, read: Callable[[], CacheFigures]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        figures = self._read()
+        yield GaugeMetricFamily("refrain_cache_bytes", "Bytes in the memory tier.", figures.memory_bytes)
+        yield GaugeMetricFamily("refrain_flights", "Syntheses under way in this process.", figures.flights)
+        yield CounterMetricFamily(
+            "refrain_redis_errors", "Calls to Redis that failed or ran out of time.", figures.redis_errors
+        )
+
+
+class Metrics:
+    """The process's metrics, on a registry of their own so that two apps in one process do not mix."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.requests = Counter(
+            "refrain_requests", "Requests answered.", ["route", "status"], registry=registry
+        )
+        self.first_audio = Histogram(
+            "refrain_time_to_first_audio_seconds",
+            "From the end of the request's body to the first sound.",
+            buckets=_AUDIO_BUCKETS,
+            registry=registry,
+        )
+        self.chunks = Counter(
+            "refrain_chunks", "Chunks answered: hit, joined, made, failed.", ["outcome"], registry=registry
+        )
+        self.provider_requests = Counter(
+            "refrain_provider_requests",
+            "Syntheses asked of a provider, by how they ended.",
+            ["provider", "outcome"],
+            registry=registry,
+        )
+        self.provider_seconds = Histogram(
+            "refrain_provider_seconds", "From asking to the checked end.", ["provider"], registry=registry
+        )
+        self.characters = Counter(
+            "refrain_characters", "Characters, charged or saved by the cache.", ["kind"], registry=registry
+        )
+        self.spend = Counter(
+            "refrain_spend", "Estimated, in the currency of the prices.", ["provider"], registry=registry
+        )
+
+    def watch(self, read: Callable[[], CacheFigures]) -> None:
+        """Have the cache's own figures read whenever the page is asked for."""
+        self.registry.register(_CacheCollector(read))
+
+    def render(self) -> bytes:
+        """The page for Prometheus."""
+        return generate_latest(self.registry)

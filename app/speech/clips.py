@@ -1,0 +1,210 @@
+"""One chunk's clip: found, joined or made, going down the voice's chain until somebody speaks.
+
+Each link of a chain has a digest and so a flight of its own. A chain is walked by every asker for himself:
+a thousand who ask at once board the same flight at each link, so each provider is still asked once; and
+whether a failure half-way may still go to the next link is each listener's own matter: he who has heard
+nothing yet moves on, he who has heard half of a chunk must not be given the other half by another voice.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Literal, ParamSpec, TypeVar
+
+import msgspec
+
+from app.audio.formats import Format
+from app.audio.recorder import BadSound, Recorder
+from app.metrics import Metrics
+from app.speech.failures import BY_CODE, told
+from app.speech.plan import Candidate, PlannedChunk, SpeechRequest
+from cache.flight import FlightFailed, Made
+from cache.interface import Entry
+from cache.store import Cache
+from providers.errors import BadAudio, ProviderError, Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Outcome = Literal["hit", "joined", "made"]
+Hear = Callable[[bytes], None]
+
+
+class ClipMeta(msgspec.Struct, frozen=True):
+    """What is kept beside a clip's sound. `samples` are at 24 kHz, whatever the clip's own rate."""
+
+    samples: int
+    provider: str
+    characters: int
+    first_choice: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A chunk's sound. `outcome` is how this asker came by it, `seconds` how long that took."""
+
+    digest: str
+    entry: Entry
+    meta: ClipMeta
+    outcome: Outcome
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, digest: str, entry: Entry, outcome: Outcome, seconds: float = 0.0) -> "Clip":
+        """From a cache entry."""
+        return cls(digest, entry, msgspec.json.decode(entry.meta, type=ClipMeta), outcome, seconds)
+
+
+class Lifetimes:
+    """Seconds for which clips are kept."""
+
+    def __init__(self, first_choice: float, fallback: float) -> None:
+        """Sound by the voice's first choice lives longer than a stand-in's."""
+        self.first_choice = first_choice
+        self.fallback = fallback
+
+
+class ClipSource:
+    """Gets clips: the only place where provider, recorder and cache meet."""
+
+    def __init__(
+        self, cache: Cache, lifetimes: Lifetimes, metrics: Metrics, clock: Callable[[], float]
+    ) -> None:
+        """`clock` is monotonic, in seconds."""
+        self._cache = cache
+        self._lifetimes = lifetimes
+        self._metrics = metrics
+        self._clock = clock
+
+    async def get(self, planned: PlannedChunk, request: SpeechRequest, hear: Hear | None) -> Clip:
+        """The chunk's clip by the first link that speaks; `hear`, if any, is called with each piece as it comes.
+
+        After `hear` was called once, a failure is final: another link's sound is never joined to it.
+
+        Raises:
+            RefrainError: the whole chain failed.
+            ProviderError: the link failed after some of its sound was heard.
+        """
+        failures: list[ProviderError] = []
+        for candidate in planned.candidates:
+            heard = _Heard(hear)
+            try:
+                return await self._fly(candidate, request, heard)
+            except (ProviderError, FlightFailed) as error:
+                failure = _translated(error, candidate.provider.name)
+            self._metrics.chunks.labels(outcome="failed").inc()
+            if heard.anything:
+                raise failure
+            failures.append(failure)
+        raise told(failures)
+
+    async def _fly(self, candidate: Candidate, request: SpeechRequest, hear: Hear) -> Clip:
+        began = self._clock()
+        if request.cache == "bypass":
+            made = await self._make(candidate, request, hear)
+            entry = self._cache.seal(made)
+            clip = Clip.of(candidate.digest, entry, "made", self._clock() - began)
+        else:
+            make = functools.partial(self._make, candidate, request)
+            fresh = request.cache == "refresh"
+            async with self._cache.board(candidate.digest, make, fresh=fresh) as seat:
+                async with aclosing(seat.pieces()) as pieces:
+                    async for piece in pieces:
+                        hear(piece)
+                entry = await seat.entry()
+                clip = Clip.of(candidate.digest, entry, seat.outcome, self._clock() - began)
+        self._metrics.chunks.labels(outcome=clip.outcome).inc()
+        kind = "charged" if clip.outcome == "made" else "saved"
+        self._metrics.characters.labels(kind=kind).inc(clip.meta.characters)
+        return clip
+
+    async def _make(self, candidate: Candidate, request: SpeechRequest, emit: Hear) -> Made:
+        """Ask the provider, check, edit and encode; `emit` gets each piece of the clip that is final."""
+        provider, utterance = candidate.provider, candidate.utterance
+        outcome = "ok"
+        began = self._clock()
+        try:
+            payload, samples = await self._record(candidate, request.format, request.sample_rate, emit)
+        except BadSound as error:
+            outcome = BadAudio.code
+            raise BadAudio(f"refused as {error.kind}", provider=provider.name) from None
+        except ProviderError as error:
+            outcome = error.code
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            self._metrics.provider_requests.labels(provider=provider.name, outcome=outcome).inc()
+            self._metrics.provider_seconds.labels(provider=provider.name).observe(self._clock() - began)
+        characters = len(utterance.text)
+        self._metrics.spend.labels(provider=provider.name).inc(characters * candidate.price / 1e6)
+        meta = ClipMeta(samples, provider.name, characters, candidate.first_choice)
+        ttl = self._lifetimes.first_choice if candidate.first_choice else self._lifetimes.fallback
+        return Made(msgspec.json.encode(meta), payload, ttl)
+
+    async def _record(
+        self, candidate: Candidate, fmt: Format, sample_rate: int, emit: Hear
+    ) -> tuple[bytes, int]:
+        """The clip's payload and its length in samples. Codecs run in threads: a piece may be a sentence long."""
+        async with candidate.provider.speak(candidate.utterance) as sound:
+            recorder = Recorder(
+                encoding=sound.encoding,
+                sample_rate=sound.sample_rate,
+                channels=sound.channels,
+                characters=len(candidate.utterance.text),
+                fmt=fmt,
+                out_rate=sample_rate,
+                tempo=candidate.tempo,
+                speed=candidate.utterance.speed,
+            )
+            parts: list[bytes] = []
+            try:
+                async with aclosing(sound.pieces) as pieces:
+                    async for piece in pieces:
+                        if final := await _in_thread(recorder.feed, piece):
+                            parts.append(final)
+                            emit(final)
+                recorded = await _in_thread(recorder.finish)
+            finally:
+                recorder.close()
+        parts.append(recorded.tail)
+        emit(recorded.tail)
+        return b"".join(parts), recorded.samples
+
+
+def _translated(error: ProviderError | FlightFailed, provider: str) -> ProviderError:
+    """From another replica only the code of a failure arrives; here it becomes an error of the tree again."""
+    if isinstance(error, FlightFailed):
+        return BY_CODE.get(error.code, Unavailable)("failed on another replica", provider=provider)
+    error.provider = error.provider or provider
+    return error
+
+
+async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Like `asyncio.to_thread`, but when cancelled it waits for the thread before it raises.
+
+    Guards against a codec being closed here while a thread is still inside it. The wait is one piece's encoding.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with suppress(asyncio.CancelledError):  # a second cancel must not skip the wait either
+                await asyncio.wait([future])
+        raise
+
+
+class _Heard:
+    """Remembers whether a listener has been given anything."""
+
+    def __init__(self, hear: Hear | None) -> None:
+        self._hear = hear
+        self.anything = False
+
+    def __call__(self, piece: bytes) -> None:
+        if self._hear and piece:
+            self.anything = True
+            self._hear(piece)

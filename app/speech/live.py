@@ -1,0 +1,105 @@
+"""A speech while it is being made: clips made ahead in parallel, given out in order."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from app.errors import DeadlineExceeded
+from app.speech.clips import Clip, ClipSource
+from app.speech.plan import Plan
+
+AHEAD_BEFORE_SOUND = 2
+"""Chunks under way until the first sound: more would only compete with it for a local engine's cores."""
+AHEAD = 6
+"""Chunks under way after that, the one being given out among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkEnd:
+    """The clean end of a chunk, after its bytes."""
+
+    clip: Clip
+
+
+Item = bytes | ChunkEnd
+
+
+class Rehearsal:
+    """The chunks of a plan on their way, each in a task of its own."""
+
+    def __init__(self, plan: Plan, known: Mapping[int, Clip], source: ClipSource, deadline: float) -> None:
+        """`known`: clips found already, by position. `deadline`: seconds to wait for the next sound."""
+        self._plan = plan
+        self._known = known
+        self._source = source
+        self._deadline = deadline
+        self._channels: list[asyncio.Queue[Item | Exception]] = [asyncio.Queue() for _ in plan.chunks]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def items(self) -> AsyncGenerator[Item]:
+        """Each chunk's clip bytes and its end, in order; to be read once.
+
+        The first chunk's bytes come while it is being made, later chunks whole.
+
+        Raises:
+            RefrainError: a chunk cannot be spoken by anybody, or the deadline passed.
+            ProviderError: the first chunk's provider failed after some of its sound came.
+        """
+        self._start(AHEAD_BEFORE_SOUND)
+        for position, channel in enumerate(self._channels):
+            while True:
+                item = await self._next(channel)
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+                if isinstance(item, ChunkEnd):
+                    break
+                self._start(position + AHEAD)
+            self._start(position + 1 + AHEAD)
+
+    async def aclose(self) -> None:
+        """End what is still under way and wait until it has ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _next(self, channel: "asyncio.Queue[Item | Exception]") -> Item | Exception:
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await channel.get()
+        except TimeoutError:
+            message = f"No sound within {self._deadline:g} s. Try again, or ask the operator about the providers."
+            raise DeadlineExceeded(message) from None
+
+    def _start(self, upto: int) -> None:
+        for position in range(len(self._tasks), min(upto, len(self._channels))):
+            self._tasks.append(asyncio.create_task(self._run(position), name=f"chunk {position}"))
+
+    async def _run(self, position: int) -> None:
+        channel = self._channels[position]
+        hear = channel.put_nowait if position == 0 else None
+        try:
+            clip = self._known.get(position)
+            if clip is None:
+                clip = await self._source.get(self._plan.chunks[position], self._plan.request, hear)
+            elif hear:
+                hear(bytes(clip.entry.payload))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the reader must have it, or would wait for ever
+            channel.put_nowait(error)
+            return
+        if not hear:
+            channel.put_nowait(bytes(clip.entry.payload))
+        channel.put_nowait(ChunkEnd(clip))
+
+
+@asynccontextmanager
+async def rehearsing(
+    plan: Plan, known: Mapping[int, Clip], source: ClipSource, deadline: float
+) -> AsyncIterator[Rehearsal]:
+    """A rehearsal whose tasks end with the block, however it is left."""
+    rehearsal = Rehearsal(plan, known, source, deadline)
+    try:
+        yield rehearsal
+    finally:
+        await rehearsal.aclose()

@@ -1,0 +1,86 @@
+"""What a speech consists of: enough to find its clips and answer for its bytes without the text."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from app.audio.formats import FORMATS, Format
+from app.speech.clips import Clip
+from cache.flight import Made
+
+
+class ClipLine(msgspec.Struct, frozen=True):
+    """One clip of a speech, in order. `samples` at 24 kHz, `size` in bytes, `expires` in epoch seconds."""
+
+    digest: str
+    checksum: str
+    samples: int
+    size: int
+    provider: str
+    characters: int
+    first_choice: bool
+    expires: float
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """A speech: its format and its clips in order."""
+
+    format: str
+    sample_rate: int
+    clips: tuple[ClipLine, ...]
+
+    @classmethod
+    def of(cls, fmt: Format, sample_rate: int, clips: Sequence[Clip]) -> "Manifest":
+        """From clips in order."""
+        return cls(fmt.name, sample_rate, tuple(_line(clip) for clip in clips))
+
+    @property
+    def fmt(self) -> Format:
+        """The table's row for the format."""
+        return FORMATS[self.format]
+
+    @property
+    def samples(self) -> int:
+        """Length at 24 kHz."""
+        return sum(clip.samples for clip in self.clips)
+
+    @property
+    def etag(self) -> str:
+        """Names the bytes: the same clips in the same order and format give the same bytes."""
+        named = hashlib.blake2b(f"{self.format}/{self.sample_rate}".encode(), digest_size=16)
+        for clip in self.clips:
+            named.update(bytes.fromhex(clip.checksum))
+        return f'"{named.hexdigest()}"'
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Who spoke, in order of first use."""
+        return tuple(dict.fromkeys(clip.provider for clip in self.clips))
+
+    def cache_control(self, now: float) -> str:
+        """`immutable` where every clip is by the first choice; else what is left of the stand-in's life."""
+        left = max(0, int(min(clip.expires for clip in self.clips) - now))
+        if all(clip.first_choice for clip in self.clips):
+            return f"public, max-age={left}, immutable"
+        return f"public, max-age={left}"
+
+    def sealed(self, clock: Callable[[], float] = time.time) -> Made:
+        """For the cache: it lives as long as its shortest-lived clip."""
+        ttl = max(1.0, min(clip.expires for clip in self.clips) - clock())
+        return Made(msgspec.json.encode(self), b"", ttl)
+
+
+def _line(clip: Clip) -> ClipLine:
+    entry, meta = clip.entry, clip.meta
+    return ClipLine(
+        digest=clip.digest,
+        checksum=entry.checksum,
+        samples=meta.samples,
+        size=len(entry.payload),
+        provider=meta.provider,
+        characters=meta.characters,
+        first_choice=meta.first_choice,
+        expires=entry.made_at + entry.ttl,
+    )

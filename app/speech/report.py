@@ -1,0 +1,33 @@
+"""How a speech came about, for whoever asks afterwards."""
+
+from app.speech.studio import Live, Ready
+
+SAMPLES_PER_SECOND = 24_000
+
+
+def report(speech: Live | Ready) -> dict[str, object]:
+    """Per chunk: outcome, provider, characters, seconds of sound, milliseconds of waiting; and the sums."""
+    if isinstance(speech, Ready):
+        chunks: list[dict[str, object]] = [
+            {
+                "outcome": "hit",
+                "provider": line.provider,
+                "characters": line.characters,
+                "seconds": line.samples / SAMPLES_PER_SECOND,
+                "milliseconds": 0.0,
+            }
+            for line in speech.manifest.clips
+        ]
+        return {"digest": speech.digest, "chunks": chunks, "characters_charged": 0}
+    chunks = [
+        {
+            "outcome": clip.outcome,
+            "provider": clip.meta.provider,
+            "characters": clip.meta.characters,
+            "seconds": clip.meta.samples / SAMPLES_PER_SECOND,
+            "milliseconds": round(clip.seconds * 1000, 2),
+        }
+        for clip in speech.clips
+    ]
+    charged = sum(clip.meta.characters for clip in speech.clips if clip.outcome == "made")
+    return {"digest": speech.plan.digest, "chunks": chunks, "characters_charged": charged}

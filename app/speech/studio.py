@@ -1,0 +1,237 @@
+"""Requests performed and replayed: what every surface, and the command line, stands on."""
+
+import asyncio
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from app.audio.join import join, joiner
+from app.errors import NotCached, NotFound
+from app.metrics import Metrics
+from app.speech.clips import Clip, ClipSource
+from app.speech.live import ChunkEnd, Rehearsal, rehearsing
+from app.speech.manifest import Manifest
+from app.speech.plan import Plan, Planner, SpeechRequest
+from cache.interface import Entry
+from cache.store import Cache
+
+INLINE_CHARACTERS = 4_000
+"""Longer texts are planned in a thread: at about 1 µs per character this one takes 4 ms of the event loop."""
+REMEMBERED_CHARACTERS = 1_000_000
+"""Bound on the texts whose plans are remembered: a text asked for again is not cut and hashed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A speech of which every clip was found. `parts` joined are its bytes, header and all."""
+
+    digest: str
+    manifest: Manifest
+    parts: Sequence[bytes | memoryview]
+    expires_at: float
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(len(part) for part in self.parts)
+
+
+class Live:
+    """A speech some of which has to be made first. Its `clips` grow as `sound` is read."""
+
+    def __init__(self, plan: Plan, rehearsal: Rehearsal, cache: Cache, clock: Callable[[], float]) -> None:
+        """`clock` is the time of day, in epoch seconds."""
+        self.plan = plan
+        self.clips: list[Clip] = []
+        self.manifest: Manifest | None = None
+        self._rehearsal = rehearsal
+        self._cache = cache
+        self._clock = clock
+
+    async def sound(self) -> AsyncGenerator[bytes]:
+        """The joined bytes as they come, none empty; the first are the container's head and some sound.
+
+        Raises:
+            RefrainError: somebody has to be told why there is no sound, or no more.
+            ProviderError: the provider of the first chunk failed after some of its sound came.
+        """
+        request = self.plan.request
+        joining = joiner(request.format, request.sample_rate)
+        pending = joining.head(None)
+        async with aclosing(self._rehearsal.items()) as items:
+            async for item in items:
+                piece, last = (b"", True) if isinstance(item, ChunkEnd) else (item, False)
+                if request.format.codec_on_join:
+                    out = await asyncio.to_thread(joining.add, piece, last=last)
+                else:
+                    out = joining.add(piece, last=last)
+                if isinstance(item, ChunkEnd):
+                    self.clips.append(item.clip)
+                if out:
+                    yield pending + out
+                    pending = b""
+        await self._keep()
+        if tail := pending + joining.end():
+            yield tail
+
+    async def _keep(self) -> None:
+        """Before the last bytes leave, so that whoever has heard all of it finds it at its address."""
+        request = self.plan.request
+        self.manifest = Manifest.of(request.format, request.sample_rate, self.clips)
+        if request.cache != "bypass":
+            await self._cache.put(self.plan.digest, self._cache.seal(self.manifest.sealed(self._clock)))
+
+    def counts(self) -> Counter[str]:
+        """How many chunks were hit, joined, made, so far."""
+        return Counter(clip.outcome for clip in self.clips)
+
+
+class Studio:
+    """Plans, performs, replays."""
+
+    def __init__(
+        self,
+        *,
+        planner: Planner,
+        source: ClipSource,
+        cache: Cache,
+        metrics: Metrics,
+        deadline: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`deadline`: seconds to wait for the next sound. `clock`: epoch seconds."""
+        self._planner = planner
+        self._source = source
+        self._cache = cache
+        self._metrics = metrics
+        self._deadline = deadline
+        self._clock = clock
+        self._plans: OrderedDict[SpeechRequest, Plan] = OrderedDict()
+        self._planned_characters = 0
+
+    async def plan(self, request: SpeechRequest) -> Plan:
+        """The request cut into chunks, with their digests. Calls no provider and no cache.
+
+        Raises:
+            InvalidInput, InputTooLong: as `Planner.plan`.
+        """
+        if plan := self._plans.get(request):
+            self._plans.move_to_end(request)
+            return plan
+        if len(request.text) > INLINE_CHARACTERS:
+            plan = await asyncio.to_thread(self._planner.plan, request)
+        else:
+            plan = self._planner.plan(request)
+        self._remember(request, plan)
+        return plan
+
+    def _remember(self, request: SpeechRequest, plan: Plan) -> None:
+        # Synchronous: two tasks that planned the same text at once cannot both count it.
+        if request in self._plans or len(request.text) > REMEMBERED_CHARACTERS:
+            return
+        self._plans[request] = plan
+        self._planned_characters += len(request.text)
+        while self._planned_characters > REMEMBERED_CHARACTERS:
+            forgotten, _ = self._plans.popitem(last=False)
+            self._planned_characters -= len(forgotten.text)
+
+    async def known(self, plan: Plan) -> dict[int, Clip]:
+        """The first choices' clips that are in the cache, by the chunk's position."""
+        return self._found(plan, await self._cache.get_many([chunk.digest for chunk in plan.chunks]))
+
+    @asynccontextmanager
+    async def perform(self, plan: Plan) -> AsyncIterator[Ready | Live]:
+        """What was said before, or a speech in the making whose work ends with the block.
+
+        Raises:
+            NotCached: on entering, when only the cache was to be asked and it does not have everything.
+        """
+        kept, known = await self._look_up(plan)
+        if len(known) == len(plan.chunks):
+            yield await self._ready(plan, kept, [known[position] for position in range(len(known))])
+            return
+        if plan.request.cache == "only":
+            missing = len(plan.chunks) - len(known)
+            raise NotCached(
+                f"{missing} of {len(plan.chunks)} chunks are not in the cache. "
+                'Leave out "cache": "only" to have them made.',
+                param="cache",
+            )
+        async with rehearsing(plan, known, self._source, self._deadline) as rehearsal:
+            self._count_hits(known.values())
+            yield Live(plan, rehearsal, self._cache, self._clock)
+
+    async def replay(self, digest: str) -> Ready:
+        """The speech of that address.
+
+        Raises:
+            NotFound: it was never made, or is no longer whole.
+        """
+        manifest = await self.manifest(digest)
+        entries = await self._cache.get_many([line.digest for line in manifest.clips])
+        # A clip that was made anew since has other bytes than those that the manifest's ETag names.
+        found = [
+            entry
+            for entry, line in zip(entries, manifest.clips, strict=True)
+            if entry is not None and entry.checksum == line.checksum
+        ]
+        if len(found) != len(manifest.clips):
+            raise _gone()
+        return await self._joined(digest, manifest, found)
+
+    async def manifest(self, digest: str) -> Manifest:
+        """What the speech of that address consists of.
+
+        Raises:
+            NotFound: it was never made, or has expired.
+        """
+        (entry,) = await self._cache.get_many([digest])
+        if entry is None:
+            raise _gone()
+        try:
+            return msgspec.json.decode(entry.meta, type=Manifest)
+        except msgspec.ValidationError:  # the digest of a clip, not of a speech
+            raise _gone() from None
+
+    async def _look_up(self, plan: Plan) -> tuple[Entry | None, dict[int, Clip]]:
+        """The speech's manifest and its clips, as far as they are there: one round trip."""
+        if plan.request.cache in {"refresh", "bypass"}:
+            return None, {}
+        kept, *entries = await self._cache.get_many([plan.digest, *(chunk.digest for chunk in plan.chunks)])
+        return kept, self._found(plan, entries)
+
+    def _found(self, plan: Plan, entries: Sequence[Entry | None]) -> dict[int, Clip]:
+        return {
+            position: Clip.of(plan.chunks[position].digest, entry, "hit")
+            for position, entry in enumerate(entries)
+            if entry is not None
+        }
+
+    async def _ready(self, plan: Plan, kept: Entry | None, clips: list[Clip]) -> Ready:
+        self._count_hits(clips)
+        manifest = Manifest.of(plan.request.format, plan.request.sample_rate, clips)
+        # The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
+        if kept is None or bytes(kept.meta) != msgspec.json.encode(manifest):
+            await self._cache.put(plan.digest, self._cache.seal(manifest.sealed(self._clock)))
+        return await self._joined(plan.digest, manifest, [clip.entry for clip in clips])
+
+    async def _joined(self, digest: str, manifest: Manifest, entries: Sequence[Entry]) -> Ready:
+        clips = [(e.payload, line.samples) for e, line in zip(entries, manifest.clips, strict=True)]
+        if manifest.fmt.codec_on_join:
+            parts = await asyncio.to_thread(join, manifest.fmt, manifest.sample_rate, clips)
+        else:
+            parts = join(manifest.fmt, manifest.sample_rate, clips)
+        return Ready(digest, manifest, parts, min(line.expires for line in manifest.clips))
+
+    def _count_hits(self, clips: Iterable[Clip]) -> None:
+        for clip in clips:
+            self._metrics.chunks.labels(outcome="hit").inc()
+            self._metrics.characters.labels(kind="saved").inc(clip.meta.characters)
+
+
+def _gone() -> NotFound:
+    return NotFound("No speech is at this address, or no longer. POST its text to have it made.")
