@@ -8,8 +8,9 @@ from typing import Protocol
 class Entry:
     """A value of the cache: bytes, what is known of them, and when they were made.
 
-    `meta` is a small JSON object, opaque here; `payload` is the sound (or a manifest). `made_at` is in seconds
-    since the epoch, `ttl` in seconds from then. `checksum` names the payload's bytes (32 hexadecimal digits).
+    `meta` is a small JSON object, opaque here; `payload` is the sound (or a manifest). `made_at` is in
+    seconds since the epoch, `ttl` in seconds from then. `checksum` names the payload's bytes (32 hex digits).
+    Made by `cache.value.new_entry`, which computes the checksum.
     """
 
     meta: bytes
@@ -17,6 +18,25 @@ class Entry:
     made_at: float
     ttl: float
     checksum: str
+
+    def left(self, now: float) -> float:
+        """Seconds of life left at `now` (seconds since the epoch); 0 or less: expired.
+
+        Never more than `ttl`: a maker whose clock runs ahead must not lengthen the entry's life elsewhere.
+        """
+        return min(self.made_at - now, 0.0) + self.ttl
+
+
+@dataclass(frozen=True, slots=True)
+class TierStatistics:
+    """What a tier has done since it was made. `bytes` and `entries` are None where it cannot know cheaply."""
+
+    hits: int = 0
+    misses: int = 0
+    entries: int | None = None
+    bytes: int | None = None
+    errors: int = 0
+    damaged: int = 0
 
 
 class Tier(Protocol):
@@ -31,11 +51,15 @@ class Tier(Protocol):
         ...
 
     async def put(self, digest: str, entry: Entry) -> None:
-        """Store; replaces."""
+        """Store; replaces. An entry that has expired, or is too large for the tier, is not stored."""
         ...
 
     async def delete(self, digest: str) -> bool:
         """Forget; True if it was there."""
+        ...
+
+    def statistics(self) -> TierStatistics:
+        """What happened so far."""
         ...
 
     async def aclose(self) -> None:

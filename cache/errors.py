@@ -1,0 +1,50 @@
+# ruff: noqa: N818 - the names say what happened; the tree says that they are errors
+"""What can go wrong in the cache, in one tree.
+
+    CacheError
+    ├── Damaged             stored bytes are not what was written; always handled as a miss
+    ├── Away                Redis did not answer in time, or refused; always handled as a miss
+    ├── FlightFailed        a synthesis failed where its own exception cannot be had: `code` says how
+    └── EmbeddedError       the embedded server cannot be had
+        ├── NoBinary        no server binary for this platform
+        ├── DataDirUnusable the directory cannot be made, locked or written
+        └── DidNotStart     the server ended, or did not answer in time
+
+Only `FlightFailed` and the `EmbeddedError`s ever leave this package.
+"""
+
+
+class CacheError(Exception):
+    """Something of the cache's own."""
+
+
+class Damaged(CacheError):
+    """Bytes that are not a whole, unchanged value of this layout."""
+
+
+class Away(CacheError):
+    """Redis cannot be used at the moment."""
+
+
+class FlightFailed(CacheError):
+    """The synthesis that was waited for failed; `code` is a short word, safe to log and to send."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class EmbeddedError(CacheError):
+    """The embedded server cannot be had; the message says what to do."""
+
+
+class NoBinary(EmbeddedError):
+    """No server binary for this platform."""
+
+
+class DataDirUnusable(EmbeddedError):
+    """The data directory cannot be made, locked or written."""
+
+
+class DidNotStart(EmbeddedError):
+    """The server ended, or did not answer in time."""

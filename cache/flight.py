@@ -1,0 +1,289 @@
+"""One synthesis for all who want it: single flight in the process, and over processes through a lease.
+
+A flight has a task of its own, owned by `Flights`; whoever wants its sound has a seat, with a cursor of its
+own over the pieces so far. A seat that is left touches no other. With the last one the flight is ended,
+unless it has come to its clean end already: then it is stored, whoever left.
+"""
+
+import asyncio
+import contextvars
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from cache.errors import FlightFailed
+from cache.failures import Failures, code_of, fresh
+from cache.interface import Entry
+from cache.lease import Alone, Failed, Follow, Found, Lead, Leases
+from cache.memory import MemoryTier
+from cache.passage import Outcome, Passage, Seat
+from cache.value import new_entry
+
+DEFAULT_LIMIT = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a maker gives at its clean, checked end. `ttl` is in seconds."""
+
+    meta: bytes
+    payload: bytes
+    ttl: float
+
+
+# make(emit): calls emit(piece) for every final piece of the payload as it appears, and gives the whole at the
+# end; raises whatever it likes otherwise. `emit` raises FlightFailed when the bound in bytes is passed.
+Make = Callable[[Callable[[bytes], None]], Awaitable[Made]]
+
+
+@dataclass(frozen=True, slots=True)
+class FlightStatistics:
+    """How flights went so far: `led` were made here, `followed` elsewhere, `found` were there already."""
+
+    under_way: int = 0
+    led: int = 0
+    followed: int = 0
+    found: int = 0
+    failed: int = 0
+    abandoned: int = 0
+    refused: int = 0
+
+
+class Flights:
+    """The flights of this process. Everything that decides is synchronous: one event loop, no locks.
+
+    `limit` bounds one flight's sound in bytes. `remember` says for how many seconds (2 at the most) a maker's
+    exception answers those who come later in its place; 0: not at all. `clock` is monotonic, `now` is in
+    seconds since the epoch, `token` gives a new string at each call.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryTier,
+        leases: Leases | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        remember: Callable[[Exception], float] = lambda _: 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        token: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        self._memory = memory
+        self._leases = leases
+        self._limit = limit
+        self._failures = Failures(remember, clock)
+        self._now = now
+        self._sleep = sleep
+        self._token = token
+        self._passages: dict[str, Passage] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._counts = dict.fromkeys(("led", "followed", "found", "failed", "abandoned", "refused"), 0)
+        self._closed = False
+
+    @asynccontextmanager
+    async def board(self, digest: str, make: Make) -> AsyncIterator[Seat]:
+        """A seat in the flight to this digest; starts it with `make` unless one is under way.
+
+        Leaving gives up the seat. `make` runs in no request's context: it must carry all it needs.
+
+        Raises:
+            RuntimeError: closed.
+        """
+        seat = self._seat(digest, make)
+        try:
+            yield seat
+        finally:
+            self._leave(seat.passage)
+
+    def statistics(self) -> FlightStatistics:
+        """How it went so far."""
+        return FlightStatistics(under_way=len(self._passages), **self._counts)
+
+    async def aclose(self) -> None:
+        """End everything under way: the seated get FlightFailed("closed"). What is being stored is stored."""
+        self._closed = True
+        for passage in list(self._passages.values()):
+            self._end(passage, "closed")
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    # What follows up to `_fly` changes state without awaiting.
+
+    def _seat(self, digest: str, make: Make) -> Seat:
+        if self._closed:
+            raise RuntimeError("the flights are closed")
+        passage = self._passages.get(digest)
+        starter = passage is None
+        if passage is None:
+            passage = self._depart(digest, make)
+        passage.seats += 1
+        return Seat(passage, starter=starter)
+
+    def _depart(self, digest: str, make: Make) -> Passage:
+        passage = Passage(digest, self._limit)
+        # The cache is looked at again: between a caller's look-up and this one another flight may have ended.
+        if (entry := self._memory.peek(digest)) is not None:
+            self._count("found")
+            passage.land(entry, "hit")
+        elif (error := self._failures.recent(digest)) is not None:
+            passage.crash(error)
+        else:
+            self._passages[digest] = passage
+            passage.task = self._spawn(self._fly(passage, make))
+        return passage
+
+    def _leave(self, passage: Passage) -> None:
+        passage.seats -= 1
+        if passage.seats == 0 and not passage.over:
+            self._count("abandoned")
+            self._end(passage, "abandoned")
+
+    def _end(self, passage: Passage, code: str) -> None:
+        """Stop a flight. Whoever comes from now on gets a new one, also while this one is still dying."""
+        self._forget(passage)
+        if passage.task is not None and not passage.over:
+            passage.crash(FlightFailed(code))
+            passage.task.cancel()
+
+    def _forget(self, passage: Passage) -> None:
+        if self._passages.get(passage.digest) is passage:
+            del self._passages[passage.digest]
+
+    def _count(self, what: str) -> None:
+        self._counts[what] += 1
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        # An empty context: a flight belongs to nobody's request, so it must not carry one's trace.
+        task = asyncio.create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _fly(self, passage: Passage, make: Make) -> None:
+        token = self._token()
+        try:
+            leads = await self._find(passage, token)
+            if not passage.over:
+                await self._make(passage, make, token, leads=leads)
+        except asyncio.CancelledError:
+            # The release is a task of its own: a second cancellation must not skip it. It is sent even if the
+            # answer to joining never came, since the lease may be ours all the same.
+            self._release(passage, token)
+            self._fail(passage, FlightFailed("cancelled"))
+            if passage.task is not None and passage.task.cancelling():
+                raise
+        except Exception as error:  # noqa: BLE001 - a maker may raise anything; the seats raise it again
+            self._release(passage, token, error)
+            self._fail(passage, error)
+
+    async def _find(self, passage: Passage, token: str) -> bool:
+        """Until it is there (then the passage has landed) or we are to make it: True if with the lease.
+
+        Raises:
+            FlightFailed: the leader on another replica failed.
+        """
+        if self._leases is None:
+            return False
+        standing = await self._leases.join(passage.digest, token)
+        outcome: Outcome = "hit"
+        if isinstance(standing, Follow):
+            outcome = "joined"
+            async with self._leases.ear(passage.digest) as ear:
+                while isinstance(standing, Follow):
+                    # Listen first, then look: what ends in between is seen by the look, what ends after it is
+                    # heard. And what is not heard is seen when the lease has run out.
+                    await ear.listen()
+                    standing = await self._leases.join(passage.digest, token)
+                    if isinstance(standing, Follow):
+                        await ear.wait(standing.left + 0.005)
+        match standing:
+            case Found(entry):
+                self._count("found" if outcome == "hit" else "followed")
+                self._memory.add(passage.digest, entry)
+                self._land(passage, entry, outcome)
+            case Failed(code):
+                raise FlightFailed(code)
+            case Lead() | Alone():
+                pass
+        return isinstance(standing, Lead)
+
+    async def _make(self, passage: Passage, make: Make, token: str, *, leads: bool) -> None:
+        passage.outcome = "made"
+        renewal = self._spawn(self._renew(passage.digest, token)) if leads else None
+        try:
+            made = await make(passage.emit)
+        finally:
+            if renewal is not None:
+                renewal.cancel()
+        if passage.over:  # ended meanwhile, and the maker did not mind its cancellation: nothing is stored
+            raise asyncio.CancelledError
+        passage.complete(made.payload)
+        entry = new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
+        self._count("led")
+        # In this order: from the next step of the loop on, newcomers find it in memory.
+        self._memory.add(passage.digest, entry)
+        passage.land(entry, "made")
+        # Storing is another task: the seats need not wait for it, and leaving cannot cancel it. Until it is
+        # done the flight stays known, for entries that memory does not hold.
+        self._spawn(self._store(passage, entry, token, leads=leads))
+
+    async def _renew(self, digest: str, token: str) -> None:
+        """Keep the lease. One that is lost is taken again if nobody has it; if somebody has, let him."""
+        assert self._leases is not None
+        while True:
+            await self._sleep(self._leases.length / 3)
+            if await self._leases.renew(digest, token):
+                continue
+            if not isinstance(await self._leases.join(digest, token), Lead | Alone):
+                return
+
+    async def _store(self, passage: Passage, entry: Entry, token: str, *, leads: bool) -> None:
+        try:
+            if self._leases is not None:
+                await self._store_by(self._leases, passage.digest, entry, token, leads=leads)
+        finally:
+            self._forget(passage)
+
+    async def _store_by(self, leases: Leases, digest: str, entry: Entry, token: str, *, leads: bool) -> None:
+        if leads and await self._finished(leases, digest, entry, token):
+            return
+        # Redis was away when we began, or the lease was lost. Only with a lease may we write.
+        match await leases.join(digest, token):
+            case Lead():
+                await self._finished(leases, digest, entry, token)
+            case Found(theirs):
+                # Another finished first: all replicas give out the same bytes from here on.
+                self._memory.add(digest, theirs)
+            case Follow():
+                # Another is at it still: what it stores is what will be replayed.
+                self._memory.discard(digest)
+            case Failed() | Alone():
+                pass
+
+    async def _finished(self, leases: Leases, digest: str, entry: Entry, token: str) -> bool:
+        outcome = await leases.finish(digest, token, entry, entry.left(self._now()))
+        if outcome == "refused":
+            self._count("refused")
+        return outcome != "refused"
+
+    def _release(self, passage: Passage, token: str, error: Exception | None = None) -> None:
+        if self._leases is None:
+            return
+        code, seconds = ("", 0.0) if error is None else (code_of(error), self._failures.seconds(error))
+        self._spawn(self._leases.fail(passage.digest, token, code, seconds))
+
+    def _land(self, passage: Passage, entry: Entry, outcome: Outcome) -> None:
+        passage.land(entry, outcome)
+        self._forget(passage)
+
+    def _fail(self, passage: Passage, error: Exception) -> None:
+        """For the seated and, for a moment, for those who come: a crowd must not call again one by one."""
+        self._forget(passage)
+        if passage.over:
+            return
+        self._count("failed")
+        self._failures.add(passage.digest, error)
+        passage.crash(fresh(error))

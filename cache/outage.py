@@ -1,0 +1,52 @@
+"""The circuit around Redis: after a failure nobody waits for it until it has answered again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from cache.errors import Away
+
+
+class Outage:
+    """Open after the first failure (Redis hung costs one time-out, not one per command); closed by a probe.
+
+    The probe is sent by a task of its own, which lives only while the circuit is open: no request ever pays
+    for finding out whether Redis is back. `probe` raises `Away` when it is not. `pause` is in seconds.
+    """
+
+    def __init__(
+        self,
+        probe: Callable[[], Awaitable[None]],
+        *,
+        pause: float = 0.5,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._probe = probe
+        self._pause = pause
+        self._sleep = sleep
+        self._mending: asyncio.Task[None] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether Redis is to be left alone."""
+        return self._mending is not None
+
+    def trip(self) -> None:
+        """Redis failed: leave it alone until a probe succeeds."""
+        if self._mending is None:
+            self._mending = asyncio.create_task(self._mend(), name="redis-probe")
+
+    async def _mend(self) -> None:
+        while True:
+            await self._sleep(self._pause)
+            try:
+                await self._probe()
+            except Away:
+                continue
+            self._mending = None
+            return
+
+    async def aclose(self) -> None:
+        """End the probing; the circuit stays as it is."""
+        if self._mending is not None:
+            self._mending.cancel()
+            await asyncio.wait([self._mending])

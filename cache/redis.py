@@ -1,0 +1,137 @@
+"""The tier that all processes share: Redis or Valkey."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cache import value
+from cache.errors import Away, Damaged
+from cache.interface import Entry, TierStatistics
+from cache.link import RedisLink
+
+_READERS = 4
+_TOGETHER = 32  # digests in one MGET that are asked by different callers: about 2 MB
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    digests: list[str]
+    found: asyncio.Future[list[Entry | None]]
+
+
+class RedisTier:
+    """Entries in Redis, each under one key with the server's own lifetime.
+
+    Look-ups of callers that come together go out together, each digest once, as one MGET: 1,000 callers of
+    one clip cost one read and one check. `now` gives seconds since the epoch.
+    """
+
+    def __init__(self, link: RedisLink, *, now: Callable[[], float] = time.time) -> None:
+        self._link = link
+        self._now = now
+        self._looks: deque[_Look] = deque()
+        self._readers: set[asyncio.Task[None]] = set()
+        self._hits = 0
+        self._misses = 0
+        self._damaged = 0
+
+    async def get_many(self, digests: list[str]) -> list[Entry | None]:
+        """One entry or None for each digest, in order; one round trip. All None while Redis is away."""
+        if not digests or self._link.outage.open:
+            self._misses += len(digests)
+            return [None] * len(digests)
+        look = _Look(digests, asyncio.get_running_loop().create_future())
+        self._looks.append(look)
+        if len(self._readers) < _READERS:
+            reader = asyncio.create_task(self._read(), name="redis-reader")
+            self._readers.add(reader)
+            reader.add_done_callback(self._readers.discard)
+        found = await look.found
+        hits = sum(entry is not None for entry in found)
+        self._hits += hits
+        self._misses += len(found) - hits
+        return found
+
+    async def put(self, digest: str, entry: Entry) -> None:
+        """Store; replaces. Nothing while Redis is away."""
+        milliseconds = int(entry.left(self._now()) * 1000)
+        if milliseconds <= 0:
+            return
+        key, encoded = self._link.keys.of("clip", digest), value.encode(entry)
+        try:
+            await self._link.call(lambda: self._link.client.set(key, encoded, px=milliseconds))
+        except Away:
+            return
+
+    async def delete(self, digest: str) -> bool:
+        """Forget; True if it was there, False also while Redis is away."""
+        key = self._link.keys.of("clip", digest)
+        try:
+            return bool(await self._link.call(lambda: self._link.client.delete(key)))
+        except Away:
+            return False
+
+    async def take(self, digest: str, encoded: bytes) -> Entry | None:
+        """The entry in what Redis gave. What is damaged, or has expired by our clock, is deleted: None."""
+        try:
+            entry = value.decode(encoded)
+        except Damaged:
+            self._damaged += 1
+        else:
+            if entry.left(self._now()) > 0:
+                return entry
+        # A good value written in between would be deleted too: that costs one synthesis and no more.
+        await self.delete(digest)
+        return None
+
+    def statistics(self) -> TierStatistics:
+        """What happened so far; `errors` counts everything that failed on the way to Redis."""
+        return TierStatistics(self._hits, self._misses, errors=self._link.errors, damaged=self._damaged)
+
+    async def aclose(self) -> None:
+        """End the readers; who still waits finds nothing. The link is closed by whoever made it."""
+        for reader in self._readers:
+            reader.cancel()
+        if self._readers:
+            await asyncio.wait(self._readers)
+        while self._looks:
+            _answer(self._looks.popleft(), {})
+
+    async def _read(self) -> None:
+        """Read for everybody who waits, until nobody does."""
+        while self._looks:
+            looks = self._together()
+            entries: dict[str, Entry | None] = {}
+            try:
+                entries = await self._entries(list({d: None for look in looks for d in look.digests}))
+            finally:  # also when cancelled: nobody is left waiting
+                for look in looks:
+                    _answer(look, entries)
+
+    def _together(self) -> list[_Look]:
+        """The next look-ups that share one command; one caller's own are never torn apart."""
+        looks = [self._looks.popleft()]
+        size = len(looks[0].digests)
+        while self._looks and size + len(self._looks[0].digests) <= _TOGETHER:
+            looks.append(self._looks.popleft())
+            size += len(looks[-1].digests)
+        return looks
+
+    async def _entries(self, digests: list[str]) -> dict[str, Entry | None]:
+        keys = [self._link.keys.of("clip", digest) for digest in digests]
+        try:
+            values = await self._link.call(lambda: self._link.client.mget(keys))
+        except Away:
+            return {}
+        return {
+            digest: await self.take(digest, encoded)
+            for digest, encoded in zip(digests, values, strict=True)
+            if isinstance(encoded, bytes)
+        }
+
+
+def _answer(look: _Look, entries: dict[str, Entry | None]) -> None:
+    if not look.found.done():  # its caller may have been cancelled
+        look.found.set_result([entries.get(digest) for digest in look.digests])
