@@ -1,0 +1,172 @@
+"""Is a provider's answer the sound of speech? Cheap checks that run while it arrives.
+
+The thresholds were tried on the default voice (words of one sound to long sentences: autocorrelation 0.85 to
+0.99, |mean| under 2, 0.06 to 0.43 seconds per character) and on poison (random bytes, PCM shifted by one
+byte, compressed sound announced as PCM: autocorrelation under 0.1).
+"""
+
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.int16]
+
+Kind = Literal[
+    "empty",  # no sound at all
+    "silent",  # nothing above the threshold of hearing
+    "odd_length",  # PCM that ends within a sample
+    "dc_offset",  # PCM far off zero
+    "noise",  # PCM that is not PCM: shifted, compressed, random
+    "too_short",  # less sound than anybody can speak the text in
+    "too_long",  # more sound than anybody needs for the text
+    "not_sound",  # a page, JSON or another container where sound was announced
+    "cut",  # a file that ends before it is complete
+    "unreadable",  # a file that no decoder takes
+]
+
+_LOUDEST_OFFSET: Final = 1_000
+_LEAST_AUTOCORRELATION: Final = 0.5
+_LEAST_PEAK: Final = 100
+_EARLY_AUTOCORRELATION: Final = 0.2
+_EARLY_RMS: Final = 10_000
+_SNIFFED: Final = 64
+_CONTAINERS: Final = (b"RIFF", b"fLaC", b"OggS", b"ID3\x02", b"ID3\x03", b"ID3\x04", b"\x1aE\xdf\xa3")
+
+
+class BadSound(Exception):  # noqa: N818 - the domain's word, like the error code it becomes
+    """A provider's answer is not sound for this text. The message carries neither the text nor the answer."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        """`kind` is stable and meant for counters; `message` is for people."""
+        super().__init__(message)
+        self.kind: Kind = kind
+
+
+def most_seconds(characters: int) -> float:
+    """The longest sound, in seconds, that is believed for a text of so many characters.
+
+    Normal speech takes 0.07 s per character, a long number 0.28; at a quarter of the pace four times that.
+    """
+    return 20.0 + 1.0 * characters
+
+
+def least_seconds(characters: int) -> float:
+    """The shortest audible sound, in seconds, that is believed for a text of so many characters.
+
+    Normal speech at four times the pace takes 0.017 s per character. The first 40 characters are free: they
+    may be markup or symbols that nobody speaks.
+    """
+    return max(0.03, 0.008 * (characters - 40))
+
+
+def refuse_text(head: bytes) -> None:
+    """Raise if sound begins like a page or JSON. `head`: its first 128 bytes, or all of it.
+
+    One byte proves nothing (PCM may begin with a sample of 60), so 64 of them, all text, are asked for.
+
+    Raises:
+        BadSound: `not_sound`.
+    """
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:_SNIFFED]
+    if start.startswith((b"<", b"{", b"[")) and _is_text(start):
+        raise BadSound("not_sound", "The provider sent a page or JSON where sound was announced.")
+
+
+def refuse_container(head: bytes) -> None:
+    """Raise if raw PCM begins like a file.
+
+    Raises:
+        BadSound: `not_sound`.
+    """
+    if head.startswith(_CONTAINERS) or head[4:8] == b"ftyp":
+        raise BadSound("not_sound", "The provider sent a file where raw PCM was announced.")
+
+
+def _is_text(head: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\r\n" for byte in head)  # noqa: PLR2004 - 32 is the space
+
+
+class Meter:
+    """Adds up what the checks need to know of mono sound at the provider's own rate.
+
+    At that rate and not later: resampling up makes noise smooth, and noise would pass. All sums are of
+    integers below 2**53 and so exact: the verdict does not depend on how the sound came in pieces.
+    """
+
+    def __init__(self, sample_rate: int, characters: int) -> None:
+        """`sample_rate` in Hz; `characters` of the text that is spoken."""
+        self._rate = sample_rate
+        self._most = most_seconds(characters)
+        self._characters = characters
+        self._count = 0
+        self._loud = 0
+        self._sum = 0.0
+        self._squares = 0.0
+        self._products = 0.0
+        self._peak = 0
+        self._last = 0.0
+
+    @property
+    def begun(self) -> bool:
+        """Whether 50 ms have been heard above the threshold: enough for a first verdict."""
+        return self._loud >= self._rate // 20
+
+    def push(self, samples: Samples) -> None:
+        """Take in more sound.
+
+        Raises:
+            BadSound: `too_long`, or `noise` as loud as only broken PCM is.
+        """
+        if not len(samples):
+            return
+        exact = samples.astype(np.float64)
+        self._count += len(samples)
+        self._sum += float(exact.sum())
+        self._squares += float(exact @ exact)
+        self._products += float(exact[1:] @ exact[:-1]) + self._last * float(exact[0])
+        self._last = float(exact[-1])
+        # Not np.abs on 16 bits: the absolute value of -32,768 would be negative.
+        loud = np.abs(exact)
+        self._peak = max(self._peak, int(loud.max()))
+        self._loud += int(np.count_nonzero(loud >= _LEAST_PEAK))
+        self._refuse_early()
+
+    def finish(self) -> None:
+        """Give the verdict on all of it.
+
+        Raises:
+            BadSound: `empty`, `silent`, `dc_offset`, `noise`.
+        """
+        if not self._count:
+            raise BadSound("empty", "The provider sent no sound.")
+        if self._peak < _LEAST_PEAK:
+            raise BadSound("silent", "The provider sent silence.")
+        if abs(self._sum / self._count) > _LOUDEST_OFFSET:
+            raise BadSound("dc_offset", "The provider's sound is far off zero: it is no PCM of 16 bits.")
+        if self._autocorrelation() < _LEAST_AUTOCORRELATION:
+            raise BadSound("noise", "The provider's sound is noise: shifted, compressed or random bytes.")
+
+    def _refuse_early(self) -> None:
+        if self._count > self._most * self._rate:
+            raise BadSound("too_long", f"The provider spoke over {self._most:.0f} s, too long for the text.")
+        # A hiss may open a sentence and looks like noise, but it is never this loud; broken PCM is.
+        rms = (self._squares / self._count) ** 0.5
+        if self.begun and rms > _EARLY_RMS and self._autocorrelation() < _EARLY_AUTOCORRELATION:
+            raise BadSound("noise", "The provider's sound is noise: shifted, compressed or random bytes.")
+
+    def _autocorrelation(self) -> float:
+        """Correlation of neighbouring samples, -1 to 1; 0 for a constant."""
+        mean = self._sum / self._count
+        spread = self._squares / self._count - mean * mean
+        return (self._products / self._count - mean * mean) / spread if spread > 0 else 0.0
+
+
+def refuse_short(seconds: float, characters: int) -> None:
+    """Raise if `seconds` of audible sound are too few for the text.
+
+    Raises:
+        BadSound: `too_short`.
+    """
+    if seconds < least_seconds(characters):
+        raise BadSound("too_short", f"The provider sent {seconds:.2f} s of sound, too short for the text.")
