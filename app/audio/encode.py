@@ -19,7 +19,7 @@ class Encoder:
 
     The codec delays the sound; what it needs to flush is kept only up to the clip's length, so that as many
     samples come out of a decoder as went in, later by the codec's delay. The clip's end must be silent for
-    that long: `edges.BEHIND_LEAST`.
+    that long: `edges.BEHIND`.
     """
 
     def __init__(self, form: Form, sample_rate: int) -> None:
