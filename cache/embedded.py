@@ -1,20 +1,21 @@
-"""The embedded server: Valkey on a Unix socket under the data directory, shared by all who use that directory.
+"""The embedded server: Valkey on a Unix socket under the data directory, shared by all who use it.
 
     <data_dir>/valkey/   0700
         users.lock       held shared by every user, exclusively by the keeper once the last user is gone
         start.lock       held by whoever is starting the server
-        address          the path of the server's socket
+        keeper.lock      held by the keeper
+        address          the path of the server's socket: here, or in a private directory if this is too long
         dump.rdb         what it held when it was ended
         server.log
 
-Who uses it holds a lock, and a lock ends with its process however that dies. A keeper process (see `keeper.py`)
-waits for the lock, then ends the server with a save. So nothing is left behind, and nothing is ended too early.
+Who uses it holds a lock, and a lock ends with its process however that dies. A keeper process (see
+`keeper.py`) waits for the lock, then ends the server with a save. So nothing is left behind, and nothing is
+ended too early.
 """
 
 import asyncio
 import fcntl
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -51,12 +52,12 @@ async def start(
     data_dir: Path,
     *,
     maxmemory: int = DEFAULT_MAXMEMORY,
-    timeout: float = 30.0,
+    patience: float = 30.0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Embedded:
     """A share in the server of this directory, which is started if nobody has yet. Returns when it answers.
 
-    `maxmemory` (bytes) counts for the one who starts it. `timeout` (seconds) covers the reading of what was
+    `maxmemory` (bytes) counts for the one who starts it. `patience` (seconds) covers the reading of what was
     saved, and waiting for a server that is just being ended.
 
     Raises:
@@ -66,18 +67,16 @@ async def start(
     """
     binary = _binary()
     home = _home(data_dir)
-    deadline = time.monotonic() + timeout
-    # First the share, then the look at the server: a keeper that is ending the old one holds the lock until it
-    # is gone, and cannot begin to end one while we hold our share.
+    deadline = time.monotonic() + patience
+    # First the share, then the look at the server: a keeper that is ending the old one holds the lock until
+    # that is gone, and cannot begin to end one while we hold our share.
     users = await _locked(home / "users.lock", fcntl.LOCK_SH, deadline, sleep)
     try:
         # One starter at a time: the others find the server running when their turn comes.
         starter = await _locked(home / "start.lock", fcntl.LOCK_EX, deadline, sleep)
         try:
             socket = _address(home)
-            if socket is None or not await asyncio.to_thread(keeper.answers, socket):
-                socket = await asyncio.to_thread(_launch, binary, home, maxmemory)
-                await _answering(socket, home, deadline, sleep)
+            await _running([str(binary), str(home), socket, str(maxmemory)], home, deadline, sleep)
         finally:
             os.close(starter)
     except BaseException:
@@ -88,7 +87,7 @@ async def start(
 
 def _binary() -> Path:
     try:
-        return get_binary_path()
+        return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
         message = "There is no embedded Valkey for this platform: set redis.url to a Redis or Valkey server."
         raise NoBinary(message) from error
@@ -107,9 +106,7 @@ def _home(data_dir: Path) -> Path:
     return home
 
 
-async def _locked(
-    path: Path, kind: int, deadline: float, sleep: Callable[[float], Awaitable[None]]
-) -> int:
+async def _locked(path: Path, kind: int, deadline: float, sleep: Callable[[float], Awaitable[None]]) -> int:
     """A descriptor that holds the lock. Not inherited by programs that this process starts."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -131,31 +128,56 @@ async def _locked(
         raise
 
 
-def _address(home: Path) -> str | None:
-    try:
-        return (home / "address").read_text()
-    except FileNotFoundError:
-        return None
-
-
-def _launch(binary: Path, home: Path, maxmemory: int) -> str:
-    """Start a keeper, which starts the server; returns at once. The socket is a new one each time, so that a
-    server that is just ending cannot remove its successor's."""
-    socket = str(home / f"{secrets.token_hex(4)}.sock")
+def _address(home: Path) -> str:
+    """Where the socket is to be: always the same place while it is used, so that users find it again."""
+    note = home / "address"
+    if note.exists() and Path(note.read_text()).parent.is_dir():
+        return note.read_text()
+    socket = str(home / "valkey.sock")
     if len(os.fsencode(socket)) > _LONGEST_SOCKET_PATH:
-        socket = str(Path(tempfile.mkdtemp(prefix="refrain-")) / "s.sock")  # mkdtemp: 0700, unguessable
-    (home / "address").write_text(socket)
-    arguments = [str(binary), str(home), socket, str(maxmemory)]
-    # -I -S: the standard library alone, nothing from the environment. The keeper forks and returns, so that it
-    # is nobody's child here: no zombie, no wait.
-    subprocess.run([sys.executable, "-I", "-S", keeper.__file__, *arguments], check=True)  # noqa: S603
+        socket = str(
+            Path(tempfile.mkdtemp(prefix="refrain-")) / "valkey.sock"
+        )  # 0700, and nobody can guess it
+    note.write_text(socket)
     return socket
 
 
-async def _answering(
-    socket: str, home: Path, deadline: float, sleep: Callable[[float], Awaitable[None]]
+async def _running(
+    arguments: list[str], home: Path, deadline: float, sleep: Callable[[float], Awaitable[None]]
 ) -> None:
-    while not await asyncio.to_thread(keeper.answers, socket):
-        if time.monotonic() > deadline or (home / "failed").exists():
-            raise DidNotStart(f"The embedded Valkey did not start: {home / 'server.log'} says why.")
+    """Until a server with a keeper answers; starts a keeper (which starts the server) where there is none."""
+    socket = arguments[2]
+    started = False
+    while True:
+        state = await asyncio.to_thread(keeper.state, socket)
+        kept = _held(home / "keeper.lock")
+        if kept and state == "ready":
+            return
+        if not kept and state == "ready":
+            # Its keeper was killed. On Linux it is ending just now; elsewhere somebody has to tell it to.
+            await asyncio.to_thread(keeper.shut_down, socket)
+        if not kept and state == "gone":
+            if started:
+                raise DidNotStart(f"The embedded Valkey did not start: {home / 'server.log'} says why.")
+            await asyncio.to_thread(_launch, arguments)
+            started = True
+        if time.monotonic() > deadline:
+            raise DidNotStart(f"The embedded Valkey did not answer in time: see {home / 'server.log'}.")
         await sleep(_LOOK)
+
+
+def _held(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _launch(arguments: list[str]) -> None:
+    """Start a keeper; returns when it holds its lock. It forks, and so is nobody's child here: no zombie."""
+    # -I -S: the standard library alone, nothing from the environment.
+    subprocess.run([sys.executable, "-I", "-S", keeper.__file__, *arguments], check=True)  # noqa: S603

@@ -1,8 +1,8 @@
 """The keeper of the embedded server: a small process that ends it when the last user is gone.
 
-Run as a program: `python -I -S keeper.py BINARY HOME SOCKET MAXMEMORY`. It forks and returns at once; what goes
-on has a session of its own, so that neither Ctrl-C nor a closed terminal reaches it or the server. Standard
-library only: it must start fast and stay small.
+Run as a program: `python -I -S keeper.py BINARY HOME SOCKET MAXMEMORY`. It forks and returns at once; what
+goes on has a session of its own, so that neither Ctrl-C nor a closed terminal reaches it or the server.
+Standard library only: it must start fast and stay small.
 """
 
 import ctypes
@@ -13,10 +13,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
-_RESTARTS = 5
+_CRASHES = 5  # in a row; then it is given up
+_SOUND_SECONDS = 60.0  # a server that ran so long is not crashing in a row
 _PR_SET_PDEATHSIG = 1
 _SAVING_SECONDS = 60.0
 
@@ -25,27 +28,44 @@ class _ServerGoneError(Exception):
     """The server ended though nobody asked it to."""
 
 
-def answers(path: str) -> bool:
-    """Whether a server on this socket answers PING with PONG (not while it reads what was saved)."""
+State = Literal["ready", "busy", "gone"]
+
+
+def state(path: str) -> State:
+    """What is on this socket: a server that answers, one that does not (it reads, saves, hangs), or none."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             probe.connect(path)
             probe.sendall(b"PING\r\n")
-            return probe.recv(64).startswith(b"+PONG")
+            return "ready" if probe.recv(64).startswith(b"+PONG") else "busy"
+    except (FileNotFoundError, ConnectionRefusedError):
+        return "gone"
     except OSError:
-        return False
+        return "busy"
+
+
+def shut_down(path: str) -> None:
+    """Tell the server on this socket to save and end."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(_SAVING_SECONDS)
+        line.connect(path)
+        line.sendall(b"SHUTDOWN SAVE\r\n")
+        line.recv(1)
 
 
 def main(binary: str, home: str, path: str, maxmemory: str) -> None:
     """Leave the caller, then keep the server until nobody uses it."""
+    # Locked before the fork: when the caller goes on, it is known that there is a keeper.
+    lock = os.open(f"{home}/keeper.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if os.fork():
         os._exit(0)
     os.setsid()
     os.umask(0o077)
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _ask_to_end)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit())
     log = os.open(f"{home}/server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (0, 1, 2):
         os.dup2(log if stream else os.open(os.devnull, os.O_RDONLY), stream)
@@ -73,27 +93,43 @@ def _settings(home: str, path: str, maxmemory: str) -> list[str]:
 
 def _keep(command: list[str], home: Path, path: Path) -> None:
     users = os.open(home / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    (home / "failed").unlink(missing_ok=True)
-    signal.signal(signal.SIGCHLD, _child_ended)
-    for _ in range(_RESTARTS):
-        server: subprocess.Popen[bytes] | None = None
+    crashes = 0
+    while crashes < _CRASHES:
+        began = time.monotonic()
+        server = _started(command)
         try:
-            server = _started(command)
-            fcntl.flock(users, fcntl.LOCK_EX)  # as long as anybody holds a share
+            _wait_for_the_last(users, server)
         except _ServerGoneError:
-            # Crashed, or killed: its users come back to it by themselves, on the same socket.
-            if server is not None and not answers(str(path)):
-                server.wait()
-            time.sleep(0.2)
+            # Crashed, or killed: on the same socket, its users come back to it by themselves.
+            crashes = crashes + 1 if time.monotonic() - began < _SOUND_SECONDS else 0
+            time.sleep(0.1)
             continue
         except SystemExit:
             pass
-        assert server is not None
         _end(server)
-        _tidy(home, path)
-        return  # the lock ends with us: whoever waits for it finds the server gone
-    (home / "failed").touch(0o600)
+        break
+    # Our locks end with us, after everything else: whoever waits for them finds the server gone.
     _tidy(home, path)
+
+
+def _wait_for_the_last(users: int, server: "subprocess.Popen[bytes]") -> None:
+    """Until nobody holds a share.
+
+    Raises:
+        _ServerGoneError: the server ended before.
+    """
+
+    def look(_number: int = 0, _frame: FrameType | None = None) -> None:
+        # The signal comes also when the server is stopped or continued.
+        if server.poll() is not None:
+            raise _ServerGoneError
+
+    try:
+        signal.signal(signal.SIGCHLD, look)
+        look()  # it may have ended before the handler was there
+        fcntl.flock(users, fcntl.LOCK_EX)
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _started(command: list[str]) -> "subprocess.Popen[bytes]":
@@ -107,7 +143,6 @@ def _die_with_the_keeper() -> None:
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     server.terminate()
     try:
         server.wait(_SAVING_SECONDS)
@@ -120,14 +155,6 @@ def _tidy(home: Path, path: Path) -> None:
     path.unlink(missing_ok=True)
     if path.parent != home:
         path.parent.rmdir()
-
-
-def _ask_to_end(_number: int, _frame: FrameType | None) -> None:
-    sys.exit()
-
-
-def _child_ended(_number: int, _frame: FrameType | None) -> None:
-    raise _ServerGoneError
 
 
 if __name__ == "__main__":
