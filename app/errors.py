@@ -134,7 +134,7 @@ class ErrorsPage:
     HEAD: ClassVar[str] = (
         "# Errors\n\n"
         "Made from the table in `app/errors.py` by `python -m app.errors`; a test compares the two.\n\n"
-        "On `/v1/audio/*` an error is `{\"error\": {\"message\", \"type\", \"param\", \"code\"}}`, elsewhere "
+        'On `/v1/audio/*` an error is `{"error": {"message", "type", "param", "code"}}`, elsewhere '
         "`application/problem+json`\n(RFC 9457) with the same `code`. With 502 and 503 comes `Retry-After`.\n\n"
         "| Status | Code | Means |\n|---|---|---|\n"
     )

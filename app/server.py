@@ -1,20 +1,19 @@
 """The one place where things are constructed: `open_house` the parts, `create_app` the service around them."""
 
-import asyncio
-import logging
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from litestar import Litestar, Router
-from litestar.config.app import AppConfig
+from litestar import Litestar
 from litestar.exceptions import HTTPException
-from litestar.logging import LoggingConfig
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import Receive, Scope, Send
+from providers.kinds import build
 
 from app.errors import RefrainError
+from app.http.documentation import document
 from app.http.envelope import Envelope
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
@@ -30,12 +29,11 @@ from app.speech.failures import remembered
 from app.speech.plan import Planner
 from app.speech.studio import Studio
 from app.speech.voices import Voices
+from cache.cache import Cache, CacheStatistics, open_cache
 from cache.embedded import start as start_embedded
-from cache.store import Cache, open_cache
 from providers.interface import Provider
-from providers.kinds import build
 
-log = logging.getLogger("refrain")
+VERSION = "0.1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
     """The parts, connected and warm; given back in reverse order when the block ends.
 
     Raises:
-        cache.embedded.EmbeddedError: no `redis.url` is set and the embedded server cannot run here.
+        cache.errors.EmbeddedError: no `redis.url` is set and the embedded server cannot run here.
     """
     metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
@@ -64,10 +62,72 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
             embedded = await start_embedded(settings.redis.data_dir)
             stack.callback(embedded.release)
             url = embedded.url
-        cache = open_cache(url, memory_bytes=settings.cache.memory, remember=remembered)
+        cache = open_cache(memory_bytes=settings.cache.memory, redis_url=url, remember=remembered)
         stack.push_async_callback(cache.aclose)
+        metrics.watch(lambda: _figures(cache.statistics()))
         providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
-        ...
+        lifetimes = Lifetimes(settings.cache.ttl, settings.cache.fallback_ttl)
+        studio = Studio(
+            planner=Planner(providers, settings.chunking, settings.server.max_input_chars),
+            source=ClipSource(cache, lifetimes, metrics, time.perf_counter),
+            cache=cache,
+            metrics=metrics,
+            deadline=settings.server.deadline,
+        )
         yield House(settings, Voices(settings.voices), providers, cache, metrics, studio)
+
+
+def _figures(statistics: CacheStatistics) -> CacheFigures:
+    redis_errors = statistics.redis.errors if statistics.redis else 0
+    return CacheFigures(statistics.memory.bytes or 0, statistics.flights.under_way, redis_errors)
+
+
+class Refrain(Litestar):
+    """The service. Every request, also one that no route takes, goes through the envelope."""
+
+    envelope: Envelope
+    lifecycle: Lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+        """ASGI."""
+        await self.envelope(scope, receive, send)
+
+
+def create_app(settings: Settings) -> Refrain:
+    """The service for these settings. Nothing is opened before its lifespan begins."""
+    metrics = Metrics()
+    lifecycle = Lifecycle()
+
+    @asynccontextmanager
+    async def opened(app: Litestar) -> AsyncIterator[None]:
+        async with open_house(settings, metrics) as house:
+            max_body = settings.server.max_body
+            app.register(SpeechSurface(house.studio, house.voices, metrics, max_body).route())
+            app.register(PlanSurface(house.studio, house.voices, max_body).route())
+            app.register(ReplaySurface(house.studio).route())
+            app.register(listings(house.voices))
+            document(app)
+            yield
+            lifecycle.draining = True
+
+    app = Refrain(
+        route_handlers=[operations(lifecycle, metrics), page()],
+        lifespan=[opened],
+        exception_handlers={
+            RefrainError: on_refrain_error,
+            HTTPException: on_http_exception,
+            Exception: on_defect,
+        },
+        openapi_config=OpenAPIConfig(
+            title="Refrain",
+            version=VERSION,
+            path="/docs",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        ),
+        logging_config=None,
+    )
+    app.lifecycle = lifecycle
+    app.envelope = Envelope(super(Refrain, app).__call__, metrics)
+    return app

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from providers.kinds import KINDS
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from app.toml_lines import line_of, lines
 from app.units import Bytes, Seconds, secret
 from providers.interface import ProviderSettings, ProviderVoice
-from providers.kinds import KINDS
 
 PREFIX = "REFRAIN_"
 DEFAULT_FILE = Path("refrain.toml")
@@ -153,7 +153,7 @@ class Problem:
         return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
 
 
-class BadConfiguration(Exception):  # noqa: N818 - a name that says what is wrong reads better than "Error"
+class BadConfiguration(Exception):
     """The configuration has mistakes; `problems` has them all."""
 
     def __init__(self, problems: list[Problem], source: str) -> None:
@@ -272,7 +272,10 @@ def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], s
         for position, link in enumerate(voice.chain):
             if link.provider not in settings.providers:
                 known = ", ".join(sorted(settings.providers))
-                yield ("voices", name, "chain", position, "provider"), f"no such provider; configured are {known}"
+                yield (
+                    ("voices", name, "chain", position, "provider"),
+                    f"no such provider; configured are {known}",
+                )
         for alias in voice.aliases:
             if owners.setdefault(alias, name) != name:
                 yield ("voices", name, "aliases"), f'"{alias}" already names the voice "{owners[alias]}"'

@@ -58,7 +58,9 @@ def secret(value: object) -> object:
         try:
             return path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise ValueError(f"cannot read the secret from {path}; check that it exists and is readable") from None
+            raise ValueError(
+                f"cannot read the secret from {path}; check that it exists and is readable"
+            ) from None
     return value
 
 

@@ -6,7 +6,6 @@ costs 60 µs, more than all the rest of a hit.
 
 import base64
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from logging import getLogger
 
@@ -15,7 +14,7 @@ from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
-from app.errors import Internal, RefrainError
+from app.errors import RefrainError
 from app.http.problems import openai_body
 from app.http.requests import SpeechBody, decode, speech_request
 from app.http.speech_headers import live_headers, ready_headers
@@ -32,7 +31,6 @@ from app.http.wire import (
 )
 from app.metrics import Metrics
 from app.speech.failures import told
-from app.speech.plan import Plan
 from app.speech.report import report
 from app.speech.studio import Live, Ready, Studio
 from app.speech.voices import Voices

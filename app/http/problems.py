@@ -67,7 +67,8 @@ def on_http_exception(request: Request, error: HTTPException) -> Response[bytes]
     if isinstance(error, MethodNotAllowedException):
         allow = error.headers.get("Allow", "") if error.headers else ""
         return answer(
-            request.scope["path"], MethodNotAllowed(f"This address takes {allow or 'other methods'}.", allow=allow)
+            request.scope["path"],
+            MethodNotAllowed(f"This address takes {allow or 'other methods'}.", allow=allow),
         )
     if error.status_code < 500:  # noqa: PLR2004 - the client's fault, whatever it is
         return answer(request.scope["path"], InvalidInput("The request could not be understood. See /docs."))
@@ -79,7 +80,9 @@ def on_defect(request: Request, error: Exception) -> Response[bytes]:  # type: i
     log.error("defect: %s at %s", type(error).__name__, _place(error))
     return answer(
         request.scope["path"],
-        Internal("Something went wrong in Refrain itself. Please report it with the X-Request-Id of this answer."),
+        Internal(
+            "Something went wrong in Refrain itself. Please report it with the X-Request-Id of this answer."
+        ),
     )
 
 

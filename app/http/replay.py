@@ -72,7 +72,9 @@ async def _send(scope: Scope, send: Send, speech: Ready, headers: list[tuple[str
 def _address(address: str) -> tuple[str, str | None]:
     match = _ADDRESS.fullmatch(address)
     if match is None:
-        raise NotFound("That is not an address of a speech. Use the Content-Location of the answer that made it.")
+        raise NotFound(
+            "That is not an address of a speech. Use the Content-Location of the answer that made it."
+        )
     return match[1], match[2]
 
 

@@ -51,7 +51,9 @@ def decode(body: bytes) -> SpeechBody:
     except msgspec.ValidationError as error:
         raise _field_error(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidJson("The body is not valid JSON in UTF-8. Send an object with at least `input`.") from None
+        raise InvalidJson(
+            "The body is not valid JSON in UTF-8. Send an object with at least `input`."
+        ) from None
     except RecursionError:
         raise InvalidJson("The body is nested too deep. Send a flat object.") from None
 
@@ -111,7 +113,7 @@ def _language(language: str | None) -> str | None:
 
 
 def _field_error(message: str) -> InvalidInput | InvalidJson:
-    """msgspec's sentence names types and fields, never values, except of enumerations; we keep types and fields."""
+    """Msgspec's sentence names types and fields, never values, except of enumerations; we keep types and fields."""
     if missing := _MISSING.search(message):
         return InvalidInput(f"`{missing[1]}` is missing. Send it as a string.", param=missing[1])
     at = _AT.search(message)
@@ -119,5 +121,7 @@ def _field_error(message: str) -> InvalidInput | InvalidJson:
         return InvalidJson("The body must be a JSON object with at least `input`.")
     field = at[1]
     if message.startswith("Invalid enum value"):
-        return InvalidInput(f"`{field}` has a value that is not known. See /docs for those that are.", param=field)
+        return InvalidInput(
+            f"`{field}` has a value that is not known. See /docs for those that are.", param=field
+        )
     return InvalidInput(f"`{field}` has the wrong type: {_AT.sub('', message).lower()}.", param=field)

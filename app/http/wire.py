@@ -18,7 +18,7 @@ STALLED = 30.0
 """Seconds that one slice may take to be taken by the reader; the connection is cut after that."""
 
 
-class ClientGone(Exception):  # noqa: N818 - an event, not an error
+class ClientGone(Exception):
     """The client closed the connection before the answer was complete."""
 
 

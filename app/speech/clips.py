@@ -8,26 +8,31 @@ nothing yet moves on, he who has heard half of a chunk must not be given the oth
 
 import asyncio
 import functools
+import math
+import time
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Literal, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import msgspec
 
+from app.audio.check import BadSound
 from app.audio.formats import Format
-from app.audio.recorder import BadSound, Recorder
+from app.audio.recorder import Recorder
 from app.metrics import Metrics
 from app.speech.failures import BY_CODE, told
 from app.speech.plan import Candidate, PlannedChunk, SpeechRequest
-from cache.flight import FlightFailed, Made
+from cache.cache import Cache
+from cache.errors import FlightFailed
+from cache.flight import Made
 from cache.interface import Entry
-from cache.store import Cache
+from cache.passage import Outcome
+from cache.value import new_entry
 from providers.errors import BadAudio, ProviderError, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Outcome = Literal["hit", "joined", "made"]
 Hear = Callable[[bytes], None]
 
 
@@ -42,18 +47,23 @@ class ClipMeta(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A chunk's sound. `outcome` is how this asker came by it, `seconds` how long that took."""
+    """A chunk's sound. `outcome` is how this asker came by it, `seconds` how long that took, `cost` what it cost."""
 
     digest: str
     entry: Entry
     meta: ClipMeta
     outcome: Outcome
     seconds: float = 0.0
+    cost: float = 0.0
 
     @classmethod
-    def of(cls, digest: str, entry: Entry, outcome: Outcome, seconds: float = 0.0) -> "Clip":
-        """From a cache entry."""
-        return cls(digest, entry, msgspec.json.decode(entry.meta, type=ClipMeta), outcome, seconds)
+    def of(
+        cls, digest: str, entry: Entry, outcome: Outcome, *, seconds: float = 0.0, price: float = 0.0
+    ) -> "Clip":
+        """From a cache entry. `price` is per million characters."""
+        meta = msgspec.json.decode(entry.meta, type=ClipMeta)
+        cost = meta.characters * price / 1e6 if outcome == "made" else 0.0
+        return cls(digest, entry, meta, outcome, seconds, cost)
 
 
 class Lifetimes:
@@ -69,13 +79,19 @@ class ClipSource:
     """Gets clips: the only place where provider, recorder and cache meet."""
 
     def __init__(
-        self, cache: Cache, lifetimes: Lifetimes, metrics: Metrics, clock: Callable[[], float]
+        self,
+        cache: Cache,
+        lifetimes: Lifetimes,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        now: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` is monotonic, in seconds."""
+        """`clock` is monotonic, `now` the time of day, both in seconds."""
         self._cache = cache
         self._lifetimes = lifetimes
         self._metrics = metrics
         self._clock = clock
+        self._now = now
 
     async def get(self, planned: PlannedChunk, request: SpeechRequest, hear: Hear | None) -> Clip:
         """The chunk's clip by the first link that speaks; `hear`, if any, is called with each piece as it comes.
@@ -101,23 +117,35 @@ class ClipSource:
 
     async def _fly(self, candidate: Candidate, request: SpeechRequest, hear: Hear) -> Clip:
         began = self._clock()
-        if request.cache == "bypass":
-            made = await self._make(candidate, request, hear)
-            entry = self._cache.seal(made)
-            clip = Clip.of(candidate.digest, entry, "made", self._clock() - began)
+        if request.cache in {"bypass", "refresh"}:
+            entry, outcome = await self._make_alone(candidate, request, hear), "made"
         else:
-            make = functools.partial(self._make, candidate, request)
-            fresh = request.cache == "refresh"
-            async with self._cache.board(candidate.digest, make, fresh=fresh) as seat:
-                async with aclosing(seat.pieces()) as pieces:
-                    async for piece in pieces:
-                        hear(piece)
-                entry = await seat.entry()
-                clip = Clip.of(candidate.digest, entry, seat.outcome, self._clock() - began)
+            entry, outcome = await self._make_for_all(candidate, request, hear)
+        took = self._clock() - began
+        clip = Clip.of(candidate.digest, entry, outcome, seconds=took, price=candidate.price)
         self._metrics.chunks.labels(outcome=clip.outcome).inc()
         kind = "charged" if clip.outcome == "made" else "saved"
         self._metrics.characters.labels(kind=kind).inc(clip.meta.characters)
         return clip
+
+    async def _make_for_all(
+        self, candidate: Candidate, request: SpeechRequest, hear: Hear
+    ) -> tuple[Entry, Outcome]:
+        make = functools.partial(self._make, candidate, request)
+        async with self._cache.board(candidate.digest, make) as seat:
+            async with aclosing(seat.pieces()) as pieces:
+                async for piece in pieces:
+                    hear(piece)
+            entry = await seat.entry()
+        return entry, seat.outcome
+
+    async def _make_alone(self, candidate: Candidate, request: SpeechRequest, hear: Hear) -> Entry:
+        """For those who want new sound, whatever is there; `refresh` leaves it to others in place of the old."""
+        made = await self._make(candidate, request, hear)
+        entry = new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
+        if request.cache == "refresh":
+            await self._cache.put(candidate.digest, entry)
+        return entry
 
     async def _make(self, candidate: Candidate, request: SpeechRequest, emit: Hear) -> Made:
         """Ask the provider, check, edit and encode; `emit` gets each piece of the clip that is final."""
@@ -153,11 +181,11 @@ class ClipSource:
                 encoding=sound.encoding,
                 sample_rate=sound.sample_rate,
                 channels=sound.channels,
-                characters=len(candidate.utterance.text),
+                # The recorder bounds the sound's length by its text; slow speech has longer for the same text.
+                characters=math.ceil(len(candidate.utterance.text) / candidate.utterance.speed),
                 fmt=fmt,
                 out_rate=sample_rate,
                 tempo=candidate.tempo,
-                speed=candidate.utterance.speed,
             )
             parts: list[bytes] = []
             try:

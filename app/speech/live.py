@@ -69,7 +69,9 @@ class Rehearsal:
             async with asyncio.timeout(self._deadline):
                 return await channel.get()
         except TimeoutError:
-            message = f"No sound within {self._deadline:g} s. Try again, or ask the operator about the providers."
+            message = (
+                f"No sound within {self._deadline:g} s. Try again, or ask the operator about the providers."
+            )
             raise DeadlineExceeded(message) from None
 
     def _start(self, upto: int) -> None:

@@ -1,14 +1,14 @@
 """What a speech consists of: enough to find its clips and answer for its bytes without the text."""
 
 import hashlib
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from app.audio.formats import FORMATS, Format
 from app.speech.clips import Clip
-from cache.flight import Made
+from cache.interface import Entry
+from cache.value import new_entry
 
 
 class ClipLine(msgspec.Struct, frozen=True):
@@ -66,10 +66,10 @@ class Manifest(msgspec.Struct, frozen=True):
             return f"public, max-age={left}, immutable"
         return f"public, max-age={left}"
 
-    def sealed(self, clock: Callable[[], float] = time.time) -> Made:
-        """For the cache: it lives as long as its shortest-lived clip."""
-        ttl = max(1.0, min(clip.expires for clip in self.clips) - clock())
-        return Made(msgspec.json.encode(self), b"", ttl)
+    def entry(self, now: float) -> Entry:
+        """For the cache: it lives as long as its shortest-lived clip. `now` in epoch seconds."""
+        ttl = max(1.0, min(clip.expires for clip in self.clips) - now)
+        return new_entry(msgspec.json.encode(self), b"", made_at=now, ttl=ttl)
 
 
 def _line(clip: Clip) -> ClipLine:

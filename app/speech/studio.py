@@ -16,8 +16,8 @@ from app.speech.clips import Clip, ClipSource
 from app.speech.live import ChunkEnd, Rehearsal, rehearsing
 from app.speech.manifest import Manifest
 from app.speech.plan import Plan, Planner, SpeechRequest
+from cache.cache import Cache
 from cache.interface import Entry
-from cache.store import Cache
 
 INLINE_CHARACTERS = 4_000
 """Longer texts are planned in a thread: at about 1 µs per character this one takes 4 ms of the event loop."""
@@ -83,7 +83,7 @@ class Live:
         request = self.plan.request
         self.manifest = Manifest.of(request.format, request.sample_rate, self.clips)
         if request.cache != "bypass":
-            await self._cache.put(self.plan.digest, self._cache.seal(self.manifest.sealed(self._clock)))
+            await self._cache.put(self.plan.digest, self.manifest.entry(self._clock()))
 
     def counts(self) -> Counter[str]:
         """How many chunks were hit, joined, made, so far."""
@@ -216,7 +216,7 @@ class Studio:
         manifest = Manifest.of(plan.request.format, plan.request.sample_rate, clips)
         # The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
         if kept is None or bytes(kept.meta) != msgspec.json.encode(manifest):
-            await self._cache.put(plan.digest, self._cache.seal(manifest.sealed(self._clock)))
+            await self._cache.put(plan.digest, manifest.entry(self._clock()))
         return await self._joined(plan.digest, manifest, [clip.entry for clip in clips])
 
     async def _joined(self, digest: str, manifest: Manifest, entries: Sequence[Entry]) -> Ready:

@@ -1,0 +1,97 @@
+"""`refrain doctor`: what works, and what to do about what doesn't."""
+
+import asyncio
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from providers.kinds import build
+from rich.console import Console
+
+from app.audio.formats import FORMATS, SAMPLE_RATE, Format
+from app.audio.recorder import Recorder
+from app.cli import Failed, config_option, configured
+from app.cli.tables import table
+from app.settings import Settings
+from cache.embedded import start as start_embedded
+from cache.errors import EmbeddedError
+from cache.link import RedisLink
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+def register(cli: click.Group) -> None:
+    """Add the command."""
+    cli.add_command(doctor)
+
+
+@click.command()
+@config_option
+def doctor(config_file: Path | None) -> None:
+    """Look at Redis, providers and codecs; spends nothing."""
+    findings = asyncio.run(_examine(configured(config_file)))
+    shown = table("", "what", "finding")
+    for finding in findings:
+        shown.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.what, finding.detail)
+    Console().print(shown)
+    if broken := sum(not finding.ok for finding in findings):
+        raise Failed(f"{broken} of {len(findings)} things need your attention; see above for what to do.")
+
+
+async def _examine(settings: Settings) -> list[Finding]:
+    findings = [await _redis(settings)]
+    for name, provider in settings.providers.items():
+        adapter = build(provider.named(name))
+        try:
+            health = await adapter.health()
+        finally:
+            await adapter.aclose()
+        findings.append(Finding(f"provider {name} ({provider.kind})", health.ok, health.detail))
+    findings += [_codec(fmt) for fmt in FORMATS.values()]
+    return findings
+
+
+async def _redis(settings: Settings) -> Finding:
+    if settings.redis.url:
+        return await _answers("redis", settings.redis.url, "is it running, and is redis.url its address?")
+    try:
+        embedded = await start_embedded(settings.redis.data_dir)
+    except EmbeddedError as error:
+        return Finding("embedded Valkey", ok=False, detail=str(error))
+    try:
+        return await _answers("embedded Valkey", embedded.url, "look at its log in redis.data_dir")
+    finally:
+        embedded.release()
+
+
+async def _answers(what: str, url: str, advice: str) -> Finding:
+    link = RedisLink(url, timeout=1.0)
+    try:
+        answered = await link.ping()
+    finally:
+        await link.aclose()
+    return Finding(what, answered, "answers" if answered else f"does not answer; {advice}")
+
+
+def _codec(fmt: Format) -> Finding:
+    """A second of a tone through the real encoder."""
+    what = f"format {fmt.name}"
+    samples = (int(8000 * math.sin(2 * math.pi * 220 * n / SAMPLE_RATE)) for n in range(SAMPLE_RATE))
+    tone = struct.pack(f"<{SAMPLE_RATE}h", *samples)
+    recorder = Recorder(encoding="pcm_s16le", sample_rate=SAMPLE_RATE, channels=1, characters=15, fmt=fmt)
+    try:
+        size = len(recorder.feed(tone)) + len(recorder.finish().tail)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a codec is to be told, not raised
+        return Finding(what, ok=False, detail=f"{type(error).__name__}; reinstall with `make clean serve`")
+    finally:
+        recorder.close()
+    return Finding(what, ok=True, detail=f"{size:,} bytes for a second")

@@ -1,0 +1,109 @@
+"""`refrain say`: speech without, or with, a server."""
+
+import asyncio
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.audio.formats import FORMATS
+from app.cli import Failed, config_option, configured
+from app.cli.inputs import format_option, output, request, text_of, voice_option
+from app.server import open_house
+from app.settings import Settings
+from app.speech.studio import Ready
+from providers.errors import ProviderError
+
+
+def register(cli: click.Group) -> None:
+    """Add the command."""
+    cli.add_command(say)
+
+
+@click.command()
+@click.argument("text")
+@click.option(
+    "-o", "out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; - is standard output."
+)
+@voice_option
+@format_option
+@click.option("--server", help="Ask this server instead of speaking in this process.")
+@config_option
+def say(
+    text: str, out: Path | None, voice: str, fmt: str | None, server: str | None, config_file: Path | None
+) -> None:
+    """Speak TEXT (- for standard input, @FILE for a file) into a file, or to standard output.
+
+    Without -o the sound goes to standard output, or to speech.mp3 where that is a terminal.
+    """
+    if out is not None and fmt is None and out.suffix.removeprefix(".") in FORMATS:
+        fmt = out.suffix.removeprefix(".")
+    fmt = fmt or "mp3"
+    if out is None and sys.stdout.isatty():
+        out = Path(f"speech.{fmt}")
+    elif out == Path("-"):
+        out = None
+    what = text_of(text)
+    with output(out) as file, _bar() as bar:
+        if server:
+            _from_server(server, what, voice, fmt, file, bar)
+        else:
+            asyncio.run(_in_process(configured(config_file), what, voice, fmt, file, bar))
+    if out is not None:
+        click.echo(f"Wrote {out} ({out.stat().st_size:,} bytes).", err=True)
+
+
+def _bar() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("speaking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+async def _in_process(
+    settings: Settings, text: str, voice: str, fmt: str, file: BinaryIO, bar: Progress
+) -> None:
+    async with open_house(settings) as house:
+        plan = await house.studio.plan(request(text, house.voices, voice, fmt))
+        task = bar.add_task("chunks", total=len(plan.chunks))
+        async with house.studio.perform(plan) as speech:
+            if isinstance(speech, Ready):
+                file.writelines(speech.parts)
+                bar.update(task, completed=len(plan.chunks))
+                return
+            try:
+                async with aclosing(speech.sound()) as sound:
+                    async for piece in sound:
+                        file.write(piece)
+                        bar.update(task, completed=len(speech.clips))
+            except ProviderError as error:
+                message = (
+                    f"{error.provider} stopped in the middle ({error.code}). Nothing was written; try again."
+                )
+                raise Failed(message) from None
+
+
+def _from_server(server: str, text: str, voice: str, fmt: str, file: BinaryIO, bar: Progress) -> None:
+    body = {"input": text, "voice": voice, "response_format": fmt}
+    bar.add_task("bytes", total=None)
+    try:
+        with httpx.stream(
+            "POST", f"{server.rstrip('/')}/v1/audio/speech", json=body, timeout=120
+        ) as response:
+            if response.is_error:
+                response.read()
+                raise Failed(_message(response))
+            file.writelines(response.iter_bytes())
+    except httpx.HTTPError:
+        raise Failed(f"No whole answer from {server}. Is it running, and is that its address?") from None
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"The server answered {response.status_code}. Is that the address of a Refrain server?"

@@ -1,0 +1,60 @@
+"""`refrain voices`: tables."""
+
+import asyncio
+from pathlib import Path
+
+import click
+from providers.kinds import build
+from rich.console import Console
+from rich.table import Table
+
+from app.cli import config_option, configured
+from app.settings import Settings
+from app.speech.voices import Voices
+from providers.errors import ProviderError
+from providers.interface import ListedVoice, ProviderSettings
+
+
+def register(cli: click.Group) -> None:
+    """Add the commands."""
+    cli.add_command(voices)
+
+
+def table(*columns: str) -> Table:
+    """A plain table, the same on a terminal and in a pipe."""
+    return Table(*columns, box=None, pad_edge=False, header_style="bold")
+
+
+@click.command()
+@config_option
+@click.option("--all", "everything", is_flag=True, help="Also what each provider offers.")
+def voices(config_file: Path | None, everything: bool) -> None:
+    """The voices that clients can name, and who speaks for them."""
+    settings = configured(config_file)
+    shown = table("voice", "language", "spoken by", "aliases")
+    for voice in Voices(settings.voices).all:
+        chain = " → ".join(f"{link.provider}:{link.voice}" for link in voice.chain)
+        shown.add_row(voice.name, voice.language or "", chain, ", ".join(voice.aliases))
+    console = Console()
+    console.print(shown)
+    if everything:
+        console.print()
+        console.print(asyncio.run(_offered(settings)))
+
+
+async def _offered(settings: Settings) -> Table:
+    shown = table("provider", "kind", "offers")
+    for name, provider in settings.providers.items():
+        shown.add_row(name, provider.kind, await _listed(provider.named(name)))
+    return shown
+
+
+async def _listed(settings: ProviderSettings) -> str:
+    provider = build(settings)
+    try:
+        offered: list[ListedVoice] = await provider.voices()
+    except ProviderError as error:
+        return f"cannot be asked: {error.code}"
+    finally:
+        await provider.aclose()
+    return ", ".join(voice.id for voice in offered)

@@ -1,0 +1,112 @@
+"""`refrain warm`: fills the cache."""
+
+import asyncio
+from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.cli import Failed, config_option, configured
+from app.cli.inputs import document, format_option, request, voice_option
+from app.errors import RefrainError
+from app.server import House, open_house
+from app.settings import Settings
+from app.speech.plan import SpeechRequest
+from app.speech.studio import Live
+from providers.errors import ProviderError
+
+
+def register(cli: click.Group) -> None:
+    """Add the command."""
+    cli.add_command(warm)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--lines", is_flag=True, help="Every line is a text of its own (prompts, announcements).")
+@voice_option
+@format_option
+@click.option("--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Texts at once.")
+@config_option
+def warm(
+    files: tuple[str, ...],
+    lines: bool,
+    voice: str,
+    fmt: str | None,
+    concurrency: int,
+    config_file: Path | None,
+) -> None:
+    """Say FILEs (documents, or with --lines one text a line) into the cache.
+
+    What is there already is not made again: stop it and start it again as you like.
+    """
+    texts = [document(file) for file in files]
+    if lines:
+        texts = [line for text in texts for line in text.splitlines() if line.strip()]
+    tally = asyncio.run(_warm(configured(config_file), texts, voice, fmt, concurrency))
+    click.echo(
+        f"{tally.texts} texts: {tally.chunks['hit']} chunks were cached, {tally.chunks['made']} made, "
+        f"{tally.chunks['joined']} made by others; {tally.characters} characters paid, {tally.cost:.6g} in all."
+    )
+    if tally.failed:
+        raise Failed(
+            f"{len(tally.failed)} texts failed, the first with: {tally.failed[0]} Run it again for them."
+        )
+
+
+class Tally:
+    """What it came to."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+        self.chunks: Counter[str] = Counter()
+        self.characters = 0
+        self.cost = 0.0
+        self.failed: list[str] = []
+
+
+async def _warm(settings: Settings, texts: list[str], voice: str, fmt: str | None, concurrency: int) -> Tally:
+    tally = Tally()
+    console = Console(stderr=True)
+    columns = (TextColumn("warming"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    slots = asyncio.Semaphore(concurrency)
+    async with open_house(settings) as house:
+        requests = [request(text, house.voices, voice, fmt) for text in texts]
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("texts", total=len(requests))
+
+            async def one(asked: SpeechRequest) -> None:
+                async with slots:
+                    try:
+                        await _say(house, asked, tally)
+                    except RefrainError as error:
+                        tally.failed.append(error.message)
+                    except ProviderError as error:
+                        tally.failed.append(f"{error.provider} stopped in the middle.")
+                bar.advance(task)
+
+            async with asyncio.TaskGroup() as group:
+                for asked in requests:
+                    group.create_task(one(asked))
+    return tally
+
+
+async def _say(house: House, asked: SpeechRequest, tally: Tally) -> None:
+    plan = await house.studio.plan(asked)
+    async with house.studio.perform(plan) as speech:
+        if isinstance(speech, Live):
+            async with aclosing(speech.sound()) as sound:
+                async for _ in sound:
+                    pass
+            clips = speech.clips
+        else:
+            clips = []
+    # No await from here on: texts that end at the same time are counted one after the other.
+    tally.texts += 1
+    tally.chunks.update(clip.outcome for clip in clips)
+    tally.chunks["hit"] += len(plan.chunks) - len(clips)
+    tally.characters += sum(clip.meta.characters for clip in clips if clip.outcome == "made")
+    tally.cost += sum(clip.cost for clip in clips)

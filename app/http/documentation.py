@@ -1,0 +1,93 @@
+"""The raw routes in the OpenAPI document: Litestar describes only its own handlers."""
+
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    Parameter,
+    PathItem,
+    Reference,
+    RequestBody,
+    Schema,
+)
+from litestar.openapi.spec.enums import OpenAPIType
+
+from app.audio.formats import FORMATS
+from app.errors import TABLE
+from app.http.requests import SpeechBody
+from app.speech.estimate import Estimate
+
+_COMPONENT = "#/components/schemas/{name}"
+
+
+def document(app: Litestar) -> None:
+    """Add the routes that are raw ASGI to the app's document."""
+    (body, estimate), components = msgspec.json.schema_components(
+        (SpeechBody, Estimate), ref_template=_COMPONENT
+    )
+    schema = app.openapi_schema
+    schema.components.schemas.update({name: _Raw(content) for name, content in components.items()})
+    request = RequestBody(
+        content={"application/json": OpenAPIMediaType(schema=Reference(body["$ref"]))}, required=True
+    )
+    planned = {"application/json": OpenAPIMediaType(schema=Reference(estimate["$ref"]))}
+    address = Parameter(
+        name="address",
+        param_in="path",
+        required=True,
+        description="The digest from Content-Location, with or without the format's extension.",
+        schema=Schema(type=OpenAPIType.STRING),
+    )
+    paths = schema.paths
+    assert paths is not None
+    paths["/v1/audio/speech"] = PathItem(
+        post=_operation("speech", "Text to speech, as audio or server-sent events", 200, _sounds(), request)
+    )
+    paths["/v1/speech/plan"] = PathItem(
+        post=_operation(
+            "plan", "What it would cost: chunks, hits, price; calls nobody", 200, planned, request
+        )
+    )
+    paths["/v1/speech/{address}"] = PathItem(
+        parameters=[address],
+        get=_operation("replay", "What was said once, by its address; Range, ETag", 200, _sounds()),
+        head=_operation("replay_head", "The same without the sound", 200, {}),
+    )
+
+
+class _Raw(Schema):
+    """A JSON schema that is one already."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__()
+        self._content = content
+
+    def to_schema(self) -> dict[str, Any]:
+        return self._content
+
+
+def _sounds() -> dict[str, OpenAPIMediaType]:
+    binary = Schema(type=OpenAPIType.STRING, format="binary")  # type: ignore[arg-type]
+    media = {fmt.media_type: OpenAPIMediaType(schema=binary) for fmt in FORMATS.values()}
+    return {**media, "text/event-stream": OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))}
+
+
+def _operation(
+    name: str,
+    summary: str,
+    status: int,
+    content: dict[str, OpenAPIMediaType],
+    request: RequestBody | None = None,
+) -> Operation:
+    failures: dict[int, list[str]] = {}
+    for row in TABLE.values():
+        failures.setdefault(row.status, []).append(row.code)
+    responses = {str(code): OpenAPIResponse(description=", ".join(codes)) for code, codes in failures.items()}
+    responses[str(status)] = OpenAPIResponse(description="Done.", content=content or None)
+    return Operation(
+        operation_id=name, summary=summary, tags=["speech"], request_body=request, responses=responses
+    )

@@ -1,0 +1,82 @@
+"use strict";
+// Types and hears. Mp3 and aac play while they are still being made, where the browser can; the rest when whole.
+const $ = (id) => document.getElementById(id);
+let current = null;
+
+async function listVoices() {
+  const { voices } = await (await fetch("/v1/audio/voices")).json();
+  for (const voice of voices) $("voice").add(new Option(voice.alias_of ? `${voice.id} (${voice.alias_of})` : voice.id, voice.id));
+}
+
+function show(facts) {
+  $("facts").replaceChildren();
+  for (const [name, value] of facts) {
+    const term = document.createElement("dt"), what = document.createElement("dd");
+    term.textContent = name;
+    if (value instanceof Node) what.append(value); else what.textContent = value;
+    $("facts").append(term, what);
+  }
+}
+
+// Plays a body as it comes; resolves to all of its bytes.
+async function follow(response, type) {
+  const chunks = [], reader = response.body.getReader();
+  const source = window.MediaSource && MediaSource.isTypeSupported(type) ? new MediaSource() : null;
+  let buffer = null;
+  if (source) {
+    $("player").src = URL.createObjectURL(source);
+    await new Promise((done) => source.addEventListener("sourceopen", done, { once: true }));
+    buffer = source.addSourceBuffer(type);
+    $("player").play().catch(() => {});
+  }
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    chunks.push(value);
+    if (buffer) {
+      buffer.appendBuffer(value);
+      await new Promise((ready) => buffer.addEventListener("updateend", ready, { once: true }));
+    }
+  }
+  if (source) source.endOfStream();
+  return { blob: new Blob(chunks, { type }), playing: Boolean(source) };
+}
+
+async function speak(event) {
+  event.preventDefault();
+  current?.abort();
+  const abort = current = new AbortController();
+  $("problem").hidden = true;
+  $("speak").disabled = true;
+  const began = performance.now();
+  try {
+    const body = { input: $("text").value, voice: $("voice").value, response_format: $("format").value, speed: Number($("speed").value) };
+    const response = await fetch("/v1/audio/speech", {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: abort.signal,
+    });
+    const first = performance.now() - began;
+    if (!response.ok) throw new Error((await response.json()).error.message);
+    $("result").hidden = false;
+    const address = response.headers.get("Content-Location");
+    const { blob, playing } = await follow(response, response.headers.get("Content-Type").split(";")[0]);
+    if (!playing) { $("player").src = URL.createObjectURL(blob); $("player").play().catch(() => {}); }
+    const link = document.createElement("a");
+    link.href = `${address}.${body.response_format}`;
+    link.textContent = `${address}.${body.response_format}`;
+    show([
+      ["From", response.headers.get("Cache-Status").startsWith("refrain; hit") ? "the cache" : "a provider"],
+      ["First sound", `${first.toFixed(0)} ms`],
+      ["Complete", `${(performance.now() - began).toFixed(0)} ms, ${(blob.size / 1024).toFixed(0)} KiB`],
+      ["Again at", link],
+    ]);
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    $("problem").textContent = error.message || "The connection was cut before all of it had come.";
+    $("problem").hidden = false;
+  } finally {
+    $("speak").disabled = false;
+  }
+}
+
+$("form").addEventListener("submit", speak);
+listVoices();
