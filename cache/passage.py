@@ -81,13 +81,13 @@ class Seat:
 
     def __init__(self, passage: Passage, *, starter: bool) -> None:
         self.passage = passage
-        self._starter = starter
+        # What it is to this seat when the sound is made in this process.
+        self._if_made: Outcome = "made" if starter else "hit" if passage.over else "joined"
 
     @property
     def outcome(self) -> Outcome | None:
         """How the sound was come by; None until there is a first piece or the end."""
-        made_by_other = self.passage.outcome == "made" and not self._starter
-        return "joined" if made_by_other else self.passage.outcome
+        return self._if_made if self.passage.outcome == "made" else self.passage.outcome
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """The payload from its first byte on, as it is made; ends after the clean end only.
