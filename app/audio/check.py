@@ -1,8 +1,10 @@
 """Is a provider's answer the sound of speech? Cheap checks that run while it arrives.
 
-The thresholds were tried on the default voice (words of one sound to long sentences: autocorrelation 0.85 to
-0.99, |mean| under 2, 0.06 to 0.43 seconds per character) and on poison (random bytes, PCM shifted by one
-byte, compressed sound announced as PCM: autocorrelation under 0.1).
+The thresholds were tried on the default voice, from words of one sound to long sentences (autocorrelation 0.85
+to 0.99, |mean| under 2, 0.06 to 0.43 seconds per character), and on the same as broken PCM, shifted by one byte
+or in the wrong byte order (autocorrelation under 0.2). Autocorrelation alone would refuse a "Shh": a hiss goes
+down to -0.7. But hisses are soft (root mean square of what is not quiet: up to 2,650, at three times the level
+6,000), and broken PCM is as loud as uniform random numbers are (13,800 to 18,900).
 """
 
 from typing import Final, Literal
@@ -29,12 +31,17 @@ _LOUDEST_OFFSET: Final = 1_000
 _LEAST_AUTOCORRELATION: Final = 0.5
 _LEAST_PEAK: Final = 100
 _EARLY_AUTOCORRELATION: Final = 0.2
-_EARLY_RMS: Final = 10_000
+_CLEAR: Final = (
+    1_000  # what is softer may be anything: the noise of a quiet room, shifted by a byte, is 256 to 768
+)
+_CLEAR_ENOUGH: Final = 0.02  # seconds of it, for a first verdict
+_LOUDEST_HISS: Final = 10_000
+_LONGEST_HISS: Final = 2.0  # seconds
 _SNIFFED: Final = 64
 _CONTAINERS: Final = (b"RIFF", b"fLaC", b"OggS", b"ID3\x02", b"ID3\x03", b"ID3\x04", b"\x1aE\xdf\xa3")
 
 
-class BadSound(Exception):  # noqa: N818 - the domain's word, like the error code it becomes
+class BadSound(Exception):
     """A provider's answer is not sound for this text. The message carries neither the text nor the answer."""
 
     def __init__(self, kind: Kind, message: str) -> None:
@@ -87,6 +94,10 @@ def _is_text(head: bytes) -> bool:
     return all(byte >= 32 or byte in b"\t\r\n" for byte in head)  # noqa: PLR2004 - 32 is the space
 
 
+def _noise() -> BadSound:
+    return BadSound("noise", "The provider's sound is noise: shifted, compressed or random bytes.")
+
+
 class Meter:
     """Adds up what the checks need to know of mono sound at the provider's own rate.
 
@@ -101,6 +112,8 @@ class Meter:
         self._characters = characters
         self._count = 0
         self._loud = 0
+        self._clear = 0
+        self._clear_squares = 0.0
         self._sum = 0.0
         self._squares = 0.0
         self._products = 0.0
@@ -109,8 +122,8 @@ class Meter:
 
     @property
     def begun(self) -> bool:
-        """Whether 50 ms have been heard above the threshold: enough for a first verdict."""
-        return self._loud >= self._rate // 20
+        """Whether enough has been heard for a first verdict; of very soft sound there never is."""
+        return self._clear >= _CLEAR_ENOUGH * self._rate
 
     def push(self, samples: Samples) -> None:
         """Take in more sound.
@@ -130,6 +143,9 @@ class Meter:
         loud = np.abs(exact)
         self._peak = max(self._peak, int(loud.max()))
         self._loud += int(np.count_nonzero(loud >= _LEAST_PEAK))
+        clear = exact[loud >= _CLEAR]
+        self._clear += len(clear)
+        self._clear_squares += float(clear @ clear)
         self._refuse_early()
 
     def finish(self) -> None:
@@ -144,16 +160,18 @@ class Meter:
             raise BadSound("silent", "The provider sent silence.")
         if abs(self._sum / self._count) > _LOUDEST_OFFSET:
             raise BadSound("dc_offset", "The provider's sound is far off zero: it is no PCM of 16 bits.")
-        if self._autocorrelation() < _LEAST_AUTOCORRELATION:
-            raise BadSound("noise", "The provider's sound is noise: shifted, compressed or random bytes.")
+        hiss = self._autocorrelation() < _LEAST_AUTOCORRELATION
+        if hiss and (self._too_loud() or self._loud > _LONGEST_HISS * self._rate):
+            raise _noise()
 
     def _refuse_early(self) -> None:
         if self._count > self._most * self._rate:
             raise BadSound("too_long", f"The provider spoke over {self._most:.0f} s, too long for the text.")
-        # A hiss may open a sentence and looks like noise, but it is never this loud; broken PCM is.
-        rms = (self._squares / self._count) ** 0.5
-        if self.begun and rms > _EARLY_RMS and self._autocorrelation() < _EARLY_AUTOCORRELATION:
-            raise BadSound("noise", "The provider's sound is noise: shifted, compressed or random bytes.")
+        if self.begun and self._too_loud() and self._autocorrelation() < _EARLY_AUTOCORRELATION:
+            raise _noise()
+
+    def _too_loud(self) -> bool:
+        return self._clear_squares > _LOUDEST_HISS**2 * self._clear
 
     def _autocorrelation(self) -> float:
         """Correlation of neighbouring samples, -1 to 1; 0 for a constant."""

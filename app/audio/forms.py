@@ -77,5 +77,6 @@ OPUS: Final = Form(
 # Noise substitution (PNS) draws random numbers in the decoder: a clip would sound different behind another
 # one, by up to 6,475 of 32,768 steps where measured.
 AAC: Final = Form("aac", "aac", "fltp", 1_024, Adts, 64_000, (("aac_pns", "0"),))
-# 480 samples at 24 kHz are a whole number of samples at every rate that is offered.
-FLAC: Final = Form("flac", "flac", "s16", 480, Prefixed)
+# 480 samples at 24 kHz are a whole number of samples at every rate that is offered. Frames of 1,152 samples,
+# not the usual 100 ms, so that first sound need not wait for more.
+FLAC: Final = Form("flac", "flac", "s16", 480, Prefixed, options=(("frame_size", "1152"),))

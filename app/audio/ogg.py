@@ -9,9 +9,9 @@ import zlib
 from typing import Final
 
 PRE_SKIP: Final = 312  # samples at 48 kHz: libopus' look-ahead with application "audio" (6.5 ms)
-# Of a clip's pages the first ten hold 80 ms each, so that a listener hears the beginning soon; others 1 s.
+# Of a clip's pages the first ten hold 60 ms each, so that a listener hears the beginning soon; others 1 s.
 _SMALL_PAGES: Final = 10
-_SMALL: Final = 4
+_SMALL: Final = 3
 _LARGE: Final = 50
 _PACKET: Final = 960  # samples at 48 kHz, 20 ms
 _SERIAL: Final = 0x52464E31  # constant, so that the same clips give the same bytes

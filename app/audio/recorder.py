@@ -91,7 +91,7 @@ class Recorder:
     def feed(self, piece: bytes) -> bytes:
         """The part of the payload that is final with this piece of the provider's sound; often empty.
 
-        Nothing comes out before 50 ms of sound have been heard and a first verdict was given. A `file` gives
+        Nothing comes out before 20 ms of clear sound have been heard and a first verdict was given. A `file` gives
         nothing until `finish`.
 
         Raises:

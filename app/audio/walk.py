@@ -45,7 +45,7 @@ def container_of(data: bytes) -> Container:
 
 
 def refuse_cut(container: Container, data: bytes) -> None:
-    """Raise if the file ends early, as far as the structure of MP3, WAV and Ogg tells.
+    """Raise if the file ends early, as far as the structure of MP3, WAV, Ogg and MP4 tells.
 
     Raises:
         BadSound: `cut`, or `unreadable` where the structure breaks.
@@ -56,6 +56,8 @@ def refuse_cut(container: Container, data: bytes) -> None:
         _walk_wav(data)
     elif container == "ogg":
         _walk_ogg(data)
+    elif container == "mov":
+        _walk_mov(data)
 
 
 def flac_samples(data: bytes) -> int:
@@ -75,6 +77,8 @@ def _walk_mp3(data: bytes) -> None:
             continue
         length = _frame_length(data, at)
         if not length:
+            if len(data) - at < 4:  # noqa: PLR2004 - less than a frame's head
+                raise _cut()
             if any(data[at:]):  # some encoders fill up with zeros
                 raise BadSound(
                     "unreadable", "The provider sent an MP3 file with other bytes between its frames."
@@ -145,4 +149,15 @@ def _walk_ogg(data: bytes) -> None:
         lacing = data[at + 27 : at + 27 + data[at + 26]]
         at += 27 + data[at + 26] + sum(lacing)
     if at > len(data) or not flags & 4:
+        raise _cut()
+
+
+def _walk_mov(data: bytes) -> None:
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:  # the length stands behind the type, in 64 bits
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        at = at + max(size, 8) if size else len(data)  # 0: up to the end
+    if at > len(data):
         raise _cut()
