@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - the names say what happened; the tree says that they are errors
 """What can go wrong in the cache, in one tree.
 
     CacheError

@@ -22,6 +22,7 @@ from cache.passage import Outcome, Passage, Seat
 from cache.value import new_entry
 
 DEFAULT_LIMIT = 32 * 1024 * 1024
+_CLOSING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,9 @@ class Flights:
         self._closed = True
         for passage in list(self._passages.values()):
             self._end(passage, "closed")
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        # Bounded: a maker that does not mind its cancellation must not keep the service from ending.
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=_CLOSING_SECONDS)
 
     # What follows up to `_fly` changes state without awaiting.
 

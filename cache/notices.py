@@ -95,7 +95,11 @@ class Notices:
         async with self._connecting:  # two that come together must not make two connections
             if self._connection is None:
                 connection = self._link.connection()
-                await connection.connect()  # type: ignore[no-untyped-call]
+                try:
+                    await connection.connect()  # type: ignore[no-untyped-call]
+                except BaseException:  # cancelled too: a half-open socket must not stay behind
+                    await connection.disconnect(nowait=True)
+                    raise
                 self._connection = connection
                 self._listener = asyncio.create_task(self._listen(connection), name="redis-listener")
             connection = self._connection

@@ -13,8 +13,8 @@
     60             meta, then payload
 
 Little endian. Reading costs one pass over the payload, and that pass yields the very hash that ETags are made
-of. SHA-256 was chosen by measurement: 60 kB take 29 us where the processor has instructions for it (x86 since
-2019, every 64-bit ARM server), BLAKE2b 44 us, MD5 68 us; CRC-32 takes 8 us but misses one damage in 2^32 and
+of. SHA-256 was chosen by measurement: 60 kB take 29 us where the processor has instructions for it (most x86
+and ARM servers of today), BLAKE2b 44 us, MD5 68 us; CRC-32 takes 8 us but misses one damage in 2^32 and
 names nothing.
 """
 

@@ -10,10 +10,10 @@ import pytest
 
 from cache.cache import Shared, open_cache
 from cache.digest import LAYOUT
+from cache.errors import Away
 from cache.flight import Made
 from cache.link import Keys
 from cache.outage import Outage
-from cache.errors import Away
 from tests.cache.conftest import Server, sound, until
 
 A = "a" * 40
