@@ -1,1 +1,1 @@
-"""Text-to-speech providers: one file per vendor behind one interface, and the chain over them."""
+"""Text-to-speech providers: one file per vendor or engine behind one interface; `kinds.py` is the table."""

@@ -121,6 +121,14 @@ class Provider(Protocol):
         """Whether it can be expected to work, without spending money. Never raises ProviderError."""
         ...
 
+    async def warm(self) -> None:
+        """Load what the first utterance would otherwise wait for; spends no money. Idempotent.
+
+        Raises:
+            ProviderError: it will not be able to speak.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Give back connections and threads. Idempotent."""
         ...
@@ -141,3 +149,4 @@ class ProviderSettings:
     max_concurrency: int | None = None
     price_per_million_chars: float = 0.0
     options: tuple[tuple[str, str], ...] = ()
+    """The remaining keys of the table, as the kind names them (`kinds.py` says which it takes)."""

@@ -1,0 +1,255 @@
+"""The local neural engine: hibari-tts (Apache-2.0), English, 24 kHz, its voice `heart` in the package.
+
+Synthesis runs in threads of its own. The network and the signal processing release the interpreter lock; the
+grapheme-to-phoneme rules do not, so a lock of ours lets one thread at a time into them: the event loop then
+competes with one thread for the interpreter and not with all.
+"""
+
+import asyncio
+import functools
+import os
+import re
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager, suppress
+from importlib.metadata import version
+from types import MappingProxyType
+from typing import Any, Final
+
+from providers import options
+from providers.errors import BadRequest, BadVoice, ProviderError, Unavailable
+from providers.hibari_text import readable
+from providers.interface import (
+    Capabilities,
+    Health,
+    ListedVoice,
+    ProviderSettings,
+    ProviderVoice,
+    Sound,
+    Utterance,
+)
+from providers.patience import Patience
+
+SAMPLE_RATE: Final = 24_000
+MOST_CHARACTERS: Final = 2_000
+"""Ours, not the engine's: bounds what one utterance can cost."""
+SEED: Final = 1
+"""Of the noise in the sound; fixed, so that the same text is the same bytes."""
+MOST_PHONEMES: Final = 400
+"""The engine's own bound for one run of the network, which it keeps only where there is a comma to cut at."""
+
+OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType({})
+
+_RUN = re.compile(rf"\S.{{0,{MOST_PHONEMES - 1}}}(?=\s|$)|\S{{1,{MOST_PHONEMES}}}")
+
+
+class Hibari:
+    """The engine on this machine."""
+
+    kind = "hibari"
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        """Cheap: threads start and models load with the first utterance, or `warm`."""
+        self.name = settings.name
+        self._price = settings.price_per_million_chars
+        self._patience = functools.partial(
+            Patience, provider=self.name, first_byte=settings.timeout, total=settings.timeout
+        )
+        self._identity = tuple(f"{package} {version(package)}" for package in ("hibari-tts", "anyascii"))
+        self._threads = ThreadPoolExecutor(threads(settings), thread_name_prefix=f"hibari-{self.name}")
+        self._engines: dict[str, Any] = {}
+        self._reading = threading.Lock()
+        self._running: set[_Job] = set()
+        self._closed = False
+
+    def capabilities(self, voice: ProviderVoice) -> Capabilities:  # noqa: ARG002 - all its voices are alike
+        """See `Provider`. English; half to double speed."""
+        return Capabilities(
+            identity=self._identity,
+            max_characters=MOST_CHARACTERS,
+            speed_range=(0.5, 2.0),
+            languages=frozenset(("en",)),
+            price=self._price,
+        )
+
+    @asynccontextmanager
+    async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
+        """See `Provider`; entering waits for the first sentence's sound. One piece for each sentence."""
+        patience = self._patience()
+        job = self._start(utterance)
+        try:
+            first = await patience.first(job.next)
+            async with aclosing(_pieces(first, job, patience)) as pieces:
+                yield Sound(encoding="pcm_s16le", sample_rate=SAMPLE_RATE, channels=1, pieces=pieces)
+        finally:
+            job.stop()
+            self._running.discard(job)
+
+    def _start(self, utterance: Utterance) -> "_Job":
+        if self._closed:
+            raise Unavailable(f"{self.name} is closed.", provider=self.name)
+        job = _Job(asyncio.get_running_loop(), functools.partial(self._spoken, utterance), self._failure)
+        self._running.add(job)
+        job.future = self._threads.submit(job.run)
+        return job
+
+    def _failure(self, error: Exception) -> ProviderError:
+        # The engine's own messages may quote the text.
+        if isinstance(error, ProviderError):
+            return error
+        return BadRequest(f"{self.name} cannot read this text.", provider=self.name)
+
+    def _spoken(self, utterance: Utterance) -> Iterator[bytes]:
+        """The sound of one sentence after the other; runs in a thread."""
+        import numpy as np  # noqa: PLC0415 - loaded with the engine, off the event loop
+
+        engine = self._engine(utterance.voice.voice)
+        noise = np.random.default_rng(SEED)
+        said = False
+        for run in self._runs(engine, readable(utterance.text)):
+            wave = engine.from_ids(engine.ids(run), utterance.speed, noise)
+            if wave.size:
+                said = True
+                yield (np.clip(wave, -1.0, 1.0) * 32_767).astype("<i2").tobytes()
+        if not said:
+            raise BadRequest(f"{self.name} finds nothing to say in this text.", provider=self.name)
+
+    def _runs(self, engine: Any, text: str) -> Iterator[str]:
+        with self._reading:
+            sentences = engine.split_sentences(text)
+        for sentence in sentences:
+            with self._reading:
+                phonemes = engine.phonemize(sentence)
+            for part in phonemes:
+                yield from _RUN.findall(part)
+
+    def _engine(self, voice: str) -> Any:
+        # Under the lock, so that two first utterances do not both load it.
+        with self._reading:
+            if voice not in self._engines:
+                self._engines[voice] = self._load(voice)
+            return self._engines[voice]
+
+    def _load(self, voice: str) -> Any:
+        from hibari import Hibari as Engine  # noqa: PLC0415 - with onnxruntime 0.2 s, so not at start
+        from hibari.voices import VOICES, voice_path  # noqa: PLC0415
+
+        if voice not in VOICES:
+            known = ", ".join(sorted(VOICES))
+            raise BadVoice(f"{self.name} has no such voice; it has {known}.", provider=self.name)
+        try:
+            voice_path(voice, download_missing=False)
+        except FileNotFoundError as missing:
+            raise BadVoice(
+                f"{self.name} does not have the file of this voice and downloads nothing; "
+                f"put {os.path.basename(str(missing))} into hibari's cache folder, or use heart.",  # noqa: PTH119
+                provider=self.name,
+            ) from None
+        engine = Engine(voice=voice, threads=1)
+        # The dictionaries load with the first word, the network for unknown words with the first of those.
+        engine("Warm blorgish.", 1.0, SEED)
+        return engine
+
+    async def voices(self) -> list[ListedVoice]:
+        """See `Provider`; those whose files are here."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _present)
+
+    async def health(self) -> Health:
+        """See `Provider`; loads the engine."""
+        try:
+            await self.warm()
+        except ProviderError as error:
+            return Health(ok=False, detail=str(error))
+        return Health(ok=True, detail=", ".join(self._identity))
+
+    async def warm(self) -> None:
+        """See `Provider`; loads the voice `heart`. While dictionaries load, the event loop stutters."""
+        if self._closed:
+            raise Unavailable(f"{self.name} is closed.", provider=self.name)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._engine, "heart")
+
+    async def aclose(self) -> None:
+        """See `Provider`; waits for nobody: a thread ends with the sentence it is at."""
+        self._closed = True
+        for job in tuple(self._running):
+            job.abandon(Unavailable(f"{self.name} is closed.", provider=self.name))
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Job:
+    """One utterance on its way through a thread: a thread writes pieces, the event loop reads them."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Callable[[], Iterator[bytes]],
+        failure: Callable[[Exception], ProviderError],
+    ) -> None:
+        self.future: Any = None
+        self._loop = loop
+        self._work = work
+        self._failure = failure
+        self._stopped = threading.Event()
+        # Unbounded, for an utterance is: at most MOST_CHARACTERS, some 6 MB of sound.
+        self._pieces: asyncio.Queue[bytes | ProviderError | None] = asyncio.Queue()
+
+    def run(self) -> None:
+        """In the thread. Between two sentences it looks whether anybody still listens."""
+        try:
+            for piece in self._work():
+                if self._stopped.is_set():
+                    return
+                self._send(piece)
+            self._send(None)
+        except Exception as error:  # noqa: BLE001 - an engine's any fault is a provider's error
+            self._send(self._failure(error))
+
+    def _send(self, item: bytes | ProviderError | None) -> None:
+        # The loop may be closed by now; then nobody listens.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._pieces.put_nowait, item)
+
+    async def next(self) -> bytes | None:
+        """The next piece; None at the end.
+
+        Raises:
+            ProviderError: the engine failed.
+        """
+        item = await self._pieces.get()
+        if isinstance(item, ProviderError):
+            raise item
+        return item
+
+    def stop(self) -> None:
+        """Nobody listens any more: what waits in the queue never starts, what runs ends with its sentence."""
+        self._stopped.set()
+        self.future.cancel()
+
+    def abandon(self, error: ProviderError) -> None:
+        """Stop, and tell the listener."""
+        self.stop()
+        self._pieces.put_nowait(error)
+
+
+async def _pieces(first: bytes | None, job: _Job, patience: Patience) -> AsyncGenerator[bytes]:
+    piece = first
+    while piece is not None:
+        yield piece
+        piece = await patience.more(job.next)
+
+
+def _present() -> list[ListedVoice]:
+    from hibari.voices import VOICES, voice_path  # noqa: PLC0415
+
+    found = []
+    for name, voice in VOICES.items():
+        with suppress(FileNotFoundError):
+            voice_path(name, download_missing=False)
+            found.append(ListedVoice(name, name.capitalize(), voice["language"]))
+    return found
+
+
+def threads(settings: ProviderSettings) -> int:
+    """How many utterances it speaks at once: as configured, else one for each core."""
+    return settings.max_concurrency or os.cpu_count() or 1

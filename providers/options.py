@@ -1,0 +1,71 @@
+"""Reading a provider's own options: each a string in the configuration, each with a parser that explains itself.
+
+A parser takes the string and answers the value, or raises ValueError with what the value must be, in words that
+finish the sentence "KEY must be ...".
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Parser = Callable[[str], Any]
+
+
+def seconds(value: str) -> float:
+    """A duration in seconds."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ValueError("a number of seconds, 0 or more")
+    return number
+
+
+def count(least: int, most: int) -> Parser:
+    """A whole number within these bounds."""
+
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
+def choice(*names: str) -> Parser:
+    """One of these words."""
+
+    def parse(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"one of {', '.join(names)}")
+        return value
+
+    return parse
+
+
+def words(value: str) -> str:
+    """Any text but none."""
+    if not value.strip():
+        raise ValueError("some text")
+    return value
+
+
+def problems(options: tuple[tuple[str, str], ...], parsers: Mapping[str, Parser]) -> list[str]:
+    """One sentence for each option that is unknown or cannot be read; never its value, which may be secret."""
+    found = []
+    for key, value in options:
+        if key not in parsers:
+            found.append(
+                f"{key} is not an option of this kind; it has {', '.join(sorted(parsers)) or 'none'}."
+            )
+            continue
+        try:
+            parsers[key](value)
+        except ValueError as error:
+            found.append(f"{key} must be {error}.")
+    return found
+
+
+def read(options: tuple[tuple[str, str], ...], parsers: Mapping[str, Parser]) -> dict[str, Any]:
+    """The options' values. Call it with options that have no `problems`."""
+    return {key: parsers[key](value) for key, value in options}

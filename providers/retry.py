@@ -1,0 +1,104 @@
+"""Retries of one provider, up to its first piece of sound and never after it."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from providers.errors import ProviderError, TimedOut
+from providers.interface import Provider, Sound, Utterance
+from providers.wrapped import Wrapped
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+
+
+class Retrying(Wrapped):
+    """Asks again while the error may pass by itself, at most `attempts` times in all.
+
+    Entering waits for the first piece of sound as well, so that a failure on the way to it is still retried;
+    once a piece was passed on, a failure is the caller's. Pauses have full jitter: evenly between 0 and a bound
+    that doubles from 0.1 s to 5 s (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
+    after the vendor's own `retry_after` where it gave one. `timeout` seconds bound everything up to the first
+    piece; where the pause would outlast them, the error is raised at once.
+    """
+
+    def __init__(
+        self,
+        inside: Provider,
+        attempts: int,
+        *,
+        timeout: float,
+        sleep: Callable[[float], Awaitable[None]],
+        random: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`random` gives numbers from 0 up to 1; `sleep` and `clock` are in seconds."""
+        super().__init__(inside)
+        self._attempts = attempts
+        self._timeout = timeout
+        self._sleep = sleep
+        self._random = random
+        self._clock = clock
+
+    @asynccontextmanager
+    async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
+        """See `Provider`; entering includes the first piece and the retries."""
+        async with AsyncExitStack() as upstream:
+            sound, first = await self._begin(upstream, utterance)
+            async with aclosing(_rejoined(first, sound.pieces)) as pieces:
+                yield replace(sound, pieces=pieces)
+
+    async def _begin(self, upstream: AsyncExitStack, utterance: Utterance) -> tuple[Sound, bytes]:
+        began = self._clock()
+        retrying = AsyncRetrying(
+            sleep=self._sleep,
+            wait=self._pause,
+            stop=lambda state: self._enough(state, began),
+            retry=retry_if_exception(_may_pass),
+            reraise=True,
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await retrying(self._attempt, upstream, utterance)
+        except TimeoutError:
+            raise TimedOut(
+                f"{self.name} did not begin to speak within {self._timeout:g} s.", provider=self.name
+            ) from None
+
+    async def _attempt(self, upstream: AsyncExitStack, utterance: Utterance) -> tuple[Sound, bytes]:
+        # The trial's own stack closes a failed request before the next one is made; only a request that has
+        # begun to speak is handed over.
+        async with AsyncExitStack() as trial:
+            sound = await trial.enter_async_context(self.inside.speak(utterance))
+            first = await anext(sound.pieces, b"")
+            await upstream.enter_async_context(trial.pop_all())
+            return sound, first
+
+    def _pause(self, state: RetryCallState) -> float:
+        bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (state.attempt_number - 1))
+        return (_announced(state) or 0.0) + self._random() * bound
+
+    def _enough(self, state: RetryCallState, began: float) -> bool:
+        left = self._timeout - (self._clock() - began)
+        return state.attempt_number >= self._attempts or state.upcoming_sleep >= left
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, ProviderError) and error.retryable
+
+
+def _announced(state: RetryCallState) -> float | None:
+    error = state.outcome.exception() if state.outcome else None
+    return error.retry_after if isinstance(error, ProviderError) else None
+
+
+async def _rejoined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(rest):
+        if first:
+            yield first
+        async for piece in rest:
+            yield piece

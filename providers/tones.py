@@ -1,0 +1,59 @@
+"""What the scripted provider says: a tone that tells which text was spoken with which voice.
+
+Pure functions, so that a test can work out what it should hear.
+"""
+
+import hashlib
+import io
+import wave
+
+import numpy as np
+
+SAMPLE_RATE = 24_000
+SECONDS_PER_CHARACTER = 0.06
+
+_LOWEST = 300
+_STEP = 25
+_PITCHES = 80
+_AMPLITUDE = 0.4
+_FADE = 0.005
+
+
+def tone(
+    text: str, voice: str, *, speed: float = 1.0, seconds_per_character: float = SECONDS_PER_CHARACTER
+) -> tuple[float, float]:
+    """The frequency in Hz and the duration in seconds of this text in this voice.
+
+    One of 80 pitches, 300 to 2,275 Hz in steps of 25, by a hash of text and voice: far enough apart to be told
+    by a Fourier transform after any lossy codec. Two texts share a pitch once in 80; durations tell them apart.
+    """
+    key = hashlib.sha256(f"{voice}\0{text}".encode(errors="surrogatepass")).digest()
+    pitch = _LOWEST + _STEP * (int.from_bytes(key[:4], "big") % _PITCHES)
+    return float(pitch), max(1, len(text)) * seconds_per_character / speed
+
+
+def tone_pcm(
+    text: str,
+    voice: str,
+    *,
+    speed: float = 1.0,
+    seconds_per_character: float = SECONDS_PER_CHARACTER,
+    sample_rate: int = SAMPLE_RATE,
+) -> bytes:
+    """That tone as mono 16 bit little endian PCM, -8 dBFS at its peaks, with fades of 5 ms at both ends."""
+    frequency, seconds = tone(text, voice, speed=speed, seconds_per_character=seconds_per_character)
+    moments = np.arange(round(seconds * sample_rate)) / sample_rate
+    envelope = np.minimum(1.0, np.minimum(moments, moments[::-1]) / _FADE)
+    wavy = np.sin(2 * np.pi * frequency * moments) * envelope * _AMPLITUDE
+    return (wavy * 32_767).astype("<i2").tobytes()
+
+
+def wav(pcm: bytes, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """Mono 16 bit PCM with a WAV header in front."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(sample_rate)
+        writer.writeframes(pcm)
+    return file.getvalue()

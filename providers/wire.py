@@ -1,0 +1,85 @@
+"""HTTP as the vendors' adapters share it: httpx's errors into our tree, Retry-After, the class of a bare status."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from providers.errors import (
+    BadCredentials,
+    BadRequest,
+    ProviderError,
+    QuotaExceeded,
+    RateLimited,
+    TimedOut,
+    TooLong,
+    Unavailable,
+)
+
+
+@contextmanager
+def translated(provider: str) -> Iterator[None]:
+    """Turn what httpx raises into our tree.
+
+    `from None` throughout: httpx's own messages may quote a header with the key in it.
+    """
+    try:
+        yield
+    except httpx.TimeoutException:
+        raise TimedOut(f"{provider} could not be reached in time.", provider=provider) from None
+    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL):
+        raise BadRequest(
+            f"The request to {provider} cannot be sent; check its base_url and api_key.", provider=provider
+        ) from None
+    except httpx.ConnectError:
+        raise Unavailable(f"{provider} refused the connection.", provider=provider) from None
+    except httpx.HTTPError:
+        raise Unavailable(f"The connection to {provider} broke.", provider=provider) from None
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds the vendor asks us to wait: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date.
+
+    `now` is in seconds since the epoch. None where nothing readable is announced (RFC 9110, 10.2.3).
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None or value is None:
+        return seconds
+    try:
+        moment = parsedate_to_datetime(value).timestamp()
+    except ValueError:
+        return None
+    return max(0.0, moment - (time.time() if now is None else now))
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
+_BY_STATUS: dict[int, type[ProviderError]] = {
+    401: BadCredentials,
+    402: QuotaExceeded,
+    403: BadCredentials,
+    408: TimedOut,
+    409: Unavailable,
+    413: TooLong,
+    425: Unavailable,
+    429: RateLimited,
+    504: TimedOut,
+}
+
+
+def by_status(status: int) -> type[ProviderError]:
+    """What a status means where the body says nothing more certain."""
+    server_side = 500
+    return _BY_STATUS.get(status, Unavailable if status >= server_side else BadRequest)
