@@ -1,5 +1,7 @@
 """The one place where things are constructed: `open_house` the parts, `create_app` the service around them."""
 
+import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,9 +33,14 @@ from app.speech.studio import Studio
 from app.speech.voices import Voices
 from cache.cache import Cache, CacheStatistics, open_cache
 from cache.embedded import start as start_embedded
+from providers.errors import ProviderError
 from providers.interface import Provider
 
 VERSION = "0.1.0"
+WARM_UP = 2.0
+"""Seconds that providers may take to warm up before the server takes requests all the same."""
+
+log = logging.getLogger("refrain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,23 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         yield House(settings, Voices(settings.voices), providers, cache, metrics, studio)
 
 
+async def warm(house: House) -> None:
+    """Have engines loaded and connections open before the first request; a vendor that is away holds up nobody."""
+    try:
+        async with asyncio.timeout(WARM_UP):
+            outcomes = await asyncio.gather(
+                *(provider.warm() for provider in house.providers.values()), return_exceptions=True
+            )
+    except TimeoutError:
+        log.warning("some providers took longer than %g s to warm up", WARM_UP)
+        return
+    for provider, outcome in zip(house.providers.values(), outcomes, strict=True):
+        if isinstance(outcome, ProviderError):
+            log.warning("provider %s could not be warmed up: %s", provider.name, outcome.code)
+        elif isinstance(outcome, BaseException):
+            raise outcome
+
+
 def _figures(statistics: CacheStatistics) -> CacheFigures:
     redis_errors = statistics.redis.errors if statistics.redis else 0
     return CacheFigures(statistics.memory.bytes or 0, statistics.flights.under_way, redis_errors)
@@ -109,6 +133,7 @@ def create_app(settings: Settings) -> Refrain:
             app.register(ReplaySurface(house.studio).route())
             app.register(listings(house.voices))
             document(app)
+            await warm(house)
             yield
             lifecycle.draining = True
 

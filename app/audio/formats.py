@@ -39,6 +39,11 @@ class Format:
         """Of file names, without the dot."""
         return self.name
 
+    @property
+    def codec_on_join(self) -> bool:
+        """Whether joining decodes (FLAC), and so belongs in a thread; other forms are only copied."""
+        return self.form is forms.FLAC
+
 
 def _appending(_sample_rate: int) -> Joiner:
     return Appending()

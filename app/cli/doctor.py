@@ -16,7 +16,7 @@ from app.cli import Failed, config_option, configured
 from app.cli.tables import table
 from app.settings import Settings
 from cache.embedded import start as start_embedded
-from cache.errors import EmbeddedError
+from cache.errors import Away, EmbeddedError
 from cache.link import RedisLink
 
 
@@ -76,10 +76,12 @@ async def _redis(settings: Settings) -> Finding:
 async def _answers(what: str, url: str, advice: str) -> Finding:
     link = RedisLink(url, timeout=1.0)
     try:
-        answered = await link.ping()
+        await link.call(link.client.ping)
+    except Away:
+        return Finding(what, ok=False, detail=f"does not answer; {advice}")
     finally:
         await link.aclose()
-    return Finding(what, answered, "answers" if answered else f"does not answer; {advice}")
+    return Finding(what, ok=True, detail="answers")
 
 
 def _codec(fmt: Format) -> Finding:

@@ -1,15 +1,10 @@
 """`refrain serve`."""
 
 import os
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 import uvicorn
-from litestar import Litestar
 
 from app.cli import config_option, configured
 from app.server import Refrain, create_app
@@ -60,24 +55,6 @@ def serve(
 
 def application() -> Refrain:
     """The app of one worker process, from the environment."""
-    return with_signals(create_app(load()))
-
-
-def with_signals(app: Refrain) -> Refrain:
-    """Readiness goes as soon as the process is told to end, while requests under way are still answered."""
-
-    @asynccontextmanager
-    async def watched(_: Litestar) -> AsyncIterator[None]:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before = signal.getsignal(number)
-
-            def drain(received: int, frame: FrameType | None, before: object = before) -> None:
-                app.lifecycle.draining = True
-                if callable(before):
-                    before(received, frame)
-
-            signal.signal(number, drain)
-        yield
-
-    app.add_lifespan(watched)
+    app = create_app(load())
+    app.lifecycle.drain_on_signals()
     return app

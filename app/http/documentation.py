@@ -86,7 +86,9 @@ def _operation(
     failures: dict[int, list[str]] = {}
     for row in TABLE.values():
         failures.setdefault(row.status, []).append(row.code)
-    responses = {str(code): OpenAPIResponse(description=", ".join(codes)) for code, codes in failures.items()}
+    responses: dict[str, OpenAPIResponse | Reference] = {
+        str(code): OpenAPIResponse(description=", ".join(codes)) for code, codes in failures.items()
+    }
     responses[str(status)] = OpenAPIResponse(description="Done.", content=content or None)
     return Operation(
         operation_id=name, summary=summary, tags=["speech"], request_body=request, responses=responses

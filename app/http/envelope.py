@@ -3,7 +3,8 @@
 import re
 import uuid
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.http.wire import header
 from app.metrics import Metrics
@@ -20,7 +21,7 @@ class Envelope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope).encode("ascii")
@@ -35,7 +36,7 @@ class Envelope:
         await self._app(scope, receive, enveloped)
 
 
-def _request_id(scope: Scope) -> str:
+def _request_id(scope: HTTPScope) -> str:
     """The caller's, if it is sane; else a new one."""
     given = header(scope, b"x-request-id")
     return given if given and _SANE.fullmatch(given) else uuid.uuid4().hex

@@ -1,5 +1,7 @@
 """Voices and models, in the forms that stock clients look for."""
 
+from typing import Any
+
 from litestar import Request, Router, get
 
 from app.errors import NotFound
@@ -15,11 +17,11 @@ def listings(voices: Voices) -> Router:
     @get("/v1/audio/voices", summary="Voices", sync_to_thread=False)
     def audio_voices() -> dict[str, list[dict[str, object]]]:
         """Every name that `voice` takes: the configured voices, then their aliases."""
-        named = [
+        named: list[dict[str, object]] = [
             {"id": voice.name, "name": voice.name, "language": voice.language, "alias_of": None}
             for voice in voices.all
         ]
-        aliases = [
+        aliases: list[dict[str, object]] = [
             {"id": alias, "name": alias, "language": voice.language, "alias_of": voice.name}
             for voice in voices.all
             for alias in voice.aliases
@@ -32,7 +34,7 @@ def listings(voices: Voices) -> Router:
         return {"models": [{"id": model} for model in MODELS]}
 
     @get("/v1/models", summary="Models", sync_to_thread=False)
-    def models(request: Request[None, None, object]) -> dict[str, object] | list[dict[str, object]]:
+    def models(request: Request[Any, Any, Any]) -> dict[str, object] | list[dict[str, object]]:
         """OpenAI's form; ElevenLabs' where `xi-api-key` is sent."""
         if "xi-api-key" in request.headers:
             return [{"model_id": model, "name": model, "can_do_text_to_speech": True} for model in MODELS]

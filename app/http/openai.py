@@ -12,7 +12,7 @@ from logging import getLogger
 import msgspec
 from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Send
 
 from app.errors import RefrainError
 from app.http.problems import openai_body
@@ -53,7 +53,7 @@ class SpeechSurface:
         """For Litestar."""
         return asgi("/v1/audio/speech", copy_scope=False)(self.speak)
 
-    async def speak(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def speak(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """One request.
 
         Raises:

@@ -1,5 +1,9 @@
 """For those who run it: health, readiness, metrics."""
 
+import functools
+import signal
+from types import FrameType
+
 from litestar import Response, Router, get
 
 from app.errors import Draining
@@ -11,6 +15,19 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self.draining = False
+
+    def drain_on_signals(self) -> None:
+        """Not ready any more as soon as the process is told to end, while requests under way are answered.
+
+        To be called in the main thread, when the server's own signal handlers are in place: they are called on.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, functools.partial(self._drain, signal.getsignal(number)))
+
+    def _drain(self, then: object, number: int, frame: FrameType | None) -> None:
+        self.draining = True
+        if callable(then):
+            then(number, frame)
 
 
 def operations(lifecycle: Lifecycle, metrics: Metrics) -> Router:

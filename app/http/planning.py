@@ -3,7 +3,7 @@
 import msgspec
 from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Send
 
 from app.http.requests import decode, speech_request
 from app.http.wire import ClientGone, encoded, read_json_body, require_method, send_whole
@@ -25,7 +25,7 @@ class PlanSurface:
         """For Litestar."""
         return asgi("/v1/speech/plan", copy_scope=False)(self.plan)
 
-    async def plan(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def plan(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """One request.
 
         Raises:

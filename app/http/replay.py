@@ -1,11 +1,12 @@
 """`GET|HEAD /v1/speech/{digest}`: what was said once, by its address."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Send
 
 from app.errors import NotFound
 from app.http.speech_headers import replay_headers
@@ -34,7 +35,7 @@ class ReplaySurface:
         """For Litestar."""
         return asgi("/v1/speech/{address:str}", copy_scope=False)(self.replay)
 
-    async def replay(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def replay(self, scope: HTTPScope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """One request.
 
         Raises:
@@ -53,8 +54,9 @@ class ReplaySurface:
         await _send(scope, send, speech, headers)
 
 
-async def _send(scope: Scope, send: Send, speech: Ready, headers: list[tuple[str, str]]) -> None:
+async def _send(scope: HTTPScope, send: Send, speech: Ready, headers: list[tuple[str, str]]) -> None:
     span = _span(scope, speech)
+    parts: Sequence[bytes | memoryview]
     if span is None:
         status, parts, length = 200, speech.parts, speech.size
     elif span.start >= span.end:
@@ -86,7 +88,7 @@ def _matches(condition: str | None, etag: str) -> bool:
     return "*" in tags or etag in tags
 
 
-def _span(scope: Scope, speech: Ready) -> Span | None:
+def _span(scope: HTTPScope, speech: Ready) -> Span | None:
     """The one range asked for; None for all of it: no range, several, one we don't read, or other bytes by now."""
     condition = header(scope, b"if-range")
     match = _RANGE.fullmatch((header(scope, b"range") or "").replace(" ", ""))
@@ -101,7 +103,7 @@ def _span(scope: Scope, speech: Ready) -> Span | None:
     return Span(int(first), min(int(last) + 1, speech.size) if last else speech.size)
 
 
-def _cut(parts: "list[bytes | memoryview] | tuple[bytes | memoryview, ...]", span: Span) -> list[memoryview]:
+def _cut(parts: Sequence[bytes | memoryview], span: Span) -> list[memoryview]:
     """The bytes of a span, without copying."""
     cut: list[memoryview] = []
     position = 0

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Send
 
 from app.errors import BodyTooLarge, MethodNotAllowed, UnsupportedMedia
 
@@ -27,7 +27,7 @@ def encoded(headers: Iterable[tuple[str, str]]) -> Headers:
     return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]
 
 
-def header(scope: Scope, name: bytes) -> str | None:
+def header(scope: HTTPScope, name: bytes) -> str | None:
     """The first value of a request header; `name` in lower case."""
     for key, value in scope["headers"]:
         if key == name:
@@ -35,7 +35,7 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-def require_method(scope: Scope, *allowed: str) -> None:
+def require_method(scope: HTTPScope, *allowed: str) -> None:
     """Raw ASGI routes get every method.
 
     Raises:
@@ -46,7 +46,7 @@ def require_method(scope: Scope, *allowed: str) -> None:
         raise MethodNotAllowed(f"This address takes {allow}.", allow=allow)
 
 
-async def read_json_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_json_body(scope: HTTPScope, receive: Receive, limit: int) -> bytes:
     """The request's body, at most `limit` bytes of it ever in memory.
 
     Raises:
@@ -64,14 +64,14 @@ async def read_json_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     left = limit
     while True:
         message = await receive()
-        if message["type"] == "http.disconnect":
+        if message["type"] != "http.request":
             raise ClientGone
-        part = message.get("body", b"")
+        part = message["body"]
         left -= len(part)
         if left < 0:
             raise _too_large(limit)
         parts.append(part)
-        if not message.get("more_body", False):
+        if not message["more_body"]:
             return b"".join(parts)
 
 

@@ -117,8 +117,9 @@ class ClipSource:
 
     async def _fly(self, candidate: Candidate, request: SpeechRequest, hear: Hear) -> Clip:
         began = self._clock()
+        outcome: Outcome = "made"
         if request.cache in {"bypass", "refresh"}:
-            entry, outcome = await self._make_alone(candidate, request, hear), "made"
+            entry = await self._make_alone(candidate, request, hear)
         else:
             entry, outcome = await self._make_for_all(candidate, request, hear)
         took = self._clock() - began
@@ -137,7 +138,7 @@ class ClipSource:
                 async for piece in pieces:
                     hear(piece)
             entry = await seat.entry()
-        return entry, seat.outcome
+        return entry, seat.outcome or "made"
 
     async def _make_alone(self, candidate: Candidate, request: SpeechRequest, hear: Hear) -> Entry:
         """For those who want new sound, whatever is there; `refresh` leaves it to others in place of the old."""
