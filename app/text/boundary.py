@@ -1,0 +1,341 @@
+"""Is this the end of a sentence? The one decision that whole texts and live text share.
+
+A decision sees three strings of bounded length and nothing else: how the sentence opens, what stands just before the
+mark, and what stands just behind it. So it costs the same wherever it is asked, however long the sentence is. Text
+behind the mark is read through `Ahead`, which notices when something is asked for that has not arrived: a decision
+that did not need it stays the same whatever arrives later, and one that did is answered with MORE.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from app.text import marks
+from app.text.abbreviations import Rules, rules
+
+AHEAD: Final = 12  # characters behind a mark that a decision may see, and so the longest delay in live text
+BEFORE: Final = 48  # characters before it
+OPENING: Final = 16  # characters of the sentence's beginning
+
+_LONG: Final = 25  # from this length on, a capital behind an ellipsis is taken for a new sentence
+_WORD: Final = 4  # a lower-case word shorter than this may be an abbreviation that no table knows
+_LIST_NUMBER: Final = 3  # digits of the longest number of a list item
+_FIRST_PERSON: Final = frozenset({"i", "i'm", "i’m", "i'll", "i’ll", "i've", "i’ve", "i'd", "i’d"})  # noqa: RUF001
+_DAYS_AND_ZONES: Final = frozenset(
+    "monday tuesday wednesday thursday friday saturday sunday eastern pacific central mountain est edt pst pdt cst "
+    "cdt mst mdt gmt utc cet cest bst january february march april june july august september october november "
+    "december".split()  # noqa: SIM905 - a list of words reads best as words
+)
+_SAID: Final = (
+    "said asked cried repli whisper shout answer call yell exclaim murmur mutter snap demand add continu wonder "
+    "scream groan sigh laugh interrupt inquir begged roar"
+).split()  # noqa: SIM905 - as above
+
+
+class Undecided(Enum):
+    """What a decision is when it is not a boundary."""
+
+    NONE = "none"
+    MORE = "more"
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The sentence ends here: `end` is the offset behind its last character."""
+
+    end: int
+
+
+Verdict = Boundary | Undecided
+
+
+class Ahead:
+    """The characters behind a mark. Reading where nothing has arrived yet gives "" and is remembered in `short`."""
+
+    __slots__ = ("complete", "short", "text")
+
+    def __init__(self, text: str, start: int, *, final: bool) -> None:
+        self.text = text[start : start + AHEAD]
+        self.complete = final or len(self.text) == AHEAD
+        self.short = False
+
+    def at(self, index: int) -> str:
+        """The character there; "" behind the window's or the text's end."""
+        if index < len(self.text):
+            return self.text[index]
+        if not self.complete:
+            self.short = True
+        return ""
+
+    def blanks(self, index: int) -> int:
+        """The index of the next character that is not blank."""
+        while self.at(index).isspace():
+            index += 1
+        return index
+
+    def word(self, index: int) -> str:
+        """The word there, in lower case, apostrophes included."""
+        end = index
+        while (character := self.at(end)).isalpha() or character in {"'", "’"}:  # noqa: RUF001
+            end += 1
+        return self.text[index:end].lower()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A terminator and its surroundings."""
+
+    mark: str
+    opening: str
+    before: str
+    ahead: Ahead
+    length: int  # characters of the sentence before the mark, exact up to BEFORE
+    rules: Rules
+
+    def token(self) -> str:
+        """What stands between the last blank and the mark."""
+        parts = self.before.rsplit(None, 1)
+        return parts[-1] if parts and not self.before[-1].isspace() else ""
+
+    def uncapitalized(self) -> bool:
+        """Whether its writer begins sentences with small letters."""
+        first = next((c for c in self.opening if c.isalnum()), "")
+        return first.islower()
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """What follows a terminator, its closers and a blank. `index` is that of its first letter."""
+
+    index: int
+    kind: str  # "upper", "lower", "digit", "uncased", "other"
+    opener: str
+
+
+def decide(text: str, start: int, position: int, *, final: bool, language: str | None = None) -> Verdict:
+    """Whether the sentence that begins at `start` ends with the terminator at `position`.
+
+    Sees at most OPENING characters from `start`, BEFORE before and AHEAD behind `position`; constant time.
+    `final` says that nothing will be added to `text`. MORE is only answered when it is not.
+    Never raises; a mark that is no terminator is no boundary.
+    """
+    ahead = Ahead(text, position + 1, final=final)
+    place = _Place(
+        mark=text[position],
+        opening=text[start : min(start + OPENING, position)],
+        before=text[max(start, position - BEFORE) : position],
+        ahead=ahead,
+        length=min(position - start, BEFORE),
+        rules=rules(language),
+    )
+    end = _end(place)
+    if ahead.short:
+        return Undecided.MORE
+    return Undecided.NONE if end is None else Boundary(position + 1 + end)
+
+
+def _end(place: _Place) -> int | None:
+    """Where the sentence ends, counted from behind the mark; None: it goes on."""
+    ahead, mark = place.ahead, place.mark
+    if mark == marks.GREEK_QUESTION and not "Ͱ" <= place.before[-1:] <= "Ͽ":
+        return None
+    if ahead.at(0) in marks.TERMINATORS:
+        return None  # the last mark of a run decides; each one alone is cheap, so a million of them are too
+    tail, quoted = _tail(place)
+    following = ahead.at(tail)
+    if tail >= AHEAD or marks.is_extender(following):
+        return None  # inside a grapheme, or beyond what may be seen
+    if following and not following.isspace():
+        return _joined(place, tail, quoted=quoted)
+    first = ahead.blanks(tail)
+    character = ahead.at(first)
+    if not character or "\n\n" in ahead.text[tail:first]:
+        return tail
+    if marks.is_extender(character):
+        return None
+    if character in marks.TERMINATORS and not (ahead.at(first + 1).isalnum()):
+        return None  # ". . ." and "? !": the last one decides
+    if character in marks.CLAUSE:
+        return None
+    if marks.is_emoji(character):
+        return _with_emoji(ahead, first, tail)
+    ends = mark in marks.STRONG or _spaced(place, _next(ahead, first), closers=tail, quoted=quoted)
+    return tail if ends else None
+
+
+def _tail(place: _Place) -> tuple[int, bool]:
+    """How many characters behind the mark belong to it (quotes, brackets, footnotes), and whether a quote is one."""
+    ahead, index, quoted = place.ahead, 0, False
+    while character := ahead.at(index):
+        if character in marks.CLOSERS and not (place.mark in marks.STRONG and character in marks.CJK_OPENERS):
+            quoted = quoted or character in marks.QUOTES
+            index += 1
+        elif character == "[" and (behind := _footnote(ahead, index)):
+            index = behind
+        elif marks.is_extender(character) or marks.is_emoji(character):
+            index += 1
+        elif (
+            character == " "
+            and ahead.at(index + 1) in marks.SPACED_CLOSERS
+            and _blank_or_end(ahead, index + 2)
+        ):
+            quoted = True
+            index += 2
+        else:
+            break
+    return index, quoted
+
+
+def _footnote(ahead: Ahead, index: int) -> int:
+    """The index behind a footnote's mark such as [12]; 0 where there is none."""
+    behind = index + 1
+    while ahead.at(behind).isdigit():
+        behind += 1
+    return behind + 1 if behind > index + 1 and ahead.at(behind) == "]" else 0
+
+
+def _blank_or_end(ahead: Ahead, index: int) -> bool:
+    character = ahead.at(index)
+    return not character or character.isspace() or character in marks.CLAUSE or character in marks.STOPS
+
+
+def _with_emoji(ahead: Ahead, first: int, tail: int) -> int:
+    """Emoji behind a sentence belong to it, if they can be seen whole; else they open the next one."""
+    index = first
+    while marks.is_emoji(character := ahead.at(index)) or marks.is_extender(character):
+        index += 1
+    return index if index < AHEAD and (not ahead.at(index) or ahead.at(index).isspace()) else tail
+
+
+def _joined(place: _Place, tail: int, *, quoted: bool) -> int | None:
+    """A mark with no blank behind it."""
+    ahead, mark, before = place.ahead, place.mark, place.before
+    following = ahead.at(tail)
+    if mark in marks.STRONG:
+        attributed = quoted and following.isalpha() and _attributed(place, following)
+        return None if attributed or following in marks.CLAUSE else tail
+    if mark in marks.ELLIPSES or following in marks.CLAUSE or tail:
+        return None
+    if marks.is_uncased(following):
+        length = 1 if mark in marks.CRIES else 2
+        return tail if len(before) >= length and all(marks.is_uncased(c) for c in before[-length:]) else None
+    if marks.is_upper(following) and before[-2:].isalpha() and before[-1:].islower():
+        return tail if _plain(place.token()) and _opens_plainly(ahead) else None
+    return None
+
+
+def _attributed(place: _Place, following: str) -> bool:
+    """「行かない。」と彼は言った。: the speaker is named behind the quotation, in the same sentence."""
+    return following in "とっ" or place.opening[:1] in marks.OPENERS
+
+
+def _plain(token: str) -> bool:
+    """A word of prose: no part of an address, a path or a program."""
+    return not any(c in token for c in "/@:_\\.#=&%") and token[:1] != "("
+
+
+def _opens_plainly(ahead: Ahead) -> bool:
+    """Whether what follows "end." without a blank is a capitalized word of prose."""
+    index = 1
+    while ahead.at(index).islower():
+        index += 1
+    character = ahead.at(index)
+    return index > 1 and (not character or character.isspace() or character in {",", "'", "’"})  # noqa: RUF001
+
+
+def _next(ahead: Ahead, first: int) -> _Next:
+    """Classify what follows the blank at its first letter, behind opening quotes and brackets."""
+    index = first
+    while ahead.at(index) in marks.OPENERS and ahead.at(index):
+        index += 1
+    character = ahead.at(index)
+    opener = ahead.text[first:index]
+    if character.isdigit():
+        return _Next(index, "digit", opener)
+    if character.islower():
+        inner = marks.is_upper(ahead.at(index + 1))  # iPhone, eBay
+        return _Next(index, "upper" if inner else "lower", opener)
+    if marks.is_upper(character):
+        return _Next(index, "upper", opener)
+    return _Next(index, "uncased" if character.isalpha() else "other", opener)
+
+
+def _spaced(place: _Place, following: _Next, *, closers: int, quoted: bool) -> bool:
+    """A mark with a blank behind it and its closers."""
+    if "`" in following.opener:
+        return True
+    if following.kind == "lower" and closers:
+        return False  # "Really?" she asked; (at last!) it came
+    if quoted and following.kind == "upper" and place.mark != "." and _said(place.ahead, following.index):
+        return False
+    if _elliptic(place):
+        return _after_ellipsis(place, following, quoted=quoted)
+    if place.mark in marks.STOPS:
+        return quoted or _after_stop(place, following)
+    if following.kind != "lower" or place.mark != "!" or place.uncapitalized():
+        return True
+    token = place.token()  # "I love Yahoo! because": an exclamation mark that is part of a name
+    return not (marks.is_upper(token[:1]) and len(token) < place.length)
+
+
+def _said(ahead: Ahead, index: int) -> bool:
+    """Whether a speaker follows: "Really?" Mary said."""
+    while (character := ahead.at(index)) and not character.isspace():
+        index += 1
+    verb = ahead.word(index + 1)
+    return len(verb) > 3 and any(verb.startswith(said) for said in _SAID)  # noqa: PLR2004
+
+
+def _elliptic(place: _Place) -> bool:
+    behind = place.before.rstrip()
+    return place.mark in marks.ELLIPSES or (place.mark in marks.STOPS and behind[-1:] in {".", "…"})
+
+
+def _after_ellipsis(place: _Place, following: _Next, *, quoted: bool) -> bool:
+    """A pause within a sentence, or its end? Short beginnings ("Well... I don't know.") are pauses."""
+    if following.kind in {"lower", "digit"}:
+        return False
+    if following.kind == "upper" and not following.opener and not quoted:
+        return place.length >= _LONG and place.ahead.word(following.index) not in _FIRST_PERSON
+    return quoted or place.length >= _LONG
+
+
+def _after_stop(place: _Place, following: _Next) -> bool:
+    """A full stop and a blank: an abbreviation, an initial, a number of a list, or the end."""
+    token = place.token()
+    bare = token.lstrip("\"'“‘„«‹([{¿¡*_`")  # noqa: RUF001 - typographic quotes are meant
+    if not bare:
+        return True
+    if len(token) == place.length and _numbers_an_item(bare):
+        return False
+    kind, word = following.kind, bare.lower()
+    if word in place.rules.never or (kind == "digit" and word in place.rules.numbered):
+        return False
+    if word in place.rules.clock:
+        return kind == "upper" and place.ahead.word(following.index) not in _DAYS_AND_ZONES
+    if _abbreviates(bare, place.rules):
+        return kind == "upper" and place.ahead.word(following.index) in place.rules.starters
+    if kind == "lower":
+        return place.uncapitalized() or (len(bare) >= _WORD and bare.isalpha())
+    return True
+
+
+def _numbers_an_item(bare: str) -> bool:
+    """ "1.", "a.", "IV." at a sentence's beginning: the item follows."""
+    if bare.isdigit():
+        return len(bare) <= _LIST_NUMBER
+    return len(bare) == 1 or (len(bare) <= _LIST_NUMBER + 1 and all(c in "IVX" for c in bare))
+
+
+def _abbreviates(bare: str, language: Rules) -> bool:
+    """Whether a stop behind this word usually does not end a sentence."""
+    if bare.lower() in language.trailing:
+        return True
+    if bare.isdigit():
+        return language.ordinals and len(bare) <= 2  # noqa: PLR2004 - days and centuries, no years
+    if len(bare) == 1:
+        return bare.isalpha()
+    if language.ordinals and all(c in "IVX" for c in bare):
+        return True
+    parts = bare.split(".")
+    return len(parts) > 1 and len(parts[-1]) == 1 and all(p.isalpha() and len(p) <= 2 for p in parts)  # noqa: PLR2004

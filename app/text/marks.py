@@ -1,0 +1,61 @@
+"""Which characters mean what to the sentence finder. Sets of single characters; membership is one look-up."""
+
+import unicodedata
+from typing import Final
+
+STOPS: Final = frozenset(".．")  # noqa: RUF001 - the full-width stop is meant
+CRIES: Final = frozenset("!?")
+ELLIPSES: Final = frozenset("…‥")
+# Marks that end a sentence by themselves, whatever follows: CJK, danda, Ethiopic, Khmer, Arabic, Armenian, Burmese,
+# Syriac, Mongolian, Tibetan; Unicode's property Sentence_Terminal without those that also stand inside words.
+STRONG: Final = frozenset("。！？｡।॥።፧፨។៕؟۔։။܀᠃᠉།༎᥄᥅‼⁇⁈⁉‽")  # noqa: RUF001 - full-width marks are meant
+GREEK_QUESTION: Final = ";"
+TERMINATORS: Final = STOPS | CRIES | ELLIPSES | STRONG
+
+QUOTES: Final = frozenset("\"'”’“‘»«›‹」』〉》")  # noqa: RUF001 - typographic quotes are meant
+BRACKETS: Final = frozenset(")]}）］】〕")  # noqa: RUF001 - full-width brackets are meant
+# What may stand directly behind a terminator and belongs to its sentence. Markdown's emphasis and code marks count,
+# and the invisible marks of direction and width.
+CLOSERS: Final = QUOTES | BRACKETS | frozenset("*_`~\u200b\u200e\u200f\u2060\u2069\u202c¹²³")
+# Behind a full-width mark these open the next quotation instead: “走吧。”“好。”
+CJK_OPENERS: Final = frozenset("“‘«‹")  # noqa: RUF001 - typographic quotes are meant
+SPACED_CLOSERS: Final = frozenset('»›”"')
+OPENERS: Final = frozenset("\"'“‘„‚«»‹›([{¿¡*_`~「『（【〈《\u200b\u200e\u200f")  # noqa: RUF001 - as above
+CLAUSE: Final = frozenset(",;:，、；：،؛")  # noqa: RUF001 - full-width marks are meant
+DASHES: Final = frozenset("-–—―")  # noqa: RUF001 - dashes are meant
+
+
+def is_blank(character: str) -> bool:
+    """White space of any kind; False for the empty string that stands for "nothing there"."""
+    return character.isspace()
+
+
+def is_extender(character: str) -> bool:
+    """Whether it continues the grapheme before it, so that no cut may be made in front of it."""
+    if not character or character < "\u0300":
+        return False
+    return (
+        character in "\u200c\u200d\uff9e\uff9f"
+        or "\U0001f3fb" <= character <= "\U0001f3ff"
+        or "\U000e0020" <= character <= "\U000e007f"
+        or unicodedata.category(character) in {"Mn", "Mc", "Me"}
+    )
+
+
+def is_emoji(character: str) -> bool:
+    """A pictograph that trails a sentence ("Great! 🎉"); rough on purpose, the block ranges of Unicode's emoji."""
+    return (
+        "\U0001f000" <= character <= "\U0001faff"
+        or "\u2600" <= character <= "\u27bf"
+        or character == "\u2b50"
+    )
+
+
+def is_upper(character: str) -> bool:
+    """A capital, title case included (Dž)."""
+    return character.isupper() or character.istitle()
+
+
+def is_uncased(character: str) -> bool:
+    """A letter of a script without capitals, such as Arabic, Thai, Han."""
+    return character.isalpha() and not character.islower() and not is_upper(character)
