@@ -12,7 +12,6 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import Receive, Scope, Send
-from providers.kinds import build
 
 from app.errors import RefrainError
 from app.http.documentation import document
@@ -35,6 +34,7 @@ from cache.cache import Cache, CacheStatistics, open_cache
 from cache.embedded import start as start_embedded
 from providers.errors import ProviderError
 from providers.interface import Provider
+from providers.kinds import build
 
 VERSION = "0.1.0"
 WARM_UP = 2.0

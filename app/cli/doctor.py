@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from providers.kinds import build
 from rich.console import Console
 
 from app.audio.formats import FORMATS, SAMPLE_RATE, Format
@@ -18,6 +17,7 @@ from app.settings import Settings
 from cache.embedded import start as start_embedded
 from cache.errors import Away, EmbeddedError
 from cache.link import RedisLink
+from providers.kinds import build
 
 
 @dataclass(frozen=True, slots=True)

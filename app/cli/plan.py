@@ -31,10 +31,9 @@ def plan(file: str, voice: str, fmt: str | None, config_file: Path | None) -> No
     for number, chunk in enumerate(found.chunks, start=1):
         begin = chunk.text if len(chunk.text) <= 60 else f"{chunk.text[:59]}…"  # noqa: PLR2004 - fits a terminal
         shown.add_row(str(number), str(chunk.characters), "yes" if chunk.hit else "no", chunk.provider, begin)
-    console = Console()
-    console.print(shown)
+    Console().print(shown)
     hits = sum(chunk.hit for chunk in found.chunks)
-    console.print(
+    click.echo(
         f"\n{len(found.chunks)} chunks, {hits} cached; {found.billable_characters} of {found.characters} characters "
         f"to pay, {found.cost:.6g} in all; about {found.seconds:.0f} s of speech."
     )

@@ -1,0 +1,146 @@
+"""The command line as a person meets it: real processes, exit codes, sentences."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TONES = """
+[providers.tones]
+kind = "scripted"
+price_per_million_chars = 10.0
+[voices.default]
+chain = [{ provider = "tones", voice = "low" }]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder whose default voice is the scripted one."""
+    (tmp_path / "refrain.toml").write_text(TONES)
+    return tmp_path
+
+
+def refrain(
+    folder: Path, *words: str, stdin: str | bytes = "", text: bool = True
+) -> "subprocess.CompletedProcess":
+    """Run `refrain` in a folder."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("REFRAIN_")}
+    return subprocess.run(
+        [sys.executable, "-m", "app", *words],
+        cwd=folder,
+        env={**environ, "PYTHONPATH": str(ROOT)},
+        input=stdin,
+        capture_output=True,
+        text=text,
+        timeout=60,
+        check=False,
+    )
+
+
+def seconds(path: Path) -> float:
+    """Of sound in a file, decoded."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        return sum(frame.samples for frame in container.decode(stream)) / stream.rate
+
+
+def test_say_writes_a_file_of_the_format_that_its_name_says(folder: Path):
+    """`refrain say -o x.flac` must not write mp3 under that name, nor leave a part of a file behind."""
+    for name in ("hello.mp3", "hello.flac", "hello.wav"):
+        done = refrain(folder, "say", "Hello there. This is a sentence.", "-o", name)
+        assert done.returncode == 0, done.stderr
+        assert f"Wrote {name}" in done.stderr
+        assert seconds(folder / name) > 1.0
+    assert sorted(path.name for path in folder.iterdir() if path.suffix == ".part") == []
+
+
+def test_say_reads_standard_input_and_files_and_writes_to_a_pipe(folder: Path):
+    """Scripts pipe text in and sound out; nothing but sound may be on standard output."""
+    (folder / "text.txt").write_text("From a file. It has two sentences.")
+    from_file = refrain(folder, "say", "@text.txt", "--format", "wav", text=False, stdin=b"")
+    from_input = refrain(
+        folder, "say", "-", "--format", "wav", text=False, stdin=b"From a file. It has two sentences."
+    )
+    assert from_file.returncode == from_input.returncode == 0
+    assert from_file.stdout[:4] == b"RIFF"
+    assert from_file.stdout[44:] == from_input.stdout[44:]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("say", "..."), 1, "Nothing"),
+        (("say", "Hello.", "--voice", "nobody"), 1, "No such voice"),
+        (("say", "Hello.", "--format", "midi"), 1, "Unknown format"),
+        (("say", "@nowhere.txt"), 2, "Cannot read nowhere.txt"),
+        (("say", "Hello.", "-o", "no/such/folder/x.mp3"), 2, "Cannot write"),
+        (("say", "Hello.", "--server", "http://127.0.0.1:9"), 1, "No whole answer"),
+        (("say", "Hello.", "--config", "nowhere.toml"), 2, "no such file"),
+        (("sing",), 2, "No such command"),
+        (("plan", "nowhere.txt"), 2, "Cannot read"),
+    ],
+)
+def test_errors_are_a_sentence_and_an_exit_code(folder: Path, words: tuple[str, ...], code: int, says: str):
+    """A person needs to know what to do, and a script which of three ways it ended; never a stack trace."""
+    done = refrain(folder, *words)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    if says != "Nothing":
+        assert says in done.stderr
+    assert not [path for path in folder.iterdir() if path.suffix in {".mp3", ".part"}]
+
+
+def test_config_check_reports_all_mistakes(folder: Path):
+    """Exit code 2, every mistake, key and line."""
+    (folder / "bad.toml").write_text("[server]\nport = 1000000\ncolour = 3\n")
+    done = refrain(folder, "config", "check", "bad.toml")
+    assert done.returncode == 2
+    assert "2 mistakes" in done.stderr
+    assert "line 2: server.port" in done.stderr
+    assert "line 3: server.colour" in done.stderr
+    assert refrain(folder, "config", "check").returncode == 0
+
+
+def test_warm_then_plan_shows_hits_and_costs(folder: Path):
+    """Whoever warms a cache wants to see what it cost, and that doing it again costs nothing."""
+    (folder / "doc.txt").write_text(
+        "The first sentence stands here. The second sentence stands right behind it."
+    )
+    before = refrain(folder, "plan", "doc.txt")
+    assert before.returncode == 0, before.stderr
+    assert "2 chunks, 0 cached; 74 of 74 characters to pay, 0.00074 in all" in before.stdout
+    first = refrain(folder, "warm", "doc.txt")
+    assert "0 chunks were cached, 2 made" in first.stdout, first.stderr
+    assert "74 characters paid, 0.00074 in all" in first.stdout
+    again = refrain(folder, "warm", "doc.txt")
+    assert "2 chunks were cached, 0 made" in again.stdout
+    assert "2 chunks, 2 cached; 0 of 74 characters to pay" in refrain(folder, "plan", "doc.txt").stdout
+
+
+def test_warm_by_lines_goes_on_past_a_bad_one(folder: Path):
+    """One line that cannot be spoken must not keep the other prompts out of the cache."""
+    (folder / "prompts.txt").write_text("Please hold the line.\n...\nAll our agents are busy.\n")
+    done = refrain(folder, "warm", "--lines", "prompts.txt")
+    assert done.returncode == 1
+    assert "2 texts: 0 chunks were cached, 2 made" in done.stdout
+    assert "1 texts failed" in done.stderr
+
+
+def test_voices_and_doctor(folder: Path):
+    """The first things that an operator types."""
+    listed = refrain(folder, "voices", "--all")
+    assert listed.returncode == 0
+    assert "tones:low" in listed.stdout
+    healthy = refrain(folder, "doctor")
+    assert healthy.returncode == 0, healthy.stdout + healthy.stderr
+    assert healthy.stdout.count("ok") >= 9
+    sick = refrain(folder, "doctor", "--config", "sick.toml")
+    assert sick.returncode == 2
+    (folder / "sick.toml").write_text('[redis]\nurl = "redis://127.0.0.1:9/0"\n' + TONES)
+    sick = refrain(folder, "doctor", "--config", "sick.toml")
+    assert sick.returncode == 1
+    assert "does not answer" in sick.stdout

@@ -1,0 +1,98 @@
+"""The import arrows of the house."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OURS = ("app", "cache", "providers")
+
+# Folder (or file) -> what of ours it may import, besides itself. The longest prefix counts.
+ARROWS: dict[str, set[str]] = {
+    "providers": {"providers"},
+    "cache": {"cache"},
+    "app.text": {"app.text"},
+    "app.audio": {"app.audio"},
+    "app.errors": set(),
+    "app.metrics": set(),
+    "app.units": set(),
+    "app.toml_lines": set(),
+    "app.settings": {"app.units", "app.toml_lines", "providers.interface", "providers.kinds"},
+    "app.speech": {
+        "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
+        "cache", "providers.interface", "providers.errors",
+    },
+    "app.http": {
+        "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
+    },
+    "app.server": {"app", "cache", "providers"},
+    "app.cli": {"app", "cache", "providers"},
+    "app.__main__": {"app.cli"},
+}  # fmt: skip
+
+
+def modules() -> list[tuple[str, Path]]:
+    """Every module of ours, by dotted name."""
+    found = []
+    for top in OURS:
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found.append((".".join(part for part in parts if part != "__init__"), path))
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of ours that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+            known = {name for name, _ in modules()}
+            found |= (submodules & known) or {node.module}
+    return {name for name in found if name.split(".")[0] in OURS}
+
+
+def under(name: str, prefix: str) -> bool:
+    """Whether a module is the prefix or below it."""
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=[name for name, _ in modules()])
+def test_imports_go_one_way(name: str, path: Path):
+    """A vendor's file that reaches into the service, or a cache that knows of sound, could not be taken out again."""
+    if name == "app":
+        assert not imports(path)
+        return
+    rule = max((prefix for prefix in ARROWS if under(name, prefix)), key=len)
+    allowed = ARROWS[rule] | {rule}
+    strangers = {module for module in imports(path) if not any(under(module, prefix) for prefix in allowed)}
+    assert not strangers, f"{name} must not import {', '.join(sorted(strangers))}"
+
+
+def test_vendors_do_not_know_each_other():
+    """A newcomer who adds a vendor reads one file: no vendor's file imports another's."""
+    vendors = {"hibari", "openai", "scripted"}
+    for vendor in vendors:
+        found = imports(ROOT / "providers" / f"{vendor}.py")
+        assert not found & {f"providers.{other}" for other in vendors - {vendor}}
+        assert "providers.kinds" not in found
+
+
+def test_redis_is_known_to_the_cache_only():
+    """Law 7: whoever swaps Redis changes one folder."""
+    for name, path in modules():
+        if name.split(".")[0] == "cache":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            assert not any(under(imported, "redis") for imported in names), name
+
+
+def test_files_can_be_held_in_the_head():
+    """A file past 400 lines holds more than one thing."""
+    assert not [name for name, path in modules() if len(path.read_text(encoding="utf-8").splitlines()) > 400]

@@ -1,0 +1,178 @@
+"""Configuration: everything at once, with key and line."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.settings import OPENAI_VOICES, BadConfiguration, load, parse
+from app.units import seconds, size
+
+SECRET = "canary-4711"
+
+
+def problems(source: str, environ: dict[str, str] | None = None) -> list[str]:
+    """What is wrong with a file, as a person sees it."""
+    with pytest.raises(BadConfiguration) as caught:
+        parse(source, environ or {})
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_nothing_is_enough():
+    """A stranger without a file gets the local voice under all of OpenAI's names."""
+    settings = parse("", {})
+    assert settings.providers["local"].kind == "hibari"
+    assert settings.voices["default"].aliases == OPENAI_VOICES
+    assert settings.server.port == 8000
+    assert settings.redis.url == ""
+
+
+def test_every_mistake_at_once_with_its_line():
+    """Whoever fixes a configuration does not want to start it five times to find five mistakes."""
+    source = """
+[server]
+port = "many"
+max_body = "1 elephant"
+
+[cahce]
+ttl = "1d"
+
+[providers.eleven]
+kind = "elevenlaps"
+timeout = "-1s"
+
+[voices.narrator]
+chain = [{ provider = "eleven", voice = "x", speed = 2 }, { voice = "y" }]
+"""
+    found = problems(source)
+    assert [line.split(": ")[0] for line in found] == ["line 3", "line 4", "line 11", "line 14", "line 6"]
+    assert "server.port" in found[0]
+    assert "64MiB" in found[1]
+    assert "voices.narrator.chain[1].provider: is missing" in found[3]
+    assert "cahce: unknown key" in found[4]
+
+
+def test_crossed_references_are_found():
+    """A chain to a provider that is not there, and an alias of two voices, would only show when somebody speaks."""
+    source = """
+[providers.mine]
+kind = "nobody"
+[voices.a]
+aliases = ["b"]
+chain = [{ provider = "ghost", voice = "x" }]
+[voices.b]
+chain = [{ provider = "local", voice = "heart" }]
+"""
+    found = problems(source)
+    assert found[0].startswith("line 3: providers.mine.kind: unknown kind")
+    assert any("line 6: voices.a.chain[0].provider: no such provider" in line for line in found)
+    assert any("line 5: voices.a.aliases" in line for line in found)
+
+
+def test_a_kinds_own_options_are_checked():
+    """A misspelt option of a vendor would otherwise silently do nothing."""
+    found = problems('[providers.tones]\nkind = "scripted"\ndelai = "1s"\n')
+    assert len(found) == 1
+    assert "delai" in found[0]
+    assert "providers.tones" in found[0]
+
+
+def test_not_toml_says_where():
+    """A missing quote is found by its line."""
+    (found,) = problems('[server]\nhost = "127.0.0.1\n')
+    assert found.startswith("line 2: not valid TOML")
+
+
+def test_environment_overrides_the_file():
+    """Containers are configured by environment: any key, also of a provider that only the environment names."""
+    environ = {
+        "REFRAIN_SERVER__PORT": "9000",
+        "REFRAIN_CACHE__MEMORY": "1MiB",
+        "REFRAIN_PROVIDERS__TONES__KIND": "scripted",
+        "REFRAIN_VOICES__DEFAULT__CHAIN": '[{provider = "tones", voice = "a"}]',
+        "PATH": "/bin",
+    }
+    settings = parse("[server]\nport = 1\nhost = '::1'\n", environ)
+    assert (settings.server.port, settings.server.host) == (9000, "::1")
+    assert settings.cache.memory == 2**20
+    assert settings.providers["tones"].kind == "scripted"
+    assert settings.voices["default"].chain[0].provider == "tones"
+
+
+def test_an_unknown_variable_is_a_mistake():
+    """REFRAIN_SEVER__PORT would otherwise be silently without effect."""
+    (found,) = problems("", {"REFRAIN_SEVER__PORT": "1"})
+    assert found.startswith("sever: unknown key")
+
+
+def test_secrets_come_from_elsewhere_and_never_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A key in a log or in an error message is a leak."""
+    file = tmp_path / "key"
+    file.write_text(f"{SECRET}\n")
+    monkeypatch.setenv("VOICE_KEY", SECRET)
+    for written in (f"file:{file}", "env:VOICE_KEY", SECRET):
+        base = '[providers.o]\nkind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\n'
+        settings = parse(f'{base}api_key = "{written}"\n', {})
+        assert settings.providers["o"].named("o").api_key == SECRET
+        assert SECRET not in repr(settings)
+        assert SECRET not in repr(settings.providers["o"].named("o"))
+        found = problems(f'{base}api_key = "{written}"\nattempts = 0\n')
+        assert not any(SECRET in line for line in found)
+
+
+def test_a_secret_that_is_not_there_says_which():
+    """`env:` with a variable that is not set must not become an empty key."""
+    source = (
+        '[providers.o]\nkind = "openai"\nbase_url = "http://127.0.0.1:1"\napi_key = "env:NOT_SET_ANYWHERE"\n'
+    )
+    (found,) = problems(source)
+    assert "NOT_SET_ANYWHERE is not set" in found
+    assert found.startswith("line 4")
+
+
+def test_a_voice_may_claim_an_alias_of_the_default():
+    """Whoever configures a better `nova` must not have to rewrite the default voice for it."""
+    settings = parse(
+        '[voices.mine]\naliases = ["nova"]\nchain = [{ provider = "local", voice = "heart" }]\n', {}
+    )
+    assert "nova" not in settings.voices["default"].aliases
+    assert "alloy" in settings.voices["default"].aliases
+
+
+def test_a_named_file_must_exist(tmp_path: Path):
+    """--config with a typing mistake must not run on the defaults."""
+    with pytest.raises(BadConfiguration, match="no such file"):
+        load(tmp_path / "nowhere.toml", {})
+    with pytest.raises(BadConfiguration, match="no such file"):
+        load(None, {"REFRAIN_CONFIG": str(tmp_path / "nowhere.toml")})
+
+
+def test_auth_that_is_not_built_is_refused():
+    """A server that was told to check keys and does not would be open without anyone knowing."""
+    (found,) = problems('[auth]\nmode = "keys"\n')
+    assert "auth.mode" in found
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("250ms", 0.25), ("2s", 2.0), ("5m", 300.0), ("1h", 3600.0), ("30d", 2_592_000.0)]
+)
+def test_durations(written: str, meant: float):
+    """Durations mean what they say."""
+    assert seconds(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("64MiB", 2**26), ("1MB", 10**6), ("500KB", 500_000), ("1GiB", 2**30), ("10B", 10)]
+)
+def test_sizes(written: str, meant: int):
+    """Sizes mean what they say."""
+    assert size(written) == meant
+
+
+@given(st.text())
+def test_no_text_breaks_the_loader(source: str):
+    """Whatever is in the file, the answer is settings or a list of mistakes."""
+    with suppress(BadConfiguration):
+        parse(source, {})
