@@ -47,7 +47,10 @@ class Tier(Protocol):
     """
 
     async def get_many(self, digests: list[str]) -> list[Entry | None]:
-        """One entry or None for each digest, in order; one round trip; damaged or expired ones are None."""
+        """One entry or None for each digest, in order; damaged or expired ones are None.
+
+        One round trip for all of an ordinary speech (64 digests).
+        """
         ...
 
     async def put(self, digest: str, entry: Entry) -> None:

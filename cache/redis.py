@@ -12,7 +12,9 @@ from cache.interface import Entry, TierStatistics
 from cache.link import RedisLink
 
 _READERS = 4
-_TOGETHER = 32  # digests in one MGET that are asked by different callers: about 2 MB
+# Digests in one MGET: some 4 MB of clips. More would hold up everybody else's commands at the server, and on an
+# ordinary line take longer than the time-out, which would look like an outage.
+_WINDOW = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,17 @@ class RedisTier:
         self._damaged = 0
 
     async def get_many(self, digests: list[str]) -> list[Entry | None]:
-        """One entry or None for each digest, in order; one round trip. All None while Redis is away."""
-        if not digests or self._link.outage.open:
-            self._misses += len(digests)
+        """One entry or None for each digest, in order; one round trip for each 64. All None while Redis is away."""
+        found: list[Entry | None] = []
+        for start in range(0, len(digests), _WINDOW):
+            found += await self._look(digests[start : start + _WINDOW])
+        hits = sum(entry is not None for entry in found)
+        self._hits += hits
+        self._misses += len(found) - hits
+        return found
+
+    async def _look(self, digests: list[str]) -> list[Entry | None]:
+        if self._link.outage.open:
             return [None] * len(digests)
         look = _Look(digests, asyncio.get_running_loop().create_future())
         self._looks.append(look)
@@ -48,11 +58,7 @@ class RedisTier:
             reader = asyncio.create_task(self._read(), name="redis-reader")
             self._readers.add(reader)
             reader.add_done_callback(self._readers.discard)
-        found = await look.found
-        hits = sum(entry is not None for entry in found)
-        self._hits += hits
-        self._misses += len(found) - hits
-        return found
+        return await look.found
 
     async def put(self, digest: str, entry: Entry) -> None:
         """Store; replaces. Nothing while Redis is away."""
@@ -111,10 +117,10 @@ class RedisTier:
                     _answer(look, entries)
 
     def _together(self) -> list[_Look]:
-        """The next look-ups that share one command; one caller's own are never torn apart."""
+        """The next look-ups that share one command."""
         looks = [self._looks.popleft()]
         size = len(looks[0].digests)
-        while self._looks and size + len(self._looks[0].digests) <= _TOGETHER:
+        while self._looks and size + len(self._looks[0].digests) <= _WINDOW:
             looks.append(self._looks.popleft())
             size += len(looks[-1].digests)
         return looks

@@ -53,8 +53,8 @@ def encode(entry: Entry) -> bytes:
 def decode(value: bytes) -> Entry:
     """The entry in a value, every byte of it verified.
 
-    The payload is copied out (under 1 us for 60 kB, beside 29 us for the hash): a view would have to be turned into bytes
-    by whoever sends it, and would keep meta and header alive with it.
+    The payload is copied out (under 1 us for 60 kB, beside 29 us for the hash): a view would have to be turned
+    into bytes by whoever sends it, and would keep meta and header alive with it.
 
     Raises:
         Damaged: of another layout, cut, lengthened, or changed in any bit.

@@ -244,6 +244,22 @@ async def test_a_long_synthesis_keeps_its_lease(replica: Replicas):
     assert spare.calls == 0
 
 
+async def test_redis_restarts_in_the_middle_of_a_synthesis(replica: Replicas, victim: Server):
+    """The lease is gone with the old server; the listener must notice nothing, and the clip must be kept."""
+    cache, maker = replica(redis_url=victim.url, lease=0.3), Maker()
+    listening = asyncio.create_task(listen(cache, maker))
+    await until(lambda: maker.calls == 1)
+    victim.send(signal.SIGKILL)
+    await until(lambda: cache.statistics().redis_away)
+    victim.start()
+    await until(lambda: not cache.statistics().redis_away)
+    maker.go.set()
+    assert await listening == (b"sound", "made")
+    await until(lambda: cache.statistics().flights.under_way == 0)
+    assert maker.calls == 1
+    assert b"clip" in victim.command("KEYS", f"*{A}*")
+
+
 LEADER = """
 import asyncio, sys
 from cache.cache import open_cache
