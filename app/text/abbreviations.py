@@ -4,6 +4,8 @@ Each language is a table of plain words, in lower case and without the last stop
 adding one entry to `_TABLES`.
 """
 
+# ruff: noqa: ISC004, RUF001 - tables of words in many scripts, one column a string
+
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -29,28 +31,29 @@ class Rules:
     ordinals: bool = False
 
 
-def _words(words: str) -> frozenset[str]:
-    return frozenset(words.split())
+def words(listed: str) -> frozenset[str]:
+    """The words of a list that is separated by blanks."""
+    return frozenset(listed.split())
 
 
 _ENGLISH: Final = Rules(
-    never=_words(
+    never=words(
         "mr mrs ms mx dr prof gen lt col capt cpt cmdr adm maj sgt cpl pvt rev hon sen rep gov pres supt fr br msgr "
         "messrs mme mlle mt e.g i.e eg ie vs viz cf approx incl esp resp asst assoc v insp det amb ald "
         "rt mgr"
     ),
-    numbered=_words(
+    numbered=words(
         "no nos fig figs sec secs ch chap eq eqs art arts p pp vol vols rm ca c para pt app ver v ed ref tab ex "
         "jan feb mar apr jun jul aug sep sept oct nov dec ft in oz lb lbs yd mi km cm mm kg hr hrs min mins mph "
         "tel ext apt ste rte hwy op bk col line ll approx circa gal sq cu"
     ),
-    trailing=_words(
+    trailing=words(
         "inc corp ltd co bros jr sr esq st ave blvd rd ln ct pl hwy etc al dept dist est assn mfg univ intl govt "
         "misc ed eds ret wm chas geo jos thos mon tue tues thu thur thurs fri "
         "calif conn fla mich minn okla penn tenn tex wis ariz ark kans ky neb nev"
     ),
-    clock=_words("a.m p.m a.d b.c b.c.e c.e"),
-    starters=_words(
+    clock=words("a.m p.m a.d b.c b.c.e c.e"),
+    starters=words(
         "the a an this that these those he she it we you they i his her its our your their my there here then "
         "when while where what who why how if in on at by for from with as after before but and or so yet "
         "however although though since because until once now today yesterday tomorrow later no not nobody "
@@ -62,7 +65,7 @@ _ENGLISH: Final = Rules(
 
 # The other languages in this part: titles and the commonest abbreviations, enough for honest prose.
 _TABLES: Final[dict[str, tuple[str, str, str]]] = {
-    # language: (never, numbered, starters)
+    # A language has three columns: never, numbered, starters.
     "de": (
         "dr prof hr fr frl st z.b d.h u.a u.s.w usw bzw ca evtl ggf inkl zzgl vgl geb gest str nr abs art bd bzgl "
         "sog tel dipl ing mag hl o.ä u.ä v.a i.d.r z.t m.e s.o s.u jh jhd mio mrd min max abb kap",
@@ -136,11 +139,11 @@ def rules(language: str | None) -> Rules:
     table = _TABLES.get(primary)
     if table is None:
         return _ENGLISH
-    never, numbered, starters = (_words(column) for column in table)
+    never, numbered, starters = (words(column) for column in table)
     return Rules(
         never=never - numbered,
         numbered=numbered,
-        trailing=_ENGLISH.trailing & _words("inc corp ltd co jr sr etc"),
+        trailing=_ENGLISH.trailing & words("inc corp ltd co jr sr etc"),
         clock=_ENGLISH.clock,
         starters=starters,
         ordinals=primary in _ORDINAL_LANGUAGES,

@@ -5,13 +5,13 @@ from enum import StrEnum
 from typing import Final
 
 from app.text import marks
-from app.text.boundary import Ahead
+from app.text.ahead import Ahead
 
 _HEADING: Final = (
     50  # characters of the longest line that is taken for a heading; hard-wrapped prose is wider
 )
 _HEADING_UNCASED: Final = 20  # the same in scripts without capitals, whose wrapped lines are shorter
-_CLOSED: Final = marks.TERMINATORS | marks.CLAUSE | marks.DASHES | frozenset('"”»')  # noqa: RUF001
+_CLOSED: Final = marks.TERMINATORS | marks.CLAUSE | marks.DASHES | frozenset('"”»')
 _BULLETS: Final = frozenset("-*•–—·◦▪‣+")  # noqa: RUF001 - dashes are meant
 _MARKER_LENGTH: Final = 3
 # A line that ends with one of these goes on, however short it is.
@@ -82,7 +82,7 @@ def first_line(text: str, *, final: bool) -> Line | None:
 def line_end(text: str, newline: int, line: Line, *, final: bool) -> tuple[Break, Line]:
     """What the line end at `newline` is, and the line behind it.
 
-    Sees the last `_HEADING` characters of the line and the first `boundary.AHEAD` behind it; constant time.
+    Sees the last `_HEADING` characters of the line and the first `ahead.AHEAD` behind it; constant time.
     """
     ahead = Ahead(text, newline + 1, final=final)
     first = ahead.blanks(0)

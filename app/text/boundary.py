@@ -11,9 +11,9 @@ from enum import Enum
 from typing import Final
 
 from app.text import marks
-from app.text.abbreviations import Rules, rules
+from app.text.abbreviations import Rules, rules, words
+from app.text.ahead import AHEAD, Ahead
 
-AHEAD: Final = 12  # characters behind a mark that a decision may see, and so the longest delay in live text
 BEFORE: Final = 48  # characters before it
 OPENING: Final = 16  # characters of the sentence's beginning
 
@@ -21,15 +21,18 @@ _LONG: Final = 25  # from this length on, a capital behind an ellipsis is taken 
 _WORD: Final = 4  # a lower-case word shorter than this may be an abbreviation that no table knows
 _LIST_NUMBER: Final = 3  # digits of the longest number of a list item
 _FIRST_PERSON: Final = frozenset({"i", "i'm", "i’m", "i'll", "i’ll", "i've", "i’ve", "i'd", "i’d"})  # noqa: RUF001
-_DAYS_AND_ZONES: Final = frozenset(
+_DAYS_AND_ZONES: Final = words(
     "monday tuesday wednesday thursday friday saturday sunday eastern pacific central mountain est edt pst pdt cst "
     "cdt mst mdt gmt utc cet cest bst january february march april june july august september october november "
-    "december".split()  # noqa: SIM905 - a list of words reads best as words
+    "december"
 )
-_SAID: Final = (
-    "said asked cried repli whisper shout answer call yell exclaim murmur mutter snap demand add continu wonder "
-    "scream groan sigh laugh interrupt inquir begged roar"
-).split()  # noqa: SIM905 - as above
+# Beginnings of verbs of saying, so that "replied" and "replies" need one entry.
+_SAID: Final = tuple(
+    words(
+        "said asked cried repli whisper shout answer call yell exclaim murmur mutter snap demand add continu wonder "
+        "scream groan sigh laugh interrupt inquir begged roar"
+    )
+)
 
 
 class Undecided(Enum):
@@ -47,38 +50,6 @@ class Boundary:
 
 
 Verdict = Boundary | Undecided
-
-
-class Ahead:
-    """The characters behind a mark. Reading where nothing has arrived yet gives "" and is remembered in `short`."""
-
-    __slots__ = ("complete", "short", "text")
-
-    def __init__(self, text: str, start: int, *, final: bool) -> None:
-        self.text = text[start : start + AHEAD]
-        self.complete = final or len(self.text) == AHEAD
-        self.short = False
-
-    def at(self, index: int) -> str:
-        """The character there; "" behind the window's or the text's end."""
-        if index < len(self.text):
-            return self.text[index]
-        if not self.complete:
-            self.short = True
-        return ""
-
-    def blanks(self, index: int) -> int:
-        """The index of the next character that is not blank."""
-        while self.at(index).isspace():
-            index += 1
-        return index
-
-    def word(self, index: int) -> str:
-        """The word there, in lower case, apostrophes included."""
-        end = index
-        while (character := self.at(end)).isalpha() or character in {"'", "’"}:  # noqa: RUF001
-            end += 1
-        return self.text[index:end].lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +105,7 @@ def decide(text: str, start: int, position: int, *, final: bool, language: str |
     return Undecided.NONE if end is None else Boundary(position + 1 + end)
 
 
-def _end(place: _Place) -> int | None:
+def _end(place: _Place) -> int | None:  # noqa: PLR0911 - a list of rules, the first that fits decides
     """Where the sentence ends, counted from behind the mark; None: it goes on."""
     ahead, mark = place.ahead, place.mark
     if mark == marks.GREEK_QUESTION and not "Ͱ" <= place.before[-1:] <= "Ͽ":
@@ -240,7 +211,11 @@ def _opens_plainly(ahead: Ahead) -> bool:
     while ahead.at(index).islower():
         index += 1
     character = ahead.at(index)
-    return index > 1 and (not character or character.isspace() or character in {",", "'", "’"})  # noqa: RUF001
+    if index == 1 and ahead.at(0) not in {"I", "A"}:
+        return False
+    if character in marks.STOPS or character in marks.CRIES:
+        return _blank_or_end(ahead, index + 1)
+    return not character or character.isspace() or character in {",", "'", "’"}  # noqa: RUF001
 
 
 def _next(ahead: Ahead, first: int) -> _Next:
@@ -260,7 +235,7 @@ def _next(ahead: Ahead, first: int) -> _Next:
     return _Next(index, "uncased" if character.isalpha() else "other", opener)
 
 
-def _spaced(place: _Place, following: _Next, *, closers: int, quoted: bool) -> bool:
+def _spaced(place: _Place, following: _Next, *, closers: int, quoted: bool) -> bool:  # noqa: PLR0911 - a list of rules, the first that fits decides
     """A mark with a blank behind it and its closers."""
     if "`" in following.opener:
         return True
@@ -283,7 +258,7 @@ def _said(ahead: Ahead, index: int) -> bool:
     while (character := ahead.at(index)) and not character.isspace():
         index += 1
     verb = ahead.word(index + 1)
-    return len(verb) > 3 and any(verb.startswith(said) for said in _SAID)  # noqa: PLR2004
+    return len(verb) > 3 and verb.startswith(_SAID)  # noqa: PLR2004
 
 
 def _elliptic(place: _Place) -> bool:
@@ -300,7 +275,7 @@ def _after_ellipsis(place: _Place, following: _Next, *, quoted: bool) -> bool:
     return quoted or place.length >= _LONG
 
 
-def _after_stop(place: _Place, following: _Next) -> bool:
+def _after_stop(place: _Place, following: _Next) -> bool:  # noqa: PLR0911 - a list of rules, the first that fits decides
     """A full stop and a blank: an abbreviation, an initial, a number of a list, or the end."""
     token = place.token()
     bare = token.lstrip("\"'“‘„«‹([{¿¡*_`")  # noqa: RUF001 - typographic quotes are meant
@@ -321,7 +296,7 @@ def _after_stop(place: _Place, following: _Next) -> bool:
 
 
 def _numbers_an_item(bare: str) -> bool:
-    """ "1.", "a.", "IV." at a sentence's beginning: the item follows."""
+    """Whether "1.", "a.", "IV." stands at a sentence's beginning: the item's text follows."""
     if bare.isdigit():
         return len(bare) <= _LIST_NUMBER
     return len(bare) == 1 or (len(bare) <= _LIST_NUMBER + 1 and all(c in "IVX" for c in bare))

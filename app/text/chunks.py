@@ -85,6 +85,8 @@ def _first(
         if not speakable(text[span.start : span.end]):
             continue
         head, rest = opening(text, span, room, first_chars)
+        while rest and not _speaks(text, [head]):  # a rule of asterisks, say, as long as the limit: dropped
+            head, rest = opening(text, rest, room, first_chars)
         left = [*([rest] if rest else []), *spans[index + 1 :]]
         return [_chunk(text, [head], number)], left
     return [], []

@@ -1,28 +1,30 @@
 """Which characters mean what to the sentence finder. Sets of single characters; membership is one look-up."""
 
+# ruff: noqa: RUF001 - typographic and full-width marks are what this file is about
+
 import unicodedata
 from typing import Final
 
-STOPS: Final = frozenset(".．")  # noqa: RUF001 - the full-width stop is meant
+STOPS: Final = frozenset(".．")
 CRIES: Final = frozenset("!?")
 ELLIPSES: Final = frozenset("…‥")
 # Marks that end a sentence by themselves, whatever follows: CJK, danda, Ethiopic, Khmer, Arabic, Armenian, Burmese,
 # Syriac, Mongolian, Tibetan; Unicode's property Sentence_Terminal without those that also stand inside words.
-STRONG: Final = frozenset("。！？｡।॥።፧፨។៕؟۔։။܀᠃᠉།༎᥄᥅‼⁇⁈⁉‽")  # noqa: RUF001 - full-width marks are meant
+STRONG: Final = frozenset("。！？｡।॥።፧፨។៕؟۔։။܀᠃᠉།༎᥄᥅‼⁇⁈⁉‽")
 GREEK_QUESTION: Final = ";"
 TERMINATORS: Final = STOPS | CRIES | ELLIPSES | STRONG
 
-QUOTES: Final = frozenset("\"'”’“‘»«›‹」』〉》")  # noqa: RUF001 - typographic quotes are meant
-BRACKETS: Final = frozenset(")]}）］】〕")  # noqa: RUF001 - full-width brackets are meant
+QUOTES: Final = frozenset("\"'”’“‘»«›‹」』〉》")
+BRACKETS: Final = frozenset(")]}）］】〕")
 # What may stand directly behind a terminator and belongs to its sentence. Markdown's emphasis and code marks count,
 # and the invisible marks of direction and width.
 CLOSERS: Final = QUOTES | BRACKETS | frozenset("*_`~\u200b\u200e\u200f\u2060\u2069\u202c¹²³")
 # Behind a full-width mark these open the next quotation instead: “走吧。”“好。”
-CJK_OPENERS: Final = frozenset("“‘«‹")  # noqa: RUF001 - typographic quotes are meant
+CJK_OPENERS: Final = frozenset("“‘«‹")
 SPACED_CLOSERS: Final = frozenset('»›”"')
-OPENERS: Final = frozenset("\"'“‘„‚«»‹›([{¿¡*_`~「『（【〈《\u200b\u200e\u200f")  # noqa: RUF001 - as above
-CLAUSE: Final = frozenset(",;:，、；：،؛")  # noqa: RUF001 - full-width marks are meant
-DASHES: Final = frozenset("-–—―")  # noqa: RUF001 - dashes are meant
+OPENERS: Final = frozenset("\"'“‘„‚«»‹›([{¿¡*_`~「『（【〈《\u200b\u200e\u200f")
+CLAUSE: Final = frozenset(",;:，、；：،؛")
+DASHES: Final = frozenset("-–—―")
 
 
 def is_blank(character: str) -> bool:

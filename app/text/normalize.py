@@ -30,7 +30,7 @@ _SPEAKABLE: Final = regex.compile(
 )
 
 
-class InvalidText(ValueError):  # noqa: N818 - reads as what it is where it is caught
+class InvalidText(ValueError):
     """A text that cannot be spoken. The message is one sentence for its sender and never contains the text."""
 
     def __init__(self, reason: Reason) -> None:

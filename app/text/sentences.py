@@ -106,7 +106,7 @@ def sentences(text: str, *, language: str | None = None) -> list[Span]:
 class LiveSentences:
     """The same sentences from a text that arrives in pieces, cut anywhere.
 
-    A sentence is given out as soon as nothing that may still come can change it: at most `boundary.AHEAD`
+    A sentence is given out as soon as nothing that may still come can change it: at most `ahead.AHEAD`
     characters behind its end. Memory and time per piece do not grow with what has been given out.
     """
 

@@ -72,10 +72,8 @@ def opening(text: str, span: Span, room: Room, first_chars: int) -> tuple[Span, 
         return span, None
     reach = small.reach(text, span.start, span.end)
     clause = _CLAUSE_END.search(text, min(span.start + _FIRST_CLAUSE, reach), min(reach + 1, span.end))
-    if clause is not None and clause.end() <= reach:
-        cut = clause.end()
-    else:
-        cut = _cut(text, span.start, reach, reach)
+    clean = clause is not None and clause.end() <= reach
+    cut = clause.end() if clause and clean else _cut(text, span.start, reach, reach)
     head: list[Span] = []
     _append(head, text, span.start, cut)
     rest: list[Span] = []
