@@ -19,12 +19,20 @@ from typing import ClassVar
 class RefrainError(Exception):
     """An answer that is not speech. `param` names the field at fault, where one is."""
 
-    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
-        """`retry_after` is in seconds."""
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        hopeless: bool = False,
+    ) -> None:
+        """`retry_after` is in seconds. `hopeless`: asking again will fail again until somebody acts."""
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        self.hopeless = hopeless
 
     @property
     def row(self) -> "Row":

@@ -1,12 +1,14 @@
 """`refrain serve`."""
 
 import os
+import socket
 from pathlib import Path
 
 import click
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
-from app.cli import config_option, configured
+from app.cli import Failed, config_option, configured
 from app.server import Refrain, create_app
 from app.settings import load
 
@@ -34,9 +36,7 @@ def serve(
         os.environ["REFRAIN_CONFIG"] = str(config_file.resolve())
     host = host or settings.server.host
     port = settings.server.port if port is None else port
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"Refrain listens on http://{shown}:{port} (Ctrl-C ends it)", err=True)
-    uvicorn.run(
+    config = uvicorn.Config(
         "app.cli.serve:application",
         factory=True,
         host=host,
@@ -51,6 +51,25 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE,
     )
+    if workers > 1:
+        click.echo(f"Refrain starts {workers} workers on {host}:{port} (Ctrl-C ends them)", err=True)
+        Multiprocess(config, sockets=[config.bind_socket()]).run()
+        return
+    server = _Server(config)
+    server.run()
+    if not server.started:
+        raise Failed("The server could not start; see above.")
+
+
+class _Server(uvicorn.Server):
+    """Says that it is there when it is there."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            bound = self.servers[0].sockets[0].getsockname()
+            host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+            click.echo(f"Refrain listens on http://{host}:{bound[1]} (Ctrl-C ends it)", err=True)
 
 
 def application() -> Refrain:

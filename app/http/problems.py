@@ -18,6 +18,9 @@ def headers_of(error: RefrainError) -> dict[str, str]:
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
         headers["Retry-After-Ms"] = str(max(1, round(error.retry_after * 1000)))
+    if error.hopeless:
+        # Stock OpenAI clients ask three times otherwise: three calls, and maybe three bills.
+        headers["X-Should-Retry"] = "false"
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allow
     return headers

@@ -19,7 +19,7 @@ STALLED = 30.0
 
 
 class ClientGone(Exception):
-    """The client closed the connection before the answer was complete."""
+    """The client closed the connection, or stopped reading, before the answer was complete."""
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> Headers:
@@ -88,14 +88,21 @@ async def send_slices(send: Send, data: bytes | memoryview) -> None:
     """Bytes of a body that goes on, in slices.
 
     Raises:
-        TimeoutError: the reader has stalled.
+        ClientGone: the reader has stalled; the caller returns, and the server cuts the connection.
     """
     view = memoryview(data)
     for start in range(0, len(view), SLICE):
-        async with asyncio.timeout(STALLED):
-            await send(
-                {"type": "http.response.body", "body": bytes(view[start : start + SLICE]), "more_body": True}
-            )
+        try:
+            async with asyncio.timeout(STALLED):
+                await send(
+                    {
+                        "type": "http.response.body",
+                        "body": bytes(view[start : start + SLICE]),
+                        "more_body": True,
+                    }
+                )
+        except TimeoutError:
+            raise ClientGone from None
 
 
 async def send_end(send: Send) -> None:

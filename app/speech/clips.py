@@ -42,7 +42,6 @@ class ClipMeta(msgspec.Struct, frozen=True):
     samples: int
     provider: str
     characters: int
-    first_choice: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +52,18 @@ class Clip:
     entry: Entry
     meta: ClipMeta
     outcome: Outcome
+    first_choice: bool
     seconds: float = 0.0
     cost: float = 0.0
 
     @classmethod
     def of(
-        cls, digest: str, entry: Entry, outcome: Outcome, *, seconds: float = 0.0, price: float = 0.0
+        cls, candidate: Candidate, entry: Entry, outcome: Outcome = "hit", *, seconds: float = 0.0
     ) -> "Clip":
-        """From a cache entry. `price` is per million characters."""
+        """From a cache entry."""
         meta = msgspec.json.decode(entry.meta, type=ClipMeta)
-        cost = meta.characters * price / 1e6 if outcome == "made" else 0.0
-        return cls(digest, entry, meta, outcome, seconds, cost)
+        cost = meta.characters * candidate.price / 1e6 if outcome == "made" else 0.0
+        return cls(candidate.digest, entry, meta, outcome, candidate.first_choice, seconds, cost)
 
 
 class Lifetimes:
@@ -103,17 +103,16 @@ class ClipSource:
             ProviderError: the link failed after some of its sound was heard.
         """
         failures: list[ProviderError] = []
+        heard = _Heard(hear)
         for candidate in planned.candidates:
-            heard = _Heard(hear)
             try:
                 return await self._fly(candidate, request, heard)
             except (ProviderError, FlightFailed) as error:
-                failure = _translated(error, candidate.provider.name)
-            self._metrics.chunks.labels(outcome="failed").inc()
+                failures.append(_translated(error, candidate.provider.name))
             if heard.anything:
-                raise failure
-            failures.append(failure)
-        raise told(failures)
+                break
+        self._metrics.chunks.labels(outcome="failed").inc()
+        raise failures[-1] if heard.anything else told(failures)
 
     async def _fly(self, candidate: Candidate, request: SpeechRequest, hear: Hear) -> Clip:
         began = self._clock()
@@ -122,8 +121,7 @@ class ClipSource:
             entry = await self._make_alone(candidate, request, hear)
         else:
             entry, outcome = await self._make_for_all(candidate, request, hear)
-        took = self._clock() - began
-        clip = Clip.of(candidate.digest, entry, outcome, seconds=took, price=candidate.price)
+        clip = Clip.of(candidate, entry, outcome, seconds=self._clock() - began)
         self._metrics.chunks.labels(outcome=clip.outcome).inc()
         kind = "charged" if clip.outcome == "made" else "saved"
         self._metrics.characters.labels(kind=kind).inc(clip.meta.characters)
@@ -169,7 +167,7 @@ class ClipSource:
             self._metrics.provider_seconds.labels(provider=provider.name).observe(self._clock() - began)
         characters = len(utterance.text)
         self._metrics.spend.labels(provider=provider.name).inc(characters * candidate.price / 1e6)
-        meta = ClipMeta(samples, provider.name, characters, candidate.first_choice)
+        meta = ClipMeta(samples, provider.name, characters)
         ttl = self._lifetimes.first_choice if candidate.first_choice else self._lifetimes.fallback
         return Made(msgspec.json.encode(meta), payload, ttl)
 

@@ -43,7 +43,9 @@ def told(failures: Sequence[errors.ProviderError]) -> RefrainError:
         return ProvidersUnavailable(
             f"No provider of this voice is available at the moment ({summary}). Try again.", retry_after=after
         )
+    hopeless = all(isinstance(failure, errors.Account | errors.Refused) for failure in failures)
     return ProviderFailed(
         f"Every provider of this voice failed ({summary}). Try again, or ask the operator to run `refrain doctor`.",
         retry_after=after,
+        hopeless=hopeless,
     )

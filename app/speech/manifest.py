@@ -81,6 +81,6 @@ def _line(clip: Clip) -> ClipLine:
         size=len(entry.payload),
         provider=meta.provider,
         characters=meta.characters,
-        first_choice=meta.first_choice,
+        first_choice=clip.first_choice,
         expires=entry.made_at + entry.ttl,
     )

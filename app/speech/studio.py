@@ -206,7 +206,7 @@ class Studio:
 
     def _found(self, plan: Plan, entries: Sequence[Entry | None]) -> dict[int, Clip]:
         return {
-            position: Clip.of(plan.chunks[position].digest, entry, "hit")
+            position: Clip.of(plan.chunks[position].candidates[0], entry)
             for position, entry in enumerate(entries)
             if entry is not None
         }
