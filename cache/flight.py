@@ -108,9 +108,12 @@ class Flights:
         self._closed = True
         for passage in list(self._passages.values()):
             self._end(passage, "closed")
-        # Bounded: a maker that does not mind its cancellation must not keep the service from ending.
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=_CLOSING_SECONDS)
+        # Bounded: a maker that does not mind its cancellation must not keep the service from ending. Again and
+        # again, since a flight that ends starts the task that releases its lease.
+        clock = asyncio.get_running_loop().time
+        end = clock() + _CLOSING_SECONDS
+        while self._tasks and (left := end - clock()) > 0:
+            await asyncio.wait(set(self._tasks), timeout=left)
 
     # What follows up to `_fly` changes state without awaiting.
 

@@ -1,6 +1,7 @@
 """The embedded server is shared while it is used, and never left behind."""
 
 import os
+import random
 import signal
 import socket
 import stat
@@ -223,3 +224,23 @@ async def test_starting_costs_less_than_a_second(data_dir: Path):
     embedded: Embedded = await start(data_dir)
     assert time.perf_counter() - began < 1.0
     embedded.release()
+
+
+@pytest.mark.soak
+def test_users_that_come_and_are_killed_at_random_lose_nothing(data_dir: Path):
+    """Restarts, crashes and starts cross each other: never two servers, never a lost save, never an orphan."""
+    chance = random.Random(4)
+    users: list[User] = []
+    for number in range(60):
+        users.append(User(data_dir))
+        if chance.random() < 0.5:
+            users.append(User(data_dir))
+        url = users[-1].url()
+        assert command(url, "INCR", "rounds") == f":{number + 1}\r\n".encode()
+        assert len(servers(data_dir)) == 1
+        # Often all of them, so that the next round meets a server that is just being ended.
+        for _ in range(chance.choice([1, len(users), len(users)])):
+            if users:
+                users.pop(chance.randrange(len(users))).kill()
+    for user in users:
+        user.kill()

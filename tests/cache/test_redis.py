@@ -156,7 +156,7 @@ async def test_a_request_to_a_hung_server_waits_at_most_the_promised_time(victim
     second = time.perf_counter() - began - first
     victim.send(signal.SIGCONT)
     await cache.aclose()
-    assert second < first / 5
+    assert second < first / 2
     assert first < 0.5
 
 
