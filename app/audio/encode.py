@@ -11,6 +11,7 @@ from av.codec import CodecContext
 from app.audio.check import Samples
 from app.audio.forms import Form
 
+_FORM_RATE: Final = 24_000  # in which a form counts samples
 _NOTHING: Final = np.zeros(0, np.int16)
 
 
@@ -33,7 +34,8 @@ class Encoder:
         codec.thread_count = 1
         if form.bit_rate is not None:
             codec.bit_rate = form.bit_rate
-        codec.options = dict(form.options)
+        block = {"frame_size": str(form.block * sample_rate // _FORM_RATE)} if form.block else {}
+        codec.options = dict(form.options) | block
         codec.open()
         self._codec: AudioCodecContext | None = codec
         self._rate = sample_rate

@@ -75,7 +75,9 @@ def clip_identity(fmt: Format, sample_rate: int) -> str:
     form = fmt.form
     libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
     options = ",".join(f"{key}={value}" for key, value in form.options)
-    encoder = f"{form.encoder} av{av.__version__} lavc{libavcodec} {form.bit_rate or 0} {options}"
+    encoder = (
+        f"{form.encoder} av{av.__version__} lavc{libavcodec} {form.bit_rate or 0} {form.block or 0} {options}"
+    )
     return f"{form.name} {encoder} rate={sample_rate} grid={form.frame} {EDGES_VERSION} {_LAYOUT}"
 
 

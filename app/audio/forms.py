@@ -26,6 +26,7 @@ class Form:
 
     `frame` is in samples at 24 kHz: every clip's length is a multiple of it. `encoder`, `sample_format` and
     `options` are libavcodec's; `bit_rate` is in bits per second, None where the sound decides.
+    `block` is the codec's own frame in samples at 24 kHz, where it can be chosen: the same time at any rate.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Form:
     packer: Callable[[], Packer]
     bit_rate: int | None = None
     options: tuple[tuple[str, str], ...] = ()
+    block: int | None = None
 
 
 class Plain:
@@ -80,4 +82,4 @@ OPUS: Final = Form(
 AAC: Final = Form("aac", "aac", "fltp", 1_024, Adts, 64_000, (("aac_coder", "fast"), ("aac_pns", "0")))
 # 480 samples at 24 kHz are a whole number of samples at every rate that is offered. Frames of 1,152 samples,
 # not the usual 100 ms, so that first sound need not wait for more.
-FLAC: Final = Form("flac", "flac", "s16", 480, Prefixed, options=(("frame_size", "1152"),))
+FLAC: Final = Form("flac", "flac", "s16", 480, Prefixed, block=1_152)

@@ -128,7 +128,8 @@ def _decode(container: str, data: bytes) -> Iterator[int | Samples]:
             for frame in opened.decode(stream):
                 yield from (one.to_ndarray()[0] for one in to_mono.resample(frame))
             yield from (one.to_ndarray()[0] for one in to_mono.resample(None))
-    except (av.error.FFmpegError, IndexError, ValueError) as error:
+    # No audio stream, a codec that is not known (PyAV then has no `rate`), a rate that changes on the way.
+    except (av.error.FFmpegError, IndexError, AttributeError, ValueError) as error:
         raise BadSound(
             "unreadable", f"The provider sent a {container} file that cannot be decoded."
         ) from error

@@ -175,6 +175,18 @@ def test_first_bytes_come_soon(fmt: Format, rate: int):
     assert heard <= 110, "milliseconds of the provider's sound"
 
 
+@pytest.mark.parametrize("rate", SAMPLE_RATES)
+def test_first_bytes_come_soon_at_any_rate(rate: int):
+    """Likewise for telephony, where a frame of the same number of samples would be three times as long."""
+    fmt, heard = FORMATS["pcm"], 0
+    recording, joining = recorder(fmt, out_rate=rate), joiner(fmt, rate)
+    for part in pieces(tone(2, 220).tobytes(), 480):
+        heard += 10
+        if joining.add(recording.feed(part), last=False):
+            break
+    assert heard <= 110, "milliseconds of the provider's sound"
+
+
 def test_edges_are_brought_to_the_budget(fmt: Format):
     """Pauses between sentences would depend on which provider spoke them."""
     pcm = FORMATS["pcm"]

@@ -1,5 +1,7 @@
 """Providers' sound in files: whole ones are read, cut ones are found out."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,18 @@ def test_our_own_answers_can_be_a_provider_s():
         served = joined(fmt, [clip(fmt, sound, characters=40) for sound in speech()[2:4]])
         _, recorded = record(MP3, [served], encoding="file", characters=40)
         assert recorded.seconds > 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_files_give_one_kind_of_error(kind: str):
+    """A damaged file would end in a stack trace and a 500 instead of the next provider."""
+    whole, chance, survived = _file(kind, tone(0.3)), random.Random(5), 0
+    for _ in range(40):
+        damaged = bytearray(whole)
+        for _ in range(chance.choice((1, 3, 20))):
+            damaged[chance.randrange(chance.choice((60, 400, len(whole))))] = chance.randrange(256)
+        try:
+            record(MP3, [bytes(damaged)], encoding="file")
+        except BadSound:
+            survived += 1
+    assert survived > 0
