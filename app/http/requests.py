@@ -1,7 +1,7 @@
 """The speech body: OpenAI's fields and ours on top, decoded and checked."""
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -36,6 +36,11 @@ class SpeechBody(msgspec.Struct, frozen=True):
     sample_rate: int | None = None
 
 
+_CHOICES = {
+    "stream_format": ("audio", "sse"),
+    "input_type": ("text",),
+    "cache": get_args(CacheMode),
+}
 _DECODER = msgspec.json.Decoder(SpeechBody)
 
 

@@ -157,7 +157,7 @@ class Studio:
         if plan.request.cache == "only":
             missing = len(plan.chunks) - len(known)
             raise NotCached(
-                f"{missing} of {len(plan.chunks)} chunks are not in the cache. "
+                f"Of {len(plan.chunks)} chunks {missing} would have to be made. "
                 'Leave out "cache": "only" to have them made.',
                 param="cache",
             )
