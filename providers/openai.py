@@ -5,8 +5,8 @@ OpenAI itself, LiteLLM, Kokoro-FastAPI, Speaches, LocalAI, vLLM, another Refrain
 
 import functools
 import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from providers.interface import (
 )
 from providers.openai_errors import refusal
 from providers.patience import Patience
-from providers.wire import translated
+from providers.wire import translated, whole
 
 BASE_URL: Final = "https://api.openai.com/v1"
 MOST_CHARACTERS: Final = 4_096
@@ -75,6 +75,7 @@ class OpenAI:
             headers=headers,
             # Only connecting is httpx's to time; `Patience` times all the rest, over all steps together.
             timeout=httpx.Timeout(None, connect=settings.connect_timeout),
+            # No bound here: the gate has it.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=60),
             transport=transport,
         )
@@ -95,11 +96,15 @@ class OpenAI:
         """See `Provider`; entering waits for status and head."""
         patience = self._patience()
         request = self._client.build_request("POST", f"{self._base}/audio/speech", json=self._body(utterance))
-        with translated(self.name):
-            response = await patience.first(lambda: self._client.send(request, stream=True))
-        async with aclosing(response):
+        async with AsyncExitStack() as closing:
+            with translated(self.name):
+                response = await patience.first(
+                    lambda: whole(lambda: self._client.send(request, stream=True))
+                )
+            closing.push_async_callback(whole, response.aclose)
             await self._accept(response, patience)
-            async with aclosing(self._pieces(response, patience, self._most_bytes(utterance))) as pieces:
+            most = self._most_bytes(utterance)
+            async with aclosing(self._pieces(response.aiter_raw(), patience, most)) as pieces:
                 yield self._sound(response, pieces)
 
     def _body(self, utterance: Utterance) -> dict[str, Any]:
@@ -151,7 +156,9 @@ class OpenAI:
         bytes_per_second = 2 * self._sample_rate if self._format == "pcm" else 192_000
         return int((20 + len(utterance.text)) / min(utterance.speed, 1.0) * max(bytes_per_second, 96_000))
 
-    async def _pieces(self, response: httpx.Response, patience: Patience, most: int) -> AsyncGenerator[bytes]:
+    async def _pieces(
+        self, raw: AsyncIterator[bytes], patience: Patience, most: int
+    ) -> AsyncGenerator[bytes]:
         """The body as it comes.
 
         Raw, for nothing may be decompressed without a limit. That an announced length is kept is h11's to
@@ -159,17 +166,16 @@ class OpenAI:
         """
         so_far = 0
         wait = patience.first
-        async with aclosing(response.aiter_raw()) as raw:  # type: ignore[type-var]
-            while True:
-                with translated(self.name):
-                    piece = await wait(lambda: anext(raw, b""))
-                if not piece:
-                    break
-                wait = patience.more
-                so_far += len(piece)
-                if so_far > most:
-                    raise BadAudio(f"{self.name} sent far more than this text can take.", provider=self.name)
-                yield piece
+        while True:
+            with translated(self.name):
+                piece = await wait(lambda: whole(lambda: anext(raw, b"")))
+            if not piece:
+                break
+            wait = patience.more
+            so_far += len(piece)
+            if so_far > most:
+                raise BadAudio(f"{self.name} sent far more than this text can take.", provider=self.name)
+            yield piece
         if not so_far:
             raise BadAudio(f"{self.name} answered with nothing.", provider=self.name)
 

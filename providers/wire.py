@@ -1,10 +1,13 @@
 """HTTP as the vendors' adapters share it: httpx's errors into our tree, Retry-After, the class of a bare status."""
 
+import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
+import anyio
 import httpx
 
 from providers.errors import (
@@ -17,6 +20,8 @@ from providers.errors import (
     TooLong,
     Unavailable,
 )
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -37,6 +42,35 @@ def translated(provider: str) -> Iterator[None]:
         raise Unavailable(f"{provider} refused the connection.", provider=provider) from None
     except httpx.HTTPError:
         raise Unavailable(f"The connection to {provider} broke.", provider=provider) from None
+
+
+async def whole(step: Callable[[], Awaitable[T]]) -> T:
+    """Await a step of httpx so that cancelling it loses no connection.
+
+    httpcore 1.0.9 shields its bookkeeping against anyio's cancellation, not against asyncio's: cancelled by
+    asyncio at one of its locks (a connection just opened, a body just ended), it leaves an open connection in
+    the pool that no request owns and none will use. So the step runs in a task of its own, and what reaches it
+    is anyio's cancellation. A response that comes in the same moment is closed.
+    """
+    scope = anyio.CancelScope()
+    task = asyncio.ensure_future(_within(scope, step))
+    try:
+        (result,) = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        scope.cancel()
+        await asyncio.wait((task,))
+        late = () if task.cancelled() or task.exception() else task.result()
+        for response in late:
+            if isinstance(response, httpx.Response):
+                await response.aclose()
+        raise
+    return result
+
+
+async def _within(scope: anyio.CancelScope, step: Callable[[], Awaitable[T]]) -> tuple[T, ...]:
+    with scope:
+        return (await step(),)
+    return ()
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

@@ -1,0 +1,138 @@
+"""A server with OpenAI's wire on loopback: real sockets, scripted tones, and every fault that we know of."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from providers.tones import tone_pcm
+
+PAGE = b"<html><body><h1>It works!</h1></body></html>"
+LISTING = b'{"voices": [{"id": "alloy", "name": "Alloy", "language": "en"}, "plain"]}'
+
+
+@dataclass
+class Request:
+    """What arrived, and how its connection ended."""
+
+    line: str
+    headers: dict[str, str]
+    body: Any
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered: a head and a body, `short` bytes less than announced; or the tone asked for."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = (("content-type", "audio/pcm"),)
+    body: bytes | None = None
+    short: int = 0
+    chunked: bool = False
+    cut: bool = False
+
+
+class OpenAIServer:
+    """Answers `replies` in order, then tones. `hold` stops it after the first piece of a body until set."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.replies: list[Reply] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.silent = asyncio.Event()
+        self.silent.set()
+        self.arrived = asyncio.Event()
+        self.url = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, as many requests as come."""
+        try:
+            while (request := await _read(reader)) is not None:
+                self.requests.append(request)
+                self.arrived.set()
+                if not await self._answered_whole(request, reader, writer):
+                    break
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            for request in self.requests:
+                request.left.set()
+            writer.close()
+
+    async def _answered_whole(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Write the answer, or stop when the client hangs up; whether the connection may go on."""
+        writing = asyncio.create_task(self._write(request, writer))
+        hearing = asyncio.create_task(reader.read(1))
+        await asyncio.wait((writing, hearing), return_when=asyncio.FIRST_COMPLETED)
+        # A client of ours never pipelines: anything but silence while we write is a disconnect.
+        going_on = writing.done() and not hearing.done()
+        for task in (writing, hearing):
+            task.cancel()
+        done = await asyncio.gather(writing, hearing, return_exceptions=True)
+        return going_on and done[0] is True
+
+    async def _write(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        await self.silent.wait()
+        reply = self.replies.pop(0) if self.replies else Reply()
+        body = reply.body if reply.body is not None else _tone(request.body) if request.body else LISTING
+        head = f"HTTP/1.1 {reply.status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in reply.headers)
+        head += "transfer-encoding: chunked\r\n" if reply.chunked else f"content-length: {len(body)}\r\n"
+        writer.write(head.encode() + b"\r\n")
+        sent = body[: len(body) - reply.short]
+        for start in range(0, len(sent), 4_801):
+            piece = sent[start : start + 4_801]
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if reply.chunked else piece)
+            await writer.drain()
+            await self.hold.wait()
+        if reply.chunked and not reply.cut:
+            writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return not (reply.short or reply.cut)
+
+
+def _tone(body: Any) -> bytes:
+    voice = body["voice"] if isinstance(body["voice"], str) else body["voice"]["id"]
+    return tone_pcm(body["input"], voice, speed=body.get("speed", 1.0))
+
+
+async def _read(reader: asyncio.StreamReader) -> Request | None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    line, *lines = head.decode("latin-1").strip().split("\r\n")
+    headers = {key.lower(): value.strip() for key, _, value in (each.partition(":") for each in lines)}
+    raw = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Request(line, headers, json.loads(raw) if raw else None)
+
+
+@asynccontextmanager
+async def openai_server() -> AsyncGenerator[OpenAIServer]:
+    """A running server; every connection is closed at the end."""
+    double = OpenAIServer()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await double.answer(reader, writer)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            tasks.discard(task)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    double.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield double
+    finally:
+        server.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()

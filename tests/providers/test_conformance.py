@@ -1,0 +1,97 @@
+"""Every provider, bare and within each composite, against the one suite."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from providers.gate import Gated
+from providers.hibari import Hibari
+from providers.interface import Provider, ProviderSettings, ProviderVoice
+from providers.openai import OpenAI
+from providers.retry import Retrying
+from providers.scripted import Script, Scripted
+from tests.providers.conformance import CANARY_KEY, Conformance, Subject
+from tests.providers.openai_server import PAGE, Reply, openai_server
+
+
+@asynccontextmanager
+async def scripted() -> AsyncGenerator[Subject]:
+    """The double, with a turn of the loop at every piece."""
+    provider = Scripted("double", Script(pace=1.0), sleep=lambda _: asyncio.sleep(0))
+    yield Subject(
+        provider,
+        ProviderVoice("double", "low"),
+        settled=lambda: all(call.state != "open" for call in provider.calls),
+        broken=lambda: setattr(provider, "script", Script(fault="bad_voice")),
+    )
+
+
+@asynccontextmanager
+async def openai() -> AsyncGenerator[Subject]:
+    """The OpenAI wire against a real server."""
+    async with openai_server() as server:
+        settings = ProviderSettings("wire", "openai", api_key=CANARY_KEY, base_url=server.url)
+        provider = OpenAI(settings)
+        pool = provider._client._transport._pool  # type: ignore[attr-defined]
+        yield Subject(
+            provider,
+            ProviderVoice("wire", "alloy"),
+            settled=lambda: all(each.is_idle() for each in pool.connections),
+            broken=lambda: server.replies.extend(
+                [Reply(body=PAGE, headers=(("content-type", "text/html"),))]
+            ),
+        )
+        await provider.aclose()
+
+
+@asynccontextmanager
+async def hibari() -> AsyncGenerator[Subject]:
+    """The real engine."""
+    provider = Hibari(ProviderSettings("local", "hibari", max_concurrency=2))
+    subject = Subject(
+        provider, ProviderVoice("local", "heart"), settled=lambda: not provider._running, broken=lambda: None
+    )
+    subject.broken = lambda: setattr(subject, "voice", ProviderVoice("local", "nobody"))
+    provider._engines = ENGINES
+    await provider.warm()
+    yield subject
+    await provider.aclose()
+
+
+ENGINES: dict[str, object] = {}  # loading takes 0.4 s; once is enough for all tests here
+
+
+def retrying(inside: Provider) -> Provider:
+    """Three attempts without pauses."""
+    return Retrying(inside, 3, timeout=10.0, sleep=lambda _: asyncio.sleep(0), random=random.random)
+
+
+def gated(inside: Provider) -> Provider:
+    """One at a time."""
+    return Gated(inside, 1)
+
+
+KINDS = {"scripted": scripted, "openai": openai, "hibari": hibari}
+WRAPS: dict[str, Callable[[Provider], Provider]] = {
+    "bare": lambda inside: inside,
+    "retrying": retrying,
+    "gated": gated,
+    "both": lambda inside: gated(retrying(inside)),
+}
+
+
+@pytest.fixture(params=[(kind, wrap) for kind in KINDS for wrap in WRAPS], ids="-".join)
+async def subject(request: pytest.FixtureRequest) -> AsyncGenerator[Subject]:
+    """Each kind in each wrapping."""
+    kind, wrap = request.param
+    make: Callable[[], AbstractAsyncContextManager[Subject]] = KINDS[kind]
+    async with make() as bare:
+        bare.provider = WRAPS[wrap](bare.provider)
+        yield bare
+
+
+class TestEveryProvider(Conformance):
+    """See `Conformance`."""
