@@ -87,12 +87,15 @@ class Hibari:
             self._running.discard(job)
 
     def _start(self, utterance: Utterance) -> "_Job":
-        if self._closed:
-            raise Unavailable(f"{self.name} is closed.", provider=self.name)
+        self._refuse_when_closed()
         job = _Job(asyncio.get_running_loop(), functools.partial(self._spoken, utterance), self._failure)
         self._running.add(job)
         job.future = self._threads.submit(job.run)
         return job
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise Unavailable(f"{self.name} is closed.", provider=self.name)
 
     def _failure(self, error: Exception) -> ProviderError:
         # The engine's own messages may quote the text.
@@ -153,6 +156,7 @@ class Hibari:
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; those whose files are here."""
+        self._refuse_when_closed()
         return await asyncio.get_running_loop().run_in_executor(self._threads, _present)
 
     async def health(self) -> Health:
@@ -165,8 +169,7 @@ class Hibari:
 
     async def warm(self) -> None:
         """See `Provider`; loads the voice `heart`. While dictionaries load, the event loop stutters."""
-        if self._closed:
-            raise Unavailable(f"{self.name} is closed.", provider=self.name)
+        self._refuse_when_closed()
         await asyncio.get_running_loop().run_in_executor(self._threads, self._engine, "heart")
 
     async def aclose(self) -> None:
