@@ -45,7 +45,7 @@ class Metrics:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second time series for each counter, of no use to anybody here
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series for each counter, of no use to anybody here
         self.registry = CollectorRegistry()
         registry = self.registry
         self.requests = Counter(

@@ -126,7 +126,6 @@ def _field_error(message: str) -> InvalidInput | InvalidJson:
         return InvalidJson("The body must be a JSON object with at least `input`.")
     field = at[1]
     if message.startswith("Invalid enum value"):
-        return InvalidInput(
-            f"`{field}` has a value that is not known. See /docs for those that are.", param=field
-        )
+        known = " or ".join(_CHOICES.get(field, ()))
+        return InvalidInput(f"`{field}` has a value that is not known. Use {known or 'one from /docs'}.", param=field)
     return InvalidInput(f"`{field}` has the wrong type: {_AT.sub('', message).lower()}.", param=field)
