@@ -8,7 +8,7 @@ that did not need it stays the same whatever arrives later, and one that did is 
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.text import marks
 from app.text.abbreviations import Rules, rules, words
@@ -52,8 +52,7 @@ class Boundary:
 Verdict = Boundary | Undecided
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """A terminator and its surroundings."""
 
     mark: str
@@ -74,11 +73,10 @@ class _Place:
         return first.islower()
 
 
-@dataclass(frozen=True, slots=True)
-class _Next:
-    """What follows a terminator, its closers and a blank. `index` is that of its first letter."""
+class _Next(NamedTuple):
+    """What follows a terminator, its closers and a blank. `at` is the index of its first letter."""
 
-    index: int
+    at: int
     kind: str  # "upper", "lower", "digit", "uncased", "other"
     opener: str
 
@@ -90,6 +88,8 @@ def decide(text: str, start: int, position: int, *, final: bool, language: str |
     `final` says that nothing will be added to `text`. MORE is only answered when it is not.
     Never raises; a mark that is no terminator is no boundary.
     """
+    if text[position + 1 : position + 2] in marks.TERMINATORS:
+        return Undecided.NONE  # the last mark of a run decides: a million of them cost a million glances
     ahead = Ahead(text, position + 1, final=final)
     place = _Place(
         mark=text[position],
@@ -110,8 +110,6 @@ def _end(place: _Place) -> int | None:  # noqa: PLR0911 - a list of rules, the f
     ahead, mark = place.ahead, place.mark
     if mark == marks.GREEK_QUESTION and not "Ͱ" <= place.before[-1:] <= "Ͽ":
         return None
-    if ahead.at(0) in marks.TERMINATORS:
-        return None  # the last mark of a run decides; each one alone is cheap, so a million of them are too
     tail, quoted = _tail(place)
     following = ahead.at(tail)
     if tail >= AHEAD or marks.is_extender(following):
@@ -241,7 +239,7 @@ def _spaced(place: _Place, following: _Next, *, closers: int, quoted: bool) -> b
         return True
     if following.kind == "lower" and closers:
         return False  # "Really?" she asked; (at last!) it came
-    if quoted and following.kind == "upper" and place.mark != "." and _said(place.ahead, following.index):
+    if quoted and following.kind == "upper" and place.mark != "." and _said(place.ahead, following.at):
         return False
     if _elliptic(place):
         return _after_ellipsis(place, following, quoted=quoted)
@@ -271,7 +269,7 @@ def _after_ellipsis(place: _Place, following: _Next, *, quoted: bool) -> bool:
     if following.kind in {"lower", "digit"}:
         return False
     if following.kind == "upper" and not following.opener and not quoted:
-        return place.length >= _LONG and place.ahead.word(following.index) not in _FIRST_PERSON
+        return place.length >= _LONG and place.ahead.word(following.at) not in _FIRST_PERSON
     return quoted or place.length >= _LONG
 
 
@@ -287,9 +285,9 @@ def _after_stop(place: _Place, following: _Next) -> bool:  # noqa: PLR0911 - a l
     if word in place.rules.never or (kind == "digit" and word in place.rules.numbered):
         return False
     if word in place.rules.clock:
-        return kind == "upper" and place.ahead.word(following.index) not in _DAYS_AND_ZONES
+        return kind == "upper" and place.ahead.word(following.at) not in _DAYS_AND_ZONES
     if _abbreviates(bare, place.rules):
-        return kind == "upper" and place.ahead.word(following.index) in place.rules.starters
+        return kind == "upper" and place.ahead.word(following.at) in place.rules.starters
     if kind == "lower":
         return place.uncapitalized() or (len(bare) >= _WORD and bare.isalpha())
     return True

@@ -55,7 +55,8 @@ def chunks(text: str, limits: Limits, *, language: str | None = None) -> list[Ch
     Apart from the first, a chunk depends on its own block only, so that an edit changes only its neighbourhood.
     The first is the first sentence, or its beginning, so that speech starts soon. Never raises.
     """
-    room = Room(limits.max_chars, limits.max_bytes)
+    # A character has a byte at least; with the smaller figure no more than that is ever measured.
+    room = Room(min(limits.max_chars, limits.max_bytes or limits.max_chars), limits.max_bytes)
     found: list[Chunk] = []
     for number, spans in enumerate(_by_block(text, language)):
         if not found:

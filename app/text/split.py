@@ -8,9 +8,8 @@ import regex
 from app.text import graphemes, marks
 from app.text.sentences import Span
 
-_FIRST_CLAUSE: Final = (
-    40  # characters before which a first chunk is not cut: less gives no time to make the second
-)
+# Characters before which a first chunk is not cut: less gives no time to make the second.
+_FIRST_CLAUSE: Final = 40
 _EARLIEST: Final = 0.5  # of the even length; a piece is not made shorter than this for the sake of a clause
 # A clause ends behind its mark and closing quotes; a spaced dash belongs to the clause before it.
 _CLAUSE_END: Final = regex.compile(
