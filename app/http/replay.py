@@ -1,16 +1,17 @@
-"""`GET|HEAD /v1/speech/{digest}`: what was said once, by its address."""
+"""`GET /v1/speech/{digest}`: what was said once, by its address; HEAD is answered by the envelope."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from litestar import asgi
-from litestar.handlers import ASGIRouteHandler
-from litestar.types import HTTPScope, Receive, Send
+from litestar import get
+from litestar.enums import ScopeType
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.errors import NotFound
-from app.http.speech_headers import replay_headers
-from app.http.wire import encoded, header, require_method, send_whole
+from app.http.speech_headers import Pairs, replay_headers
+from app.http.wire import encoded, header, send_whole
 from app.speech.studio import Ready, Studio
 
 _ADDRESS = re.compile(r"([0-9a-f]{40})(?:\.([a-z0-9]{2,5}))?")
@@ -26,35 +27,48 @@ class Span:
 
 
 class ReplaySurface:
-    """Whole, in part, or just the head."""
+    """Whole or in part."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
 
-    def route(self) -> ASGIRouteHandler:
-        """For Litestar."""
-        return asgi("/v1/speech/{address:str}", copy_scope=False)(self.replay)
+    def route(self) -> HTTPRouteHandler:
+        """For Litestar. Not a raw route: those cannot have parameters in their path (a KeyError at each request)."""
 
-    async def replay(self, scope: HTTPScope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """One request.
+        @get("/v1/speech/{address:str}", include_in_schema=False)
+        async def replay(address: str) -> ASGIApp:
+            return await self.replay(address)
+
+        return replay
+
+    async def replay(self, address: str) -> ASGIApp:
+        """The answer to one request.
 
         Raises:
             NotFound: nothing is at this address.
         """
-        require_method(scope, "GET", "HEAD")
-        digest, extension = _address(scope["path_params"]["address"])
+        digest, extension = _address(address)
         speech = await self._studio.replay(digest)
         if extension not in {None, speech.manifest.fmt.extension}:
             raise NotFound(f"This speech is {speech.manifest.fmt.extension}, not {extension}.")
-        headers = replay_headers(speech)
-        if _matches(header(scope, b"if-none-match"), speech.manifest.etag):
-            await send_whole(send, 304, encoded(headers))
-            return
-        headers.append(("Content-Type", speech.manifest.fmt.media_type))
-        await _send(scope, send, speech, headers)
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
+            assert scope["type"] == ScopeType.HTTP
+            await _send(scope, send, speech)
+
+        return answer
 
 
-async def _send(scope: HTTPScope, send: Send, speech: Ready, headers: list[tuple[str, str]]) -> None:
+async def _send(scope: HTTPScope, send: Send, speech: Ready) -> None:
+    headers = replay_headers(speech)
+    if _matches(header(scope, b"if-none-match"), speech.manifest.etag):
+        await send_whole(send, 304, encoded(headers))
+        return
+    headers.append(("Content-Type", speech.manifest.fmt.media_type))
+    await _send_span(scope, send, speech, headers)
+
+
+async def _send_span(scope: HTTPScope, send: Send, speech: Ready, headers: Pairs) -> None:
     span = _span(scope, speech)
     parts: Sequence[bytes | memoryview]
     if span is None:
@@ -68,7 +82,7 @@ async def _send(scope: HTTPScope, send: Send, speech: Ready, headers: list[tuple
         status, parts, length = 206, _cut(speech.parts, span), span.end - span.start
         headers.append(("Content-Range", f"bytes {span.start}-{span.end - 1}/{speech.size}"))
     headers.append(("Content-Length", str(length)))
-    await send_whole(send, status, encoded(headers), () if scope["method"] == "HEAD" else parts)
+    await send_whole(send, status, encoded(headers), parts)
 
 
 def _address(address: str) -> tuple[str, str | None]:

@@ -1,0 +1,35 @@
+"""What the tests of the surfaces share: one Valkey and one server process for each test worker."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.http.servers import VOICES, Inside, Server, Valkey, inside
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """A Valkey for all in-process tests of a worker that do not hurt it."""
+    with tempfile.TemporaryDirectory() as home:
+        server = Valkey(Path(home))
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """`refrain serve` with scripted voices and an embedded Valkey."""
+    with tempfile.TemporaryDirectory() as home:
+        running = Server(Path(home), VOICES)
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+async def house(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inside]:
+    """Refrain in the test's loop, with an empty cache."""
+    valkey.command("FLUSHALL")
+    async with inside(monkeypatch, valkey.url) as running:
+        yield running

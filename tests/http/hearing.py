@@ -1,0 +1,70 @@
+"""Listening to what came back: decoded by libraries that know nothing of Refrain, told apart by pitch."""
+
+import io
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from providers import tones
+
+Samples = NDArray[np.float64]
+
+DELAY = {"mp3": 1_105, "aac": 1_024}
+"""Samples at 24 kHz by which a codec's decoder is late; Opus' header hides its own."""
+LOUD = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Mono sound, full scale 1.0, at `rate` Hz."""
+
+    sound: Samples
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        """All of it, silence among it."""
+        return len(self.sound) / self.rate
+
+    def stretch(self, start: float, end: float) -> "Heard":
+        """From second `start` to second `end`."""
+        return Heard(self.sound[round(start * self.rate) : round(end * self.rate)], self.rate)
+
+    @property
+    def audible(self) -> float:
+        """Seconds from the first loud sample to the last."""
+        loud = np.flatnonzero(np.abs(self.sound) > LOUD)
+        return float(loud[-1] - loud[0] + 1) / self.rate if len(loud) else 0.0
+
+    @property
+    def pitch(self) -> float:
+        """The dominant frequency in Hz."""
+        spectrum = np.abs(np.fft.rfft(self.sound * np.hanning(len(self.sound))))
+        return float(np.argmax(spectrum)) * self.rate / len(self.sound)
+
+
+def heard(fmt: str, data: bytes, pcm_rate: int = 24_000) -> Heard:
+    """What a player plays."""
+    if fmt == "pcm":
+        return Heard(np.frombuffer(data, "<i2").astype(np.float64) / 32_768, pcm_rate)
+    with av.open(io.BytesIO(data)) as opened:
+        frames = list(opened.decode(audio=0))
+    sound = np.concatenate([frame.to_ndarray()[0] for frame in frames])
+    scale = 1 if sound.dtype == np.float32 else 32_768
+    return Heard(sound.astype(np.float64) / scale, frames[0].sample_rate)
+
+
+def assert_says(said: Heard, fmt: str, texts: list[str], seconds: list[float], voice: str = "low") -> None:
+    """These chunks, in this order, each where its clip stands and as long as its provider spoke."""
+    assert said.seconds * 24_000 == sum(round(one * 24_000) for one in seconds)
+    start = DELAY.get(fmt, 0) / 24_000
+    for text, length in zip(texts, seconds, strict=True):
+        clip = said.stretch(start, start + length)
+        frequency, duration = tones.tone(text, voice)
+        assert abs(clip.pitch - frequency) < 6, f"{clip.pitch} Hz instead of {frequency}"
+        assert abs(clip.audible - duration) < 0.03
+        # 96 ms of silence around it, and at most one grid of 120 ms to fill up.
+        assert 0.08 < length - duration < 0.23
+        start += length

