@@ -1,9 +1,9 @@
-"""Around every request: its id, and its line in the metrics."""
+"""Around every request: its id, its line in the metrics, and HEAD for whatever has GET."""
 
 import re
 import uuid
 
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.http.wire import header
@@ -25,15 +25,27 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope).encode("ascii")
+        head = scope["method"] == "HEAD"
+        if head:
+            scope = _as_get(scope)
 
         async def enveloped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
                 route = scope.get("path_template") or "unmatched"
                 self._metrics.requests.labels(route=route, status=str(message["status"])).inc()
+            elif head and message["type"] == "http.response.body":
+                message["body"] = b""
             await send(message)
 
         await self._app(scope, receive, enveloped)
+
+
+def _as_get(scope: HTTPScope) -> HTTPScope:
+    """A copy, as the server must still see HEAD; without Range, which is defined for GET only (RFC 9110, 14.2)."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+    as_get: HTTPScope = {**scope, "method": HttpMethod.GET, "headers": headers}
+    return as_get
 
 
 def _request_id(scope: HTTPScope) -> str:

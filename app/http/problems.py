@@ -3,8 +3,11 @@
 import json
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import suppress
 
 from litestar import Request, Response
+from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from app.errors import Internal, InvalidInput, MethodNotAllowed, NotFound, RefrainError
@@ -68,14 +71,21 @@ def on_http_exception(request: Request, error: HTTPException) -> Response[bytes]
     if isinstance(error, NotFoundException):
         return answer(request.scope["path"], NotFound("Nothing is at this address. See /docs for what is."))
     if isinstance(error, MethodNotAllowedException):
-        allow = error.headers.get("Allow", "") if error.headers else ""
-        return answer(
-            request.scope["path"],
-            MethodNotAllowed(f"This address takes {allow or 'other methods'}.", allow=allow),
-        )
+        allow = ", ".join(_allowed(request))
+        return answer(request.scope["path"], MethodNotAllowed(f"This address takes {allow}.", allow=allow))
     if error.status_code < 500:  # noqa: PLR2004 - the client's fault, whatever it is
         return answer(request.scope["path"], InvalidInput("The request could not be understood. See /docs."))
     return on_defect(request, error)
+
+
+def _allowed(request: Request) -> Iterator[str]:  # type: ignore[type-arg]
+    """The methods that this path has: RFC 9110 asks for them with each 405, and Litestar does not say."""
+    for method in HttpMethod:
+        with suppress(HTTPException):
+            # The envelope answers HEAD wherever there is GET.
+            asked = HttpMethod.GET if method is HttpMethod.HEAD else method
+            request.app.asgi_router.handle_routing(path=request.scope["path"], method=asked)
+            yield method.value
 
 
 def on_defect(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
