@@ -48,6 +48,7 @@ def operations(lifecycle: Lifecycle, metrics: Metrics) -> Router:
     @get("/metrics", summary="Prometheus metrics", media_type=metrics.content_type, sync_to_thread=False)
     def exposition() -> Response[bytes]:
         """In Prometheus' text format."""
-        return Response(metrics.render(), media_type=metrics.content_type)
+        # As a header, because Litestar would add a second charset to a media type of text.
+        return Response(metrics.render(), headers={"Content-Type": metrics.content_type})
 
     return Router("/", route_handlers=[healthz, readyz, exposition], tags=["operations"])

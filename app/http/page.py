@@ -7,7 +7,7 @@ from litestar import Response, Router, get
 from app.errors import NotFound
 
 _FOLDER = Path(__file__).parent.parent / "page"
-_MEDIA = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css"}
+_MEDIA = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}  # Litestar adds the charset
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self' blob:; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
