@@ -94,6 +94,14 @@ def _is_text(head: bytes) -> bool:
     return all(byte >= 32 or byte in b"\t\r\n" for byte in head)  # noqa: PLR2004 - 32 is the space
 
 
+def dot(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """The sum of products, in this thread.
+
+    Not `@`: over 10,000 values it wakes a thread per core, and they burn more time waiting than is saved.
+    """
+    return float(np.einsum("i,i->", one, other))
+
+
 def _noise() -> BadSound:
     return BadSound("noise", "The provider's sound is noise: shifted, compressed or random bytes.")
 
@@ -136,8 +144,8 @@ class Meter:
         exact = samples.astype(np.float64)
         self._count += len(samples)
         self._sum += float(exact.sum())
-        self._squares += float(exact @ exact)
-        self._products += float(exact[1:] @ exact[:-1]) + self._last * float(exact[0])
+        self._squares += dot(exact, exact)
+        self._products += dot(exact[1:], exact[:-1]) + self._last * float(exact[0])
         self._last = float(exact[-1])
         # Not np.abs on 16 bits: the absolute value of -32,768 would be negative.
         loud = np.abs(exact)
@@ -145,7 +153,7 @@ class Meter:
         self._loud += int(np.count_nonzero(loud >= _LEAST_PEAK))
         clear = exact[loud >= _CLEAR]
         self._clear += len(clear)
-        self._clear_squares += float(clear @ clear)
+        self._clear_squares += dot(clear, clear)
         self._refuse_early()
 
     def finish(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from app.audio.check import BadSound, Meter, Samples, refuse_short
+from app.audio.check import BadSound, Meter, Samples, dot, refuse_short
 from app.audio.edges import RATE, Edges
 from app.audio.encode import Encoder
 from app.audio.formats import Format, refuse_rate
@@ -158,7 +158,7 @@ class Recorder:
             return b""
         exact = samples.astype(np.float64)
         self._samples += len(samples)
-        self._squares += float(exact @ exact)
+        self._squares += dot(exact, exact)
         self._peak = max(self._peak, int(np.abs(exact).max()))
         return self._pack(self._encoder.push(self._to_client.push(samples)))
 
