@@ -18,9 +18,10 @@ function show(facts) {
   }
 }
 
-// Plays a body as it comes; resolves to all of its bytes.
+// Plays a body as it comes, where the browser can; resolves to its size.
 async function follow(response, type) {
-  const chunks = [], reader = response.body.getReader();
+  const reader = response.body.getReader();
+  let size = 0;
   const source = window.MediaSource && MediaSource.isTypeSupported(type) ? new MediaSource() : null;
   let buffer = null;
   if (source) {
@@ -32,14 +33,14 @@ async function follow(response, type) {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
-    chunks.push(value);
+    size += value.length;
     if (buffer) {
       buffer.appendBuffer(value);
       await new Promise((ready) => buffer.addEventListener("updateend", ready, { once: true }));
     }
   }
   if (source) source.endOfStream();
-  return { blob: new Blob(chunks, { type }), playing: Boolean(source) };
+  return { size, playing: Boolean(source) };
 }
 
 async function speak(event) {
@@ -58,15 +59,15 @@ async function speak(event) {
     if (!response.ok) throw new Error((await response.json()).error.message);
     $("result").hidden = false;
     const address = response.headers.get("Content-Location");
-    const { blob, playing } = await follow(response, response.headers.get("Content-Type").split(";")[0]);
-    if (!playing) { $("player").src = URL.createObjectURL(blob); $("player").play().catch(() => {}); }
+    const { size, playing } = await follow(response, response.headers.get("Content-Type").split(";")[0]);
     const link = document.createElement("a");
-    link.href = `${address}.${body.response_format}`;
-    link.textContent = `${address}.${body.response_format}`;
+    link.href = link.textContent = `${address}.${body.response_format}`;
+    // By its address the lengths in the head are right, and the browser can seek.
+    if (!playing) { $("player").src = link.href; $("player").play().catch(() => {}); }
     show([
       ["From", response.headers.get("Cache-Status").startsWith("refrain; hit") ? "the cache" : "a provider"],
       ["First sound", `${first.toFixed(0)} ms`],
-      ["Complete", `${(performance.now() - began).toFixed(0)} ms, ${(blob.size / 1024).toFixed(0)} KiB`],
+      ["Complete", `${(performance.now() - began).toFixed(0)} ms, ${(size / 1024).toFixed(0)} KiB`],
       ["Again at", link],
     ]);
   } catch (error) {
