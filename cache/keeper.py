@@ -82,7 +82,8 @@ def _settings(home: str, path: str, maxmemory: str) -> list[str]:
         "maxmemory": maxmemory,
         "maxmemory-policy": "volatile-lfu",
         "save": "3600 1",  # once an hour too: a power cut loses no more
-        "shutdown-on-sigterm": "save",
+        # "force": where it cannot save (disk full, directory deleted) it must end all the same.
+        "shutdown-on-sigterm": "save force",
         "stop-writes-on-bgsave-error": "no",
         "rdbcompression": "no",  # sound does not compress
         "databases": "1",

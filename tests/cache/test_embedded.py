@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
 import stat
@@ -201,6 +202,16 @@ async def test_a_long_path_gets_a_short_socket(data_dir: Path):
     other.release()
     gone(deep)
     assert not path.parent.exists()
+
+
+async def test_a_directory_that_is_deleted_keeps_no_server_alive(data_dir: Path):
+    """A server that cannot save refuses to end: every test run in a temporary directory would leave one."""
+    embedded = await start(data_dir)
+    command(embedded.url, "SET", "said", "once")
+    running = servers(data_dir) + keepers(data_dir)
+    shutil.rmtree(data_dir / "valkey")
+    embedded.release()
+    assert psutil.wait_procs(running, timeout=20)[1] == []
 
 
 async def test_a_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path):
