@@ -1,0 +1,26 @@
+"""The server that stock clients are pointed at, and a stock client."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+from tests.http.servers import VOICES, Server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """`refrain serve` with scripted voices and an embedded Valkey."""
+    with tempfile.TemporaryDirectory() as home:
+        running = Server(Path(home), VOICES)
+        yield running
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[OpenAI]:
+    """OpenAI's own package, changed in nothing but its base URL."""
+    with OpenAI(base_url=f"{server.url}/v1", api_key="sk-not-needed", max_retries=0) as client:
+        yield client
