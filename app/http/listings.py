@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Router, get
+from litestar.params import FromPath
 
 from app.errors import NotFound
 from app.speech.voices import Voices
@@ -41,7 +42,7 @@ def listings(voices: Voices) -> Router:
         return {"object": "list", "data": [_model(model) for model in MODELS]}
 
     @get("/v1/models/{model:str}", summary="One model", sync_to_thread=False)
-    def model(model: str) -> dict[str, object]:
+    def model(model: FromPath[str]) -> dict[str, object]:
         """OpenAI's form."""
         if model not in MODELS:
             raise NotFound(f"No such model. Use one of {', '.join(MODELS)}.")

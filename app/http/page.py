@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from litestar import Response, Router, get
+from litestar.params import FromPath
 
 from app.errors import NotFound
 
@@ -35,7 +36,7 @@ def page() -> Router:
         return served("index.html")
 
     @get("/page/{name:str}", include_in_schema=False, sync_to_thread=False)
-    def asset(name: str) -> Response[bytes]:
+    def asset(name: FromPath[str]) -> Response[bytes]:
         return served(name)
 
     return Router("/", route_handlers=[index, asset])

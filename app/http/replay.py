@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from litestar import get
 from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.errors import NotFound
@@ -36,7 +37,7 @@ class ReplaySurface:
         """For Litestar. Not a raw route: those cannot have parameters in their path (a KeyError at each request)."""
 
         @get("/v1/speech/{address:str}", include_in_schema=False)
-        async def replay(address: str) -> ASGIApp:
+        async def replay(address: FromPath[str]) -> ASGIApp:
             return await self.replay(address)
 
         return replay
