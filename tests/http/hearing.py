@@ -58,7 +58,7 @@ def heard(fmt: str, data: bytes, pcm_rate: int = 24_000) -> Heard:
 
 def assert_says(said: Heard, fmt: str, texts: list[str], seconds: list[float], voice: str = "low") -> None:
     """These chunks, in this order, each where its clip stands and as long as its provider spoke."""
-    assert said.seconds * 24_000 == sum(round(one * 24_000) for one in seconds)
+    assert round(said.seconds * 24_000, 6) == sum(round(one * 24_000) for one in seconds)
     start = DELAY.get(fmt, 0) / 24_000
     for text, length in zip(texts, seconds, strict=True):
         clip = said.stretch(start, start + length)
