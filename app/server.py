@@ -154,5 +154,5 @@ def create_app(settings: Settings) -> Refrain:
         logging_config=None,
     )
     app.lifecycle = lifecycle
-    app.envelope = Envelope(super(Refrain, app).__call__, metrics)
+    app.envelope = Envelope(super(Refrain, app).__call__, metrics, lifecycle)
     return app

@@ -6,6 +6,7 @@ import uuid
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from app.http.operations import Lifecycle
 from app.http.wire import header
 from app.metrics import Metrics
 
@@ -15,8 +16,9 @@ _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 class Envelope:
     """Puts `X-Request-Id` on every answer, 404s among them, and counts it by route and status."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self._app = app
+        self._lifecycle = lifecycle
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,7 +40,8 @@ class Envelope:
                 message["body"] = b""
             await send(message)
 
-        await self._app(scope, receive, enveloped)
+        with self._lifecycle.request():
+            await self._app(scope, receive, enveloped)
 
 
 def _as_get(scope: HTTPScope) -> HTTPScope:
