@@ -1,0 +1,18 @@
+"""The server that the samples are run against: the default configuration, with its neural voice."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.http.servers import Server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """`refrain serve` as it comes."""
+    with tempfile.TemporaryDirectory() as home:
+        running = Server(Path(home), "")
+        yield running
+        running.stop()
