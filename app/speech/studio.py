@@ -21,8 +21,10 @@ from cache.interface import Entry
 
 INLINE_CHARACTERS = 4_000
 """Longer texts are planned in a thread: at about 1 µs per character this one takes 4 ms of the event loop."""
-REMEMBERED_CHARACTERS = 1_000_000
-"""Bound on the texts whose plans are remembered: a text asked for again is not cut and hashed again."""
+REMEMBERED_BYTES = 8 * 2**20
+"""Bound on the plans that are remembered: a text asked for again is not cut and hashed again."""
+CANDIDATE_BYTES = 1_000
+"""What a plan takes for each clip that would do, besides its text: 10,000 plans of one short chunk took 10 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Studio:
         self._deadline = deadline
         self._clock = clock
         self._plans: OrderedDict[SpeechRequest, Plan] = OrderedDict()
-        self._planned_characters = 0
+        self._planned_bytes = 0
 
     async def plan(self, request: SpeechRequest) -> Plan:
         """The request cut into chunks, with their digests. Calls no provider and no cache.
@@ -131,13 +133,13 @@ class Studio:
 
     def _remember(self, request: SpeechRequest, plan: Plan) -> None:
         # Synchronous: two tasks that planned the same text at once cannot both count it.
-        if request in self._plans or len(request.text) > REMEMBERED_CHARACTERS:
+        if request in self._plans or _weight(plan) > REMEMBERED_BYTES:
             return
         self._plans[request] = plan
-        self._planned_characters += len(request.text)
-        while self._planned_characters > REMEMBERED_CHARACTERS:
-            forgotten, _ = self._plans.popitem(last=False)
-            self._planned_characters -= len(forgotten.text)
+        self._planned_bytes += _weight(plan)
+        while self._planned_bytes > REMEMBERED_BYTES:
+            _, forgotten = self._plans.popitem(last=False)
+            self._planned_bytes -= _weight(forgotten)
 
     async def known(self, plan: Plan) -> dict[int, Clip]:
         """The first choices' clips that are in the cache, by the chunk's position."""
@@ -231,6 +233,11 @@ class Studio:
         for clip in clips:
             self._metrics.chunks.labels(outcome="hit").inc()
             self._metrics.characters.labels(kind="saved").inc(clip.meta.characters)
+
+
+def _weight(plan: Plan) -> int:
+    """About how many bytes it takes: not the text's length alone, or many short texts would take far more."""
+    return 2 * len(plan.text) + CANDIDATE_BYTES * sum(len(planned.candidates) for planned in plan.chunks)
 
 
 def _gone() -> NotFound:

@@ -1,0 +1,56 @@
+"""What the studio keeps to itself."""
+
+import tracemalloc
+from typing import cast
+
+from app.audio.formats import FORMATS
+from app.metrics import Metrics
+from app.settings import parse
+from app.speech.clips import ClipSource
+from app.speech.plan import Planner, SpeechRequest
+from app.speech.studio import REMEMBERED_BYTES, Studio
+from app.speech.voices import Voices
+from cache.cache import Cache
+from providers.kinds import build
+from tests.http.servers import VOICES
+
+
+def studio(voices: str = VOICES) -> tuple[Studio, Voices]:
+    """A studio that can plan and nothing else."""
+    settings = parse(voices, {})
+    providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
+    nothing = cast("Cache", None)
+    planner = Planner(providers, settings.chunking, settings.server.max_input_chars)
+    source = cast("ClipSource", None)
+    return Studio(planner=planner, source=source, cache=nothing, metrics=Metrics(), deadline=1), Voices(
+        settings.voices
+    )
+
+
+async def test_remembered_plans_take_bounded_memory():
+    """Short texts by the hundred thousand, each within every limit, would fill the memory with their plans."""
+    planning, voices = studio()
+    backed = voices.find("backed")
+    tracemalloc.start()
+    try:
+        for number in range(12_000):
+            await planning.plan(SpeechRequest(f"No. {number}.", backed, FORMATS["mp3"], 24_000))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1.5 * REMEMBERED_BYTES
+
+
+async def test_a_remembered_plan_is_the_same():
+    """Planning again what was just planned would cost each hit the cutting and hashing of its text."""
+    planning, voices = studio()
+    request = SpeechRequest("Said again and again.", voices.find("alloy"), FORMATS["mp3"], 24_000)
+    assert await planning.plan(request) is await planning.plan(request)
+
+
+async def test_a_plan_does_not_depend_on_the_way_it_is_made():
+    """Long texts are planned in a thread: their addresses must not depend on that."""
+    planning, voices = studio()
+    text = "The same sentence, once more. " * 300
+    request = SpeechRequest(text, voices.find("alloy"), FORMATS["mp3"], 24_000)
+    assert (await planning.plan(request)).digest == planning._planner.plan(request).digest
