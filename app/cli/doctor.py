@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from app.audio.formats import FORMATS, SAMPLE_RATE, Format
 from app.audio.recorder import Recorder
@@ -41,7 +42,7 @@ def doctor(config_file: Path | None) -> None:
     findings = asyncio.run(_examine(configured(config_file)))
     shown = table("", "what", "finding")
     for finding in findings:
-        shown.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.what, finding.detail)
+        shown.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.what, escape(finding.detail))
     Console().print(shown)
     if broken := sum(not finding.ok for finding in findings):
         raise Failed(f"{broken} of {len(findings)} things need your attention; see above for what to do.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from app.cli import config_option, configured
 from app.cli.inputs import document, format_option, request, voice_option
@@ -30,7 +31,9 @@ def plan(file: str, voice: str, fmt: str | None, config_file: Path | None) -> No
     shown = table("#", "characters", "cached", "provider", "text")
     for number, chunk in enumerate(found.chunks, start=1):
         begin = chunk.text if len(chunk.text) <= 60 else f"{chunk.text[:59]}…"  # noqa: PLR2004 - fits a terminal
-        shown.add_row(str(number), str(chunk.characters), "yes" if chunk.hit else "no", chunk.provider, begin)
+        shown.add_row(
+            str(number), str(chunk.characters), "yes" if chunk.hit else "no", chunk.provider, Text(begin)
+        )
     Console().print(shown)
     hits = sum(chunk.hit for chunk in found.chunks)
     click.echo(

@@ -54,7 +54,7 @@ def say(
             _from_server(server, what, voice, fmt, file, bar)
         else:
             asyncio.run(_in_process(configured(config_file), what, voice, fmt, file, bar))
-    if out is not None:
+    if out is not None and out.is_file():
         click.echo(f"Wrote {out} ({out.stat().st_size:,} bytes).", err=True)
 
 

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import click
-from providers.kinds import build
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app.cli import config_option, configured
@@ -13,6 +13,7 @@ from app.settings import Settings
 from app.speech.voices import Voices
 from providers.errors import ProviderError
 from providers.interface import ListedVoice, ProviderSettings
+from providers.kinds import build
 
 
 def register(cli: click.Group) -> None:
@@ -34,7 +35,7 @@ def voices(config_file: Path | None, everything: bool) -> None:
     shown = table("voice", "language", "spoken by", "aliases")
     for voice in Voices(settings.voices).all:
         chain = " → ".join(f"{link.provider}:{link.voice}" for link in voice.chain)
-        shown.add_row(voice.name, voice.language or "", chain, ", ".join(voice.aliases))
+        shown.add_row(voice.name, escape(voice.language or ""), escape(chain), ", ".join(voice.aliases))
     console = Console()
     console.print(shown)
     if everything:
@@ -45,7 +46,7 @@ def voices(config_file: Path | None, everything: bool) -> None:
 async def _offered(settings: Settings) -> Table:
     shown = table("provider", "kind", "offers")
     for name, provider in settings.providers.items():
-        shown.add_row(name, provider.kind, await _listed(provider.named(name)))
+        shown.add_row(name, provider.kind, escape(await _listed(provider.named(name))))
     return shown
 
 
