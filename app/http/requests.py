@@ -41,6 +41,8 @@ _CHOICES = {
     "input_type": ("text",),
     "cache": get_args(CacheMode),
 }
+MOST_INSTRUCTIONS = 4_096
+"""Characters, as at OpenAI: they go out, are hashed and are paid for with every chunk."""
 _DECODER = msgspec.json.Decoder(SpeechBody)
 
 
@@ -76,7 +78,7 @@ def speech_request(body: SpeechBody, voices: Voices) -> SpeechRequest:
         format=fmt,
         sample_rate=_sample_rate(body.sample_rate, fmt),
         speed=_speed(body.speed),
-        instructions=body.instructions or None,
+        instructions=_instructions(body.instructions),
         language=_language(body.language),
         cache=body.cache or "default",
     )
@@ -109,6 +111,13 @@ def _speed(speed: float | None) -> float:
     return round(speed, 3)
 
 
+def _instructions(instructions: str | None) -> str | None:
+    if instructions and len(instructions) > MOST_INSTRUCTIONS:
+        message = f"`instructions` must be at most {MOST_INSTRUCTIONS} characters."
+        raise InvalidInput(message, param="instructions")
+    return instructions or None
+
+
 def _language(language: str | None) -> str | None:
     if not language:
         return None
@@ -119,13 +128,16 @@ def _language(language: str | None) -> str | None:
 
 def _field_error(message: str) -> InvalidInput | InvalidJson:
     """Msgspec's sentence names types and fields, never values, except of enumerations; we keep types and fields."""
-    if missing := _MISSING.search(message):
-        return InvalidInput(f"`{missing[1]}` is missing. Send it as a string.", param=missing[1])
     at = _AT.search(message)
+    if missing := _MISSING.search(message):
+        path = f"{at[1]}.{missing[1]}" if at and at[1] else missing[1]
+        return InvalidInput(f"`{path}` is missing. Send it as a string.", param=path)
     if not at or not at[1]:
         return InvalidJson("The body must be a JSON object with at least `input`.")
     field = at[1]
     if message.startswith("Invalid enum value"):
         known = " or ".join(_CHOICES.get(field, ()))
-        return InvalidInput(f"`{field}` has a value that is not known. Use {known or 'one from /docs'}.", param=field)
+        return InvalidInput(
+            f"`{field}` has a value that is not known. Use {known or 'one from /docs'}.", param=field
+        )
     return InvalidInput(f"`{field}` has the wrong type: {_AT.sub('', message).lower()}.", param=field)
