@@ -9,12 +9,20 @@ from openai import OpenAI
 
 from tests.http.servers import VOICES, Server
 
+DYING = """
+[providers.dying]
+kind = "scripted"
+die_after = 100000
+[voices.dying]
+chain = [{ provider = "dying", voice = "low" }]
+"""
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """`refrain serve` with scripted voices and an embedded Valkey."""
     with tempfile.TemporaryDirectory() as home:
-        running = Server(Path(home), VOICES)
+        running = Server(Path(home), VOICES + DYING)
         yield running
         running.stop()
 

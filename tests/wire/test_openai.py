@@ -207,6 +207,20 @@ def test_errors_arrive_as_the_clients_own(client: OpenAI, server: Server):
     assert missing.value.code == "not_cached"
 
 
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_cut_is_an_exception(client: OpenAI, fmt: Name):
+    """Code that uses the stock client would take half a sentence for the whole."""
+    text = (
+        f"{fmt.upper()}: the provider of this voice dies before it has come to the end of what it was to say."
+    )
+    with pytest.raises((openai.APIConnectionError, httpx.TransportError)):
+        client.audio.speech.create(model="tts-1", voice="dying", input=text, response_format=fmt)
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="alloy", input=text, response_format=fmt
+    ) as whole:
+        assert heard(fmt, whole.read()).audible > 4
+
+
 def test_models_are_listed(client: OpenAI):
     """Clients that list models first would stop there."""
     assert "tts-1" in {model.id for model in client.models.list()}
