@@ -54,13 +54,15 @@ class Recorder:
         sample_rate: int,
         channels: int,
         characters: int,
+        spoken: int | None = None,
         fmt: Format,
         out_rate: int = RATE,
         tempo: float = 1.0,
     ) -> None:
         """`encoding`, `sample_rate` (Hz) and `channels` are the provider's; a `file` says its own.
 
-        `characters` of the text bound how long its sound may be. `out_rate` (Hz) is the client's. `tempo` is
+        `characters` of the text bound how long its sound may be, those of them that are `spoken` (left out:
+        all) how short: a line of dots may take its time, or none. `out_rate` (Hz) is the client's. `tempo` is
         how much faster the sound is to become: the part of the speed that the provider could not do.
 
         Raises:
@@ -69,6 +71,7 @@ class Recorder:
         """
         refuse_rate(fmt, out_rate)
         self._characters = characters
+        self._spoken = characters if spoken is None else spoken
         self._fmt = fmt
         self._out_rate = out_rate
         self._intake: PcmIntake | FileIntake
@@ -141,7 +144,7 @@ class Recorder:
         if not self._samples:
             raise BadSound("silent", "The provider sent silence.")
         # Shorter or longer by the tempo is our own doing, and not held against the provider.
-        refuse_short(self._edges.audible / RATE * self._tempo_factor, self._characters)
+        refuse_short(self._edges.audible / RATE * self._tempo_factor, self._spoken)
         tail = self._waiting + payload + self._close_grid()
         rms = (self._squares / self._samples) ** 0.5
         return Recorded(tail, self._samples, self._samples / RATE, self._peak, rms)

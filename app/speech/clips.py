@@ -30,6 +30,7 @@ from cache.interface import Entry
 from cache.passage import Outcome
 from cache.value import new_entry
 from providers.errors import BadAudio, ProviderError, Unavailable
+from providers.interface import Utterance
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -175,13 +176,14 @@ class ClipSource:
         self, candidate: Candidate, fmt: Format, sample_rate: int, emit: Hear
     ) -> tuple[bytes, int]:
         """The clip's payload and its length in samples. Codecs run in threads: a piece may be a sentence long."""
-        async with candidate.provider.speak(candidate.utterance) as sound:
+        utterance = candidate.utterance
+        async with candidate.provider.speak(utterance) as sound:
             recorder = Recorder(
                 encoding=sound.encoding,
                 sample_rate=sound.sample_rate,
                 channels=sound.channels,
-                # The recorder bounds the sound's length by its text; slow speech has longer for the same text.
-                characters=math.ceil(len(candidate.utterance.text) / candidate.utterance.speed),
+                characters=_at_pace(len(utterance.text), utterance),
+                spoken=_at_pace(sum(map(str.isalnum, utterance.text)), utterance),
                 fmt=fmt,
                 out_rate=sample_rate,
                 tempo=candidate.tempo,
@@ -207,6 +209,11 @@ def _translated(error: ProviderError | FlightFailed, provider: str) -> ProviderE
         return BY_CODE.get(error.code, Unavailable)("failed on another replica", provider=provider)
     error.provider = error.provider or provider
     return error
+
+
+def _at_pace(characters: int, utterance: Utterance) -> int:
+    """The recorder bounds a sound's length by its text; slow speech has longer for the same text."""
+    return max(1, math.ceil(characters / utterance.speed))
 
 
 async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

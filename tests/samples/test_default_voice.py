@@ -1,6 +1,5 @@
 """What people really paste, spoken by the default configuration."""
 
-import httpx
 import pytest
 
 from tests.http.hearing import heard
@@ -46,11 +45,6 @@ def test_a_hard_text_is_spoken(server: Server, name: str):
     assert "defect" not in server.log.read_text()
 
 
-@pytest.mark.xfail(
-    reason="refused as too short: the least length of a sound counts characters that nobody speaks",
-    raises=httpx.RemoteProtocolError,
-    strict=True,
-)
 @pytest.mark.parametrize("name", UNSPOKEN)
 def test_long_runs_of_what_nobody_speaks_are_no_failure(server: Server, name: str):
     """One separator line in an article would cut it off there."""
