@@ -49,7 +49,7 @@ def heard(fmt: str, data: bytes, pcm_rate: int = 24_000) -> Heard:
     """What a player plays."""
     if fmt == "pcm":
         return Heard(np.frombuffer(data, "<i2").astype(np.float64) / 32_768, pcm_rate)
-    with av.open(io.BytesIO(data)) as opened:
+    with av.open(io.BytesIO(data), "r") as opened:
         frames = list(opened.decode(audio=0))
     sound = np.concatenate([frame.to_ndarray()[0] for frame in frames])
     scale = 1 if sound.dtype == np.float32 else 32_768
