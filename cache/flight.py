@@ -91,7 +91,7 @@ class Flights:
         Leaving gives up the seat. `make` runs in no request's context: it must carry all it needs.
 
         Raises:
-            RuntimeError: closed.
+            FlightFailed: "closed".
         """
         seat = self._seat(digest, make)
         try:
@@ -119,7 +119,7 @@ class Flights:
 
     def _seat(self, digest: str, make: Make) -> Seat:
         if self._closed:
-            raise RuntimeError("the flights are closed")
+            raise FlightFailed("closed")
         passage = self._passages.get(digest)
         starter = passage is None
         if passage is None:

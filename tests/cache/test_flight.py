@@ -278,5 +278,5 @@ async def test_closing_ends_all_and_leaves_nobody_waiting(flights: Flights, make
     with pytest.raises(FlightFailed, match="closed"):
         await waiting
     assert maker.cancelled == 1
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(FlightFailed, match="closed"):
         await listen(flights, maker)
