@@ -136,6 +136,15 @@ TABLE: dict[type[RefrainError], Row] = {
 }
 
 
+def whereabouts(error: BaseException) -> str:
+    """A defect for the log: its type and place, never its message, which may carry text."""
+    trace, where = error.__traceback__, "unknown"
+    while trace is not None:
+        where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {where}"
+
+
 class ErrorsPage:
     """`docs/errors.md`, made from the table."""
 

@@ -14,8 +14,8 @@ from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Send
 
-from app.errors import RefrainError
-from app.http.problems import openai_body
+from app.errors import RefrainError, whereabouts
+from app.http.problems import defect, openai_body
 from app.http.requests import SpeechBody, decode, speech_request
 from app.http.speech_headers import live_headers, ready_headers
 from app.http.wire import (
@@ -103,6 +103,13 @@ class SpeechSurface:
             if not head_sent:
                 raise refusal from None
             await self._abort(send, refusal, sse=sse)
+            return
+        except Exception as error:
+            if not head_sent:
+                raise
+            # Litestar could only log the message now, and that may carry the text.
+            log.error("defect: %s", whereabouts(error))  # noqa: TRY400 - for the same reason
+            await self._abort(send, defect(), sse=sse)
             return
         if sse:
             await send_slices(send, _done(report(speech)))

@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
-from app.errors import Internal, InvalidInput, MethodNotAllowed, NotFound, RefrainError
+from app.errors import Internal, InvalidInput, MethodNotAllowed, NotFound, RefrainError, whereabouts
 
 log = logging.getLogger("refrain")
 
@@ -90,20 +90,12 @@ def _allowed(request: Request) -> Iterator[str]:  # type: ignore[type-arg]
 
 def on_defect(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
     """A defect of ours: its type and place are logged, never its message, which may carry text."""
-    log.error("defect: %s at %s", type(error).__name__, _place(error))
-    return answer(
-        request.scope["path"],
-        Internal(
-            "Something went wrong in Refrain itself. Please report it with the X-Request-Id of this answer."
-        ),
+    log.error("defect: %s", whereabouts(error))
+    return answer(request.scope["path"], defect())
+
+
+def defect() -> Internal:
+    """What the caller is told of a defect."""
+    return Internal(
+        "Something went wrong in Refrain itself. Please report it with the X-Request-Id of this answer."
     )
-
-
-def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    where = "unknown"
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        where = f"{code.co_filename}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return where

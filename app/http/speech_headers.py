@@ -32,10 +32,13 @@ def ready_headers(speech: Ready, seconds: float, *, sse: bool = False) -> Pairs:
 def live_headers(speech: Live, seconds: float, *, sse: bool = False) -> Pairs:
     """Sound that leaves while it is being made: what is not known yet is not guessed."""
     pairs = [
-        ("Content-Location", f"/v1/speech/{speech.plan.digest}"),
         ("Cache-Status", "refrain; fwd=miss"),
         ("Server-Timing", _timing(first_audio=seconds)),
     ]
+    if (
+        speech.plan.request.cache != "bypass"
+    ):  # what is not kept can be had nowhere; others' sound may be there
+        pairs.append(("Content-Location", f"/v1/speech/{speech.plan.digest}"))
     return [*pairs, *(_SSE if sse else [("Content-Type", speech.plan.request.format.media_type)])]
 
 

@@ -12,7 +12,8 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from logging import getLogger
 from typing import ParamSpec, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ import msgspec
 from app.audio.check import BadSound
 from app.audio.formats import Format
 from app.audio.recorder import Recorder
+from app.errors import whereabouts
 from app.metrics import Metrics
 from app.speech.failures import BY_CODE, told
 from app.speech.plan import Candidate, PlannedChunk, SpeechRequest
@@ -31,6 +33,8 @@ from cache.passage import Outcome
 from cache.value import new_entry
 from providers.errors import BadAudio, ProviderError, Unavailable
 from providers.interface import Utterance
+
+log = getLogger("refrain")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,15 +51,23 @@ class ClipMeta(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A chunk's sound. `outcome` is how this asker came by it, `seconds` how long that took, `cost` what it cost."""
+    """A chunk's sound, of `size` bytes. `outcome` is how this asker came by it, `seconds` how long that took.
+
+    `cost` is what it cost, in the currency of the prices.
+    """
 
     digest: str
     entry: Entry
     meta: ClipMeta
     outcome: Outcome
     first_choice: bool
+    size: int
     seconds: float = 0.0
     cost: float = 0.0
+
+    def without_sound(self) -> "Clip":
+        """What is to be known of it afterwards: a listener of an hour must not hold an hour's sound."""
+        return replace(self, entry=replace(self.entry, payload=b""))
 
     @classmethod
     def of(
@@ -64,7 +76,8 @@ class Clip:
         """From a cache entry."""
         meta = msgspec.json.decode(entry.meta, type=ClipMeta)
         cost = meta.characters * candidate.price / 1e6 if outcome == "made" else 0.0
-        return cls(candidate.digest, entry, meta, outcome, candidate.first_choice, seconds, cost)
+        size = len(entry.payload)
+        return cls(candidate.digest, entry, meta, outcome, candidate.first_choice, size, seconds, cost)
 
 
 class Lifetimes:
@@ -160,15 +173,21 @@ class ClipSource:
         except ProviderError as error:
             outcome = error.code
             raise
+        except FlightFailed as error:
+            outcome = error.code
+            raise
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told as what the chain can go on from
+            # A defect in one adapter, or a codec that chokes on its sound, must not cost the whole chain.
+            outcome = ProviderError.code
+            log.error("defect: %s", whereabouts(error))  # noqa: TRY400 - the message may carry the text
+            raise ProviderError("failed in a way nobody foresaw", provider=provider.name) from None
         finally:
             self._metrics.provider_requests.labels(provider=provider.name, outcome=outcome).inc()
             self._metrics.provider_seconds.labels(provider=provider.name).observe(self._clock() - began)
-        characters = len(utterance.text)
-        self._metrics.spend.labels(provider=provider.name).inc(characters * candidate.price / 1e6)
-        meta = ClipMeta(samples, provider.name, characters)
+        meta = ClipMeta(samples, provider.name, len(utterance.text))
         ttl = self._lifetimes.first_choice if candidate.first_choice else self._lifetimes.fallback
         return Made(msgspec.json.encode(meta), payload, ttl)
 
@@ -178,6 +197,9 @@ class ClipSource:
         """The clip's payload and its length in samples. Codecs run in threads: a piece may be a sentence long."""
         utterance = candidate.utterance
         async with candidate.provider.speak(utterance) as sound:
+            # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
+            spent = len(utterance.text) * candidate.price / 1e6
+            self._metrics.spend.labels(provider=candidate.provider.name).inc(spent)
             recorder = Recorder(
                 encoding=sound.encoding,
                 sample_rate=sound.sample_rate,

@@ -20,6 +20,7 @@ BY_CODE: dict[str, type[errors.ProviderError]] = {
         errors.BadVoice,
         errors.BadRequest,
         errors.TooLong,
+        errors.ProviderError,
     )
 }
 """How a failure on another replica, of which only the code travels, becomes one of ours."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from app.audio.formats import FORMATS, Format
-from app.speech.clips import Clip
+from app.speech.clips import Clip, ClipMeta
 from cache.interface import Entry
 from cache.value import new_entry
 
@@ -59,6 +59,15 @@ class Manifest(msgspec.Struct, frozen=True):
         """Who spoke, in order of first use."""
         return tuple(dict.fromkeys(clip.provider for clip in self.clips))
 
+    def with_sound(self, entries: Sequence[Entry]) -> "Manifest":
+        """The same clips as they are now: one that was made anew since has other bytes, and so another ETag.
+
+        The address names the request. Another replica, or another text with the same sentence, may have had a
+        clip made anew without this speech being asked for; then it is not gone, it sounds otherwise.
+        """
+        lines = tuple(_now(line, entry) for line, entry in zip(self.clips, entries, strict=True))
+        return Manifest(self.format, self.sample_rate, lines)
+
     def cache_control(self, now: float) -> str:
         """`immutable` where every clip is by the first choice; else what is left of the stand-in's life."""
         left = max(0, int(min(clip.expires for clip in self.clips) - now))
@@ -72,13 +81,26 @@ class Manifest(msgspec.Struct, frozen=True):
         return new_entry(msgspec.json.encode(self), b"", made_at=now, ttl=ttl)
 
 
+def _now(line: ClipLine, entry: Entry) -> ClipLine:
+    if entry.checksum == line.checksum:
+        return line
+    meta = msgspec.json.decode(entry.meta, type=ClipMeta)
+    return msgspec.structs.replace(
+        line,
+        checksum=entry.checksum,
+        samples=meta.samples,
+        size=len(entry.payload),
+        expires=entry.made_at + entry.ttl,
+    )
+
+
 def _line(clip: Clip) -> ClipLine:
     entry, meta = clip.entry, clip.meta
     return ClipLine(
         digest=clip.digest,
         checksum=entry.checksum,
         samples=meta.samples,
-        size=len(entry.payload),
+        size=clip.size,
         provider=meta.provider,
         characters=meta.characters,
         first_choice=clip.first_choice,
