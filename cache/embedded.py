@@ -4,7 +4,8 @@
         users.lock       held shared by every user, exclusively by the keeper once the last user is gone
         start.lock       held by whoever is starting the server
         keeper.lock      held by the keeper
-        address          the path of the server's socket: here, or in a private directory if this is too long
+        valkey.sock      the server's socket, unless this path is too long for one
+        address          then: the path of the socket, in a private directory
         dump.rdb         what it held when it was ended
         server.log
 
@@ -130,14 +131,16 @@ async def _locked(path: Path, kind: int, deadline: float, sleep: Callable[[float
 
 def _address(home: Path) -> str:
     """Where the socket is to be: always the same place while it is used, so that users find it again."""
+    here = str(home / "valkey.sock")
+    if len(os.fsencode(here)) <= _LONGEST_SOCKET_PATH:
+        # Without a look at any note: in a copied directory it names another server, which is not ours to end.
+        return here
     note = home / "address"
-    if note.exists() and Path(note.read_text()).parent.is_dir():
-        return note.read_text()
-    socket = str(home / "valkey.sock")
-    if len(os.fsencode(socket)) > _LONGEST_SOCKET_PATH:
-        socket = str(
-            Path(tempfile.mkdtemp(prefix="refrain-")) / "valkey.sock"
-        )  # 0700, and nobody can guess it
+    noted = note.read_text() if note.exists() else ""
+    if noted and Path(noted).parent.is_dir():  # it is empty after a full disk or a power cut
+        return noted
+    # 0700, and nobody can guess it
+    socket = str(Path(tempfile.mkdtemp(prefix="refrain-")) / "valkey.sock")
     note.write_text(socket)
     return socket
 

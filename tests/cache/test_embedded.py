@@ -204,6 +204,34 @@ async def test_a_long_path_gets_a_short_socket(data_dir: Path):
     assert not path.parent.exists()
 
 
+async def test_a_copied_directory_has_a_server_of_its_own(data_dir: Path):
+    """Whoever copies a folder that is in use would have the copy end the original's server."""
+    original, copy = data_dir / "a", data_dir / "b"
+    embedded = await start(original)
+    (running,) = servers(original)
+    (copy / "valkey").mkdir(parents=True)
+    # As older versions left it, and as every copy of a long path has it.
+    (copy / "valkey" / "address").write_text(embedded.url.removeprefix("unix://"))
+    other = await start(copy)
+    assert other.url != embedded.url
+    assert servers(original) == [running]
+    embedded.release()
+    other.release()
+    gone(original)
+    gone(copy)
+
+
+async def test_a_note_that_was_cut_short_is_written_anew(data_dir: Path):
+    """After a full disk or a power cut the directory could never be used again."""
+    deep = data_dir / ("d" * 60) / ("e" * 60)
+    (deep / "valkey").mkdir(parents=True)
+    (deep / "valkey" / "address").touch()
+    embedded = await start(deep, patience=10)
+    assert command(embedded.url, "PING") == b"+PONG\r\n"
+    embedded.release()
+    gone(deep)
+
+
 async def test_a_directory_that_is_deleted_keeps_no_server_alive(data_dir: Path):
     """A server that cannot save refuses to end: every test run in a temporary directory would leave one."""
     embedded = await start(data_dir)
