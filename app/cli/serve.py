@@ -1,7 +1,10 @@
 """`refrain serve`."""
 
+import asyncio
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -10,7 +13,8 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli import Failed, config_option, configured
 from app.server import Refrain, create_app
-from app.settings import load
+from app.settings import Settings, load
+from cache.embedded import start as start_embedded
 
 GRACE = 30
 """Seconds that requests under way have to end when the server is stopped."""
@@ -36,11 +40,51 @@ def serve(
         os.environ["REFRAIN_CONFIG"] = str(config_file.resolve())
     host = host or settings.server.host
     port = settings.server.port if port is None else port
+    with _bound(host, port) as listening, _share(settings):
+        _run(listening, workers=workers, access_log=access_log)
+
+
+@contextmanager
+def _share(settings: Settings) -> Iterator[None]:
+    """The embedded server, held here too: what is wrong with it is a sentence, and workers can be replaced.
+
+    Raises:
+        EmbeddedError: it cannot run here.
+    """
+    if settings.redis.url:
+        yield
+        return
+    embedded = asyncio.run(start_embedded(settings.redis.data_dir))
+    try:
+        yield
+    finally:
+        embedded.release()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Bound before anything else is begun, and not listening yet.
+
+    Raises:
+        Failed: somebody else has the port, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        reason = (error.strerror or "unknown address").lower()
+        message = f"Cannot listen on {host}:{port}: {reason}. Choose another with --port or --host."
+        raise Failed(message) from None
+    listening.set_inheritable(True)
+    return listening
+
+
+def _run(listening: socket.socket, *, workers: int, access_log: bool) -> None:
     config = uvicorn.Config(
         "app.cli.serve:application",
         factory=True,
-        host=host,
-        port=port,
         workers=workers,
         loop="auto",
         http="httptools",
@@ -52,11 +96,11 @@ def serve(
         timeout_graceful_shutdown=GRACE,
     )
     if workers > 1:
-        click.echo(f"Refrain starts {workers} workers on {host}:{port} (Ctrl-C ends them)", err=True)
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
+        click.echo(f"Refrain starts {workers} workers on {_address(listening)} (Ctrl-C ends them)", err=True)
+        Multiprocess(config, sockets=[listening]).run()
         return
     server = _Server(config)
-    server.run()
+    server.run(sockets=[listening])
     if not server.started:
         raise Failed("The server could not start; see above.")
 
@@ -67,9 +111,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            bound = self.servers[0].sockets[0].getsockname()
-            host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-            click.echo(f"Refrain listens on http://{host}:{bound[1]} (Ctrl-C ends it)", err=True)
+            click.echo(
+                f"Refrain listens on {_address(self.servers[0].sockets[0])} (Ctrl-C ends it)", err=True
+            )
+
+
+def _address(listening: socket.socket) -> str:
+    host, port, *_ = listening.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def application() -> Refrain:
