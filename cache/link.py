@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _CONNECTIONS = 16
+_PASSES = (
+    16  # of the loop after the time is up: a reading takes one to arrive, one to wake, one for each part
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +118,40 @@ class RedisLink:
         await self._pool.disconnect()
 
 
+def refused(url: str) -> bool:
+    """Whether no connection can be made of this URL, whatever is behind it. Connects to nothing."""
+    try:
+        pool: ConnectionPool = ConnectionPool.from_url(url)
+        pool.make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, RedisError):  # a port that is no number, an option that does not exist
+        return True
+    return False
+
+
 @asynccontextmanager
 async def patient_timeout(seconds: float) -> AsyncIterator[None]:
     """As `asyncio.timeout`, but a stall of the event loop alone does not count as the other side's silence.
 
-    When the loop was busy past the deadline, the answer may be lying in the socket, unread, while the timer
-    is already due. So the timer only starts the last fifth of the time: that much is always left for reading.
+    When the loop was busy past the deadline, the answer may be lying in the socket, unread, while the timer is
+    already due. So the loop is given some more passes to read it: microseconds where it is idle, and as long
+    as they take where it is not.
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as limit:
-        timer = loop.call_later(seconds * 0.8, lambda: limit.reschedule(loop.time() + seconds * 0.2))
+        waiting: asyncio.Handle
+
+        def due(passes: int) -> None:
+            nonlocal waiting
+            if passes:
+                waiting = loop.call_soon(due, passes - 1)
+            else:
+                limit.reschedule(loop.time())
+
+        waiting = loop.call_later(seconds, due, _PASSES)
         try:
             yield
         finally:
-            timer.cancel()
+            waiting.cancel()
 
 
 Answer = Any  # what a script answers: checked where it is taken apart

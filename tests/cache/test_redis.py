@@ -199,3 +199,19 @@ async def test_an_outage_is_probed_by_its_own_task_until_it_ends():
     assert outage.open
     await until(lambda: not outage.open)
     assert (answers, pauses) == ([], [0.5] * 3)
+
+
+async def test_a_busy_loop_is_not_an_outage(shared: Shared):
+    """A thousand askers make passes of the loop longer than the time-out: Redis must not be blamed for them."""
+    await shared.tier.put(A, entry := sound())
+    loop = asyncio.get_running_loop()
+
+    def stall(passes: int) -> None:
+        time.sleep(1.5 * shared.link.timeout)
+        if passes:
+            loop.call_soon(stall, passes - 1)
+
+    loop.call_soon(stall, 4)
+    assert await shared.tier.get_many([A]) == [entry]
+    assert shared.link.errors == 0
+    assert not shared.link.outage.open
