@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from providers.kinds import KINDS
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from app.toml_lines import line_of, lines
 from app.units import Bytes, Seconds, secret
+from cache.address import refused
 from providers.interface import ProviderSettings, ProviderVoice
+from providers.kinds import KINDS
 
 PREFIX = "REFRAIN_"
 DEFAULT_FILE = Path("refrain.toml")
@@ -260,6 +261,9 @@ def _defaults(document: dict[str, Any]) -> None:
 
 
 def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if settings.redis.url and refused(settings.redis.url):
+        # Without the URL: it may have a password in it.
+        yield ("redis", "url"), "not a URL that can be connected to; check its port and what is behind the ?"
     for name, provider in settings.providers.items():
         where = ("providers", name)
         if provider.kind not in KINDS:

@@ -18,7 +18,7 @@ ARROWS: dict[str, set[str]] = {
     "app.metrics": set(),
     "app.units": set(),
     "app.toml_lines": set(),
-    "app.settings": {"app.units", "app.toml_lines", "providers.interface", "providers.kinds"},
+    "app.settings": {"app.units", "app.toml_lines", "cache.address", "providers.interface", "providers.kinds"},
     "app.speech": {
         "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
         "cache", "providers.interface", "providers.errors",

@@ -149,6 +149,15 @@ def test_a_named_file_must_exist(tmp_path: Path):
         load(None, {"REFRAIN_CONFIG": str(tmp_path / "nowhere.toml")})
 
 
+@pytest.mark.parametrize("rest", ["h:abc/0", "h:6379/0?colour=red", "[::1/0"])
+def test_an_address_of_redis_that_cannot_be_one(rest: str):
+    """It would be found out at the first command, in a stack trace with the password in it, or at every request."""
+    with pytest.raises(BadConfiguration) as refused:
+        parse(f'[redis]\nurl = "redis://user:canary@{rest}"\n', {})
+    assert [(problem.path, problem.line) for problem in refused.value.problems] == [("redis.url", 2)]
+    assert "canary" not in str(refused.value)
+
+
 def test_auth_that_is_not_built_is_refused():
     """A server that was told to check keys and does not would be open without anyone knowing."""
     (found,) = problems('[auth]\nmode = "keys"\n')
