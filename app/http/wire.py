@@ -54,7 +54,10 @@ async def read_json_body(scope: HTTPScope, receive: Receive, limit: int) -> byte
         BodyTooLarge: announced or found to be over the limit.
         ClientGone: the connection closed before all of it came.
     """
-    media = (header(scope, b"content-type") or "application/json").split(";")[0].strip().lower()
+    # Without a type a page of anybody's may send it, unasked, from the browser of one who can reach this server:
+    # it would cost money. Programs that leave it out send no Origin.
+    untyped = "" if header(scope, b"origin") else "application/json"
+    media = (header(scope, b"content-type") or untyped).split(";")[0].strip().lower()
     if media != "application/json" and not media.endswith("+json"):
         raise UnsupportedMedia("Send the body as JSON, with Content-Type: application/json.")
     announced = header(scope, b"content-length") or ""

@@ -120,6 +120,17 @@ async def test_refused_sound_was_paid_for(house: Inside):
     assert await house.metric("refrain_spend_total", provider="first") == pytest.approx(11 * 10 / 1e6)
 
 
+async def test_a_page_of_somebody_elses_cannot_spend(house: Inside):
+    """A browser sends a body without a type to any address, unasked, for any page that its user looks at."""
+    body = b'{"input": "Spend."}'
+    foreign = await house.client.post(
+        "/v1/audio/speech", content=body, headers={"Origin": "https://elsewhere.example"}
+    )
+    assert (foreign.status_code, house.calls) == (415, 0)
+    program = await house.client.post("/v1/audio/speech", content=body)
+    assert (program.status_code, house.calls) == (200, 1)
+
+
 async def test_instructions_are_bounded(house: Inside):
     """They go out with every chunk: a megabyte of them would be sent, hashed and paid for 3,000 times."""
     too_long = await house.post(input="Hello.", instructions="x" * 5_000)
