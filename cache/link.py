@@ -118,16 +118,6 @@ class RedisLink:
         await self._pool.disconnect()
 
 
-def refused(url: str) -> bool:
-    """Whether no connection can be made of this URL, whatever is behind it. Connects to nothing."""
-    try:
-        pool: ConnectionPool = ConnectionPool.from_url(url)
-        pool.make_connection()  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, RedisError):  # a port that is no number, an option that does not exist
-        return True
-    return False
-
-
 @asynccontextmanager
 async def patient_timeout(seconds: float) -> AsyncIterator[None]:
     """As `asyncio.timeout`, but a stall of the event loop alone does not count as the other side's silence.
