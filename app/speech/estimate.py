@@ -6,7 +6,7 @@ from app.speech.plan import Plan
 from app.speech.studio import Studio
 
 SAMPLES_PER_SECOND = 24_000
-SECONDS_PER_CHARACTER = 0.066
+SECONDS_PER_CHARACTER = 0.060
 """Of English prose at speed 1, for chunks not yet heard; measured on the sample article with the default voice
 (`make bench`, "seconds of speech per character")."""
 
