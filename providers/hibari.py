@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from providers import options
 from providers.errors import BadRequest, BadVoice, ProviderError, Unavailable
-from providers.hibari_text import readable
+from providers.hibari_text import RULES, readable
 from providers.interface import (
     Capabilities,
     Health,
@@ -56,7 +56,8 @@ class Hibari:
         self._patience = functools.partial(
             Patience, provider=self.name, first_byte=settings.timeout, total=settings.timeout
         )
-        self._identity = tuple(f"{package} {version(package)}" for package in ("hibari-tts", "anyascii"))
+        packages = ("hibari-tts", "anyascii", "onnxruntime")
+        self._versions = tuple(f"{package} {version(package)}" for package in packages)
         self._threads = ThreadPoolExecutor(threads(settings), thread_name_prefix=f"hibari-{self.name}")
         self._engines: dict[str, Any] = {}
         self._reading = threading.Lock()
@@ -66,7 +67,7 @@ class Hibari:
     def capabilities(self, voice: ProviderVoice) -> Capabilities:  # noqa: ARG002 - all its voices are alike
         """See `Provider`. English; half to double speed."""
         return Capabilities(
-            identity=self._identity,
+            identity=(*self._versions, f"reading {RULES}", f"seed {SEED}"),
             max_characters=MOST_CHARACTERS,
             speed_range=(0.5, 2.0),
             languages=frozenset(("en",)),
@@ -165,7 +166,7 @@ class Hibari:
             await self.warm()
         except ProviderError as error:
             return Health(ok=False, detail=str(error))
-        return Health(ok=True, detail=", ".join(self._identity))
+        return Health(ok=True, detail=", ".join(self._versions))
 
     async def warm(self) -> None:
         """See `Provider`; loads the voice `heart`. While dictionaries load, the event loop stutters."""

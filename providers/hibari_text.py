@@ -11,6 +11,9 @@ from typing import Final
 
 from anyascii import anyascii
 
+RULES: Final = 1
+"""To be raised with every change here that changes what is read: it is part of what names the sound."""
+
 _LONGEST_WORD: Final = 40
 _LONGEST_NUMBER: Final = 15
 
