@@ -16,7 +16,7 @@ from app.server import Refrain, create_app
 from app.settings import Settings, load
 from cache.embedded import start as start_embedded
 
-GRACE = 30
+GRACE = 15
 """Seconds that requests under way have to end when the server is stopped."""
 
 
