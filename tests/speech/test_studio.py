@@ -15,7 +15,7 @@ from app.speech.studio import Studio
 from app.speech.voices import Voices
 from cache.cache import Cache
 from providers.kinds import build
-from tests.http.servers import VOICES
+from tests.http.servers import VOICES, Inside
 
 
 def studio(voices: str = VOICES) -> tuple[Studio, Voices]:
@@ -59,3 +59,10 @@ async def test_a_plan_does_not_depend_on_the_way_it_is_made():
     text = "The same sentence, once more. " * 300
     request = SpeechRequest(text, voices.find("alloy"), FORMATS["mp3"], 24_000)
     assert (await planning.plan(request)).digest == planning._planner.plan(request).digest
+
+
+async def test_a_letter_on_every_line_is_refused(house: Inside):
+    """One request of 200,000 characters would be 66,666 calls of a provider, and hold up everybody's planning."""
+    answer = await house.post(input="a\n\n" * 60_000)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "input_too_long")
+    assert not house.scripted["first"].calls
