@@ -7,12 +7,12 @@ defaults written here; with no file at all everything runs on them.
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from app.toml_lines import line_of, lines
 from app.units import Bytes, Seconds, secret
@@ -27,6 +27,8 @@ OPENAI_VOICES = (
     "marin", "nova", "onyx", "sage", "shimmer", "verse",
 )  # fmt: skip
 
+M = TypeVar("M", bound=BaseModel)
+Where = tuple[str | int, ...]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -68,12 +70,18 @@ class Chunking(Table):
     max_chunk_chars: Annotated[int, Field(ge=80, le=4000)] = 600
 
 
+def _known_kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind; use one of {', '.join(sorted(KINDS))}")
+    return kind
+
+
 class ProviderTable(BaseModel):
     """One `[providers.NAME]`. Further keys are the kind's own options."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    kind: str
+    kind: Annotated[str, AfterValidator(_known_kind)]
     api_key: Annotated[SecretStr | None, BeforeValidator(secret)] = None
     base_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
     connect_timeout: Annotated[Seconds, Field(gt=0)] = 2.0
@@ -190,19 +198,17 @@ def parse(source: str, environ: Mapping[str, str], *, name: str = "refrain.toml"
         raise BadConfiguration([problem], name) from None
     _overlay(document, environ)
     _defaults(document)
-    numbered = lines(source)
+    found: list[tuple[Where, str]] = []
+    settings = None
     try:
         settings = Settings.model_validate(document)
     except ValidationError as error:
-        problems = [
-            Problem(_dotted(item["loc"]), _sentence(item), line_of(numbered, item["loc"]))
-            for item in error.errors(include_url=False, include_input=False)
-        ]
-        raise BadConfiguration(problems, name) from None
-    if crossed := [
-        Problem(_dotted(where), what, line_of(numbered, where)) for where, what in _cross_checks(settings)
-    ]:
-        raise BadConfiguration(crossed, name)
+        found += _sentences(error.errors(include_url=False, include_input=False))
+    found += _cross_checks(settings or _sound_parts(document), frozenset(_table(document, "providers")))
+    if settings is None or found:
+        numbered = lines(source)
+        problems = [Problem(_dotted(where), what, line_of(numbered, where)) for where, what in found]
+        raise BadConfiguration(sorted(problems, key=lambda problem: problem.line or 0), name)
     return settings
 
 
@@ -245,37 +251,67 @@ def _literal(value: str) -> Any:
 
 
 def _defaults(document: dict[str, Any]) -> None:
-    """The local engine and the voice `default`, which gives up aliases that other voices claim."""
-    providers = document.setdefault("providers", {})
-    if isinstance(providers, dict):
-        providers.setdefault("local", {"kind": "hibari"})
-    voices = document.setdefault("voices", {})
-    if isinstance(voices, dict):
-        taken = set(voices)
-        for voice in voices.values():
-            aliases = voice.get("aliases", ()) if isinstance(voice, dict) else ()
-            taken.update(alias for alias in aliases if isinstance(alias, str))
-        aliases = [name for name in OPENAI_VOICES if name not in taken]
-        chain = [{"provider": "local", "voice": "heart"}]
-        voices.setdefault("default", {"language": "en", "aliases": aliases, "chain": chain})
+    """The local engine and the voice `default`; what the file says of them it need not say in full.
+
+    Left out, the aliases of `default` are OpenAI's names, but for those that other voices claim.
+    """
+    providers = _table(document, "providers")
+    _table(providers, "local").setdefault("kind", "hibari")
+    voices = _table(document, "voices")
+    taken = {name for voice in voices.values() if isinstance(voice, dict) for name in _names(voice)} | set(
+        voices
+    )
+    default = _table(voices, "default")
+    default.setdefault("aliases", [name for name in OPENAI_VOICES if name not in taken])
+    if "chain" not in default:
+        default["chain"] = [{"provider": "local", "voice": "heart"}]
+        default.setdefault("language", "en")
 
 
-def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """The table of that name, made if need be; of anything else nothing is kept here, the models refuse it."""
+    table = document.setdefault(name, {})
+    return table if isinstance(table, dict) else {}
+
+
+def _names(voice: dict[str, Any]) -> list[str]:
+    aliases = voice.get("aliases", ())
+    return [alias for alias in aliases if isinstance(alias, str)] if isinstance(aliases, list) else []
+
+
+def _sound_parts(document: dict[str, Any]) -> Settings:
+    """Of a file with mistakes what is right in itself, so that its references are looked at all the same."""
+    providers = {name: _valid(ProviderTable, raw) for name, raw in _table(document, "providers").items()}
+    voices = {name: _valid(VoiceTable, raw) for name, raw in _table(document, "voices").items()}
+    return Settings.model_construct(
+        redis=_valid(Redis, document.get("redis", {})) or Redis(),
+        providers={name: table for name, table in providers.items() if table},
+        voices={name: table for name, table in voices.items() if table},
+    )
+
+
+def _valid(model: type[M], raw: Any) -> M | None:
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _cross_checks(settings: Settings, providers: Collection[str]) -> Iterator[tuple[Where, str]]:
+    """`providers`: all that are named, also those with mistakes of their own."""
     if settings.redis.url and refused(settings.redis.url):
         # Without the URL: it may have a password in it.
         yield ("redis", "url"), "not a URL that can be connected to; check its port and what is behind the ?"
     for name, provider in settings.providers.items():
         where = ("providers", name)
-        if provider.kind not in KINDS:
-            yield (*where, "kind"), f"unknown kind; use one of {', '.join(sorted(KINDS))}"
-        else:
-            for problem in KINDS[provider.kind].check(provider.named(name)):
-                yield where, problem
+        options = provider.model_extra or {}
+        for problem in KINDS[provider.kind].check(provider.named(name)):
+            yield (*where, *(key for key in options if key in problem.split())), problem
     owners = {name: name for name in settings.voices}
     for name, voice in settings.voices.items():
         for position, link in enumerate(voice.chain):
-            if link.provider not in settings.providers:
-                known = ", ".join(sorted(settings.providers))
+            if link.provider not in providers:
+                known = ", ".join(sorted(providers))
                 yield (
                     ("voices", name, "chain", position, "provider"),
                     f"no such provider; configured are {known}",
@@ -293,16 +329,47 @@ def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _dotted(path: tuple[str | int, ...]) -> str:
+def _dotted(path: Where) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 _SENTENCES = {
     "extra_forbidden": "unknown key; check its spelling, or take it out",
     "missing": "is missing; add it",
+    "too_short": "is empty; it needs at least one",
+    "string_type": "must be a string",
+    "string_pattern_mismatch": "has a form that is not known; samples/refrain.toml shows how it is written",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+}
+_BOUNDS = {
+    "ge": "must be at least",
+    "gt": "must be more than",
+    "le": "must be at most",
+    "expected": "must be",
 }
 
 
+def _sentences(items: Sequence[Any]) -> list[tuple[Where, str]]:
+    """In our words. A list counts as empty also where its only item is wrong: that is told of the item alone."""
+    wheres = [item["loc"] for item in items]
+    return [
+        (item["loc"], _sentence(item))
+        for item in items
+        if item["type"] != "too_short"
+        or not any(where[: len(item["loc"])] == item["loc"] != where for where in wheres)
+    ]
+
+
 def _sentence(item: Any) -> str:
-    known = _SENTENCES.get(item["type"])
-    return known or str(item["msg"]).removeprefix("Value error, ")
+    for bound, words in _BOUNDS.items():
+        if bound in item.get("ctx", {}):
+            return f"{words} {item['ctx'][bound]}"
+    return _SENTENCES.get(item["type"]) or str(item["msg"]).removeprefix("Value error, ")

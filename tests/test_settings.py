@@ -47,11 +47,19 @@ timeout = "-1s"
 chain = [{ provider = "eleven", voice = "x", speed = 2 }, { voice = "y" }]
 """
     found = problems(source)
-    assert [line.split(": ")[0] for line in found] == ["line 3", "line 4", "line 11", "line 14", "line 6"]
+    assert [line.split(": ")[0] for line in found] == [
+        "line 3",
+        "line 4",
+        "line 6",
+        "line 10",
+        "line 11",
+        "line 14",
+    ]
     assert "server.port" in found[0]
     assert "64MiB" in found[1]
-    assert "voices.narrator.chain[1].provider: is missing" in found[3]
-    assert "cahce: unknown key" in found[4]
+    assert "cahce: unknown key" in found[2]
+    assert "unknown kind" in found[3]
+    assert "voices.narrator.chain[1].provider: is missing" in found[5]
 
 
 def test_crossed_references_are_found():
@@ -139,6 +147,22 @@ def test_a_voice_may_claim_an_alias_of_the_default():
     )
     assert "nova" not in settings.voices["default"].aliases
     assert "alloy" in settings.voices["default"].aliases
+
+
+def test_half_a_table_keeps_the_other_half_of_the_default():
+    """One variable for the local engine, or a new chain for the default voice, must not need all the rest repeated."""
+    settings = parse("", {"REFRAIN_PROVIDERS__LOCAL__MAX_CONCURRENCY": "1"})
+    assert (settings.providers["local"].kind, settings.providers["local"].max_concurrency) == ("hibari", 1)
+    settings = parse('[voices.default]\nchain = [{ provider = "local", voice = "heart", model = "x" }]\n', {})
+    assert settings.voices["default"].aliases == OPENAI_VOICES
+
+
+def test_a_wrong_item_is_told_once_and_in_plain_words():
+    """A person who forgot `voice` must not read of tuples."""
+    (found,) = problems('[voices.a]\nchain = [{ provider = "local" }]\n')
+    assert found == "line 2: voices.a.chain[0].voice: is missing; add it"
+    assert problems("[server]\nport = 99999\n") == ["line 2: server.port: must be at most 65535"]
+    assert problems("[voices.a]\nchain = 5\n") == ["line 2: voices.a.chain: must be a list"]
 
 
 def test_a_named_file_must_exist(tmp_path: Path):

@@ -1,6 +1,7 @@
 """`refrain say`: speech without, or with, a server."""
 
 import asyncio
+import os
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -41,9 +42,7 @@ def say(
 
     Without -o the sound goes to standard output, or to speech.mp3 where that is a terminal.
     """
-    if out is not None and fmt is None and out.suffix.removeprefix(".") in FORMATS:
-        fmt = out.suffix.removeprefix(".")
-    fmt = fmt or "mp3"
+    fmt = fmt or _format_of(out)
     if out is None and sys.stdout.isatty():
         out = Path(f"speech.{fmt}")
     elif out == Path("-"):
@@ -56,6 +55,22 @@ def say(
             asyncio.run(_in_process(configured(config_file), what, voice, fmt, file, bar))
     if out is not None and out.is_file():
         click.echo(f"Wrote {out} ({out.stat().st_size:,} bytes).", err=True)
+
+
+def _format_of(out: Path | None) -> str:
+    """By the ending of the file's name.
+
+    Raises:
+        click.UsageError: no format has this ending: sound under a wrong name plays nowhere.
+    """
+    ending = out.suffix.removeprefix(".").lower() if out else ""
+    if not ending or out in {Path("-"), Path(os.devnull)}:
+        return "mp3"
+    fmt = {"ogg": "opus", "oga": "opus"}.get(ending, ending)
+    if fmt not in FORMATS:
+        known = ", ".join(f".{name}" for name in FORMATS)
+        raise click.UsageError(f"No format is written as .{ending}. Use {known}, or say which with --format.")
+    return fmt
 
 
 def _bar() -> Progress:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -100,7 +100,8 @@ def _run(listening: socket.socket, *, workers: int, access_log: bool) -> None:
         Multiprocess(config, sockets=[listening]).run()
         return
     server = _Server(config)
-    server.run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # raised again by the server once it has ended well
+        server.run(sockets=[listening])
     if not server.started:
         raise Failed("The server could not start; see above.")
 

@@ -57,6 +57,17 @@ def warm(
         )
 
 
+async def _require_redis(house: House) -> None:
+    """What is made while Redis is away is gone when this process ends.
+
+    Raises:
+        Failed: it is away; nothing was paid.
+    """
+    await house.cache.get_many(["0" * 40])
+    if house.cache.statistics().redis_away:
+        raise Failed("Redis does not answer, so nothing would be kept. Start it, or check redis.url.")
+
+
 class Tally:
     """What it came to."""
 
@@ -74,6 +85,7 @@ async def _warm(settings: Settings, texts: list[str], voice: str, fmt: str | Non
     columns = (TextColumn("warming"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     slots = asyncio.Semaphore(concurrency)
     async with open_house(settings) as house:
+        await _require_redis(house)
         requests = [request(text, house.voices, voice, fmt) for text in texts]
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("texts", total=len(requests))

@@ -156,6 +156,9 @@ class _Link:
             [
                 text,
                 self.provider.kind,
+                # Two accounts at one vendor may sound the same, but fail apart: flights, and failures that are
+                # remembered, go by this name.
+                self.provider.name,
                 len(self.capabilities.identity),
                 *self.capabilities.identity,
                 self.voice.voice,
