@@ -97,4 +97,4 @@ def _codec(fmt: Format) -> Finding:
         return Finding(what, ok=False, detail=f"{type(error).__name__}; reinstall with `make clean serve`")
     finally:
         recorder.close()
-    return Finding(what, ok=True, detail=f"{size:,} bytes for a second")
+    return Finding(what, ok=True, detail=f"kept as {fmt.form.name}, {size:,} bytes for a second")

@@ -18,7 +18,7 @@ from app.speech.voices import Voices
 
 voice_option = click.option("--voice", default="default", show_default=True, help="Name or alias of a voice.")
 format_option = click.option(
-    "--format", "fmt", help=f"{', '.join(FORMATS)}; left out: by the output's name, else mp3."
+    "--format", "fmt", help=f"{', '.join(FORMATS)}; left out: as the output is named, else mp3."
 )
 
 

@@ -38,7 +38,7 @@ def plan(file: str, voice: str, fmt: str | None, config_file: Path | None) -> No
     hits = sum(chunk.hit for chunk in found.chunks)
     click.echo(
         f"\n{len(found.chunks)} chunks, {hits} cached; {found.billable_characters} of {found.characters} characters "
-        f"to pay, {found.cost:.6g} in all; about {found.seconds:.0f} s of speech."
+        f"to be made, at a cost of {found.cost:.6g}; about {found.seconds:.0f} s of speech, in {fmt or 'mp3'}."
     )
 
 

@@ -1,11 +1,12 @@
 """`refrain say`: speech without, or with, a server."""
 
 import asyncio
+import io
 import os
 import sys
 from contextlib import aclosing
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import click
 import httpx
@@ -15,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.audio.formats import FORMATS
 from app.cli import Failed, config_option, configured
 from app.cli.inputs import format_option, output, request, text_of, voice_option
-from app.server import open_house
+from app.server import House, open_house
 from app.settings import Settings
+from app.speech.plan import Plan
 from app.speech.studio import Ready
 from providers.errors import ProviderError
 
@@ -84,26 +86,33 @@ async def _in_process(
 ) -> None:
     async with open_house(settings) as house:
         plan = await house.studio.plan(request(text, house.voices, voice, fmt))
-        task = bar.add_task("chunks", total=len(plan.chunks))
-        async with house.studio.perform(plan) as speech:
-            if isinstance(speech, Ready):
-                file.writelines(speech.parts)
-                bar.update(task, completed=len(plan.chunks))
-                return
-            try:
-                async with aclosing(speech.sound()) as sound:
-                    async for piece in sound:
-                        file.write(piece)
-                        bar.update(task, completed=len(speech.clips))
-            except ProviderError as error:
-                message = (
-                    f"{error.provider} stopped in the middle ({error.code}). Nothing was written; try again."
-                )
-                raise Failed(message) from None
+        # In a file the head's lengths can be right: made first, then written as a whole hit.
+        if file.seekable() and not plan.request.format.streams_exactly:
+            await _perform(house, plan, io.BytesIO(), bar)
+        await _perform(house, plan, file, bar)
+
+
+async def _perform(house: House, plan: Plan, file: IO[bytes], bar: Progress) -> None:
+    task = bar.add_task("chunks", total=len(plan.chunks))
+    async with house.studio.perform(plan) as speech:
+        if isinstance(speech, Ready):
+            file.writelines(speech.parts)
+            bar.update(task, completed=len(plan.chunks))
+            return
+        try:
+            async with aclosing(speech.sound()) as sound:
+                async for piece in sound:
+                    file.write(piece)
+                    bar.update(task, completed=len(speech.clips))
+        except ProviderError as error:
+            message = f"{error.provider} stopped in the middle ({error.code}); try again."
+            raise Failed(message) from None
 
 
 def _from_server(server: str, text: str, voice: str, fmt: str, file: BinaryIO, bar: Progress) -> None:
     body = {"input": text, "voice": voice, "response_format": fmt}
+    if "://" not in server:
+        server = f"http://{server}"
     bar.add_task("bytes", total=None)
     try:
         with httpx.stream(

@@ -48,12 +48,13 @@ def warm(
         texts = [line for text in texts for line in text.splitlines() if line.strip()]
     tally = asyncio.run(_warm(configured(config_file), texts, voice, fmt, concurrency))
     click.echo(
-        f"{tally.texts} texts: {tally.chunks['hit']} chunks were cached, {tally.chunks['made']} made, "
-        f"{tally.chunks['joined']} made by others; {tally.characters} characters paid, {tally.cost:.6g} in all."
+        f"{tally.texts} texts in {fmt or 'mp3'}: {tally.chunks['hit']} chunks were cached, "
+        f"{tally.chunks['made']} made, {tally.chunks['joined']} made by others; "
+        f"{tally.characters} characters made, at a cost of {tally.cost:.6g}."
     )
     if tally.failed:
         raise Failed(
-            f"{len(tally.failed)} texts failed, the first with: {tally.failed[0]} Run it again for them."
+            f"{len(tally.failed)} of the texts failed. {tally.failed[0]} What did not fail is not made again."
         )
 
 
@@ -90,19 +91,19 @@ async def _warm(settings: Settings, texts: list[str], voice: str, fmt: str | Non
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("texts", total=len(requests))
 
-            async def one(asked: SpeechRequest) -> None:
+            async def one(number: int, asked: SpeechRequest) -> None:
                 async with slots:
                     try:
                         await _say(house, asked, tally)
                     except RefrainError as error:
-                        tally.failed.append(error.message)
+                        tally.failed.append(f"Text {number}: {error.message}")
                     except ProviderError as error:
-                        tally.failed.append(f"{error.provider} stopped in the middle.")
+                        tally.failed.append(f"Text {number}: {error.provider} stopped in the middle.")
                 bar.advance(task)
 
             async with asyncio.TaskGroup() as group:
-                for asked in requests:
-                    group.create_task(one(asked))
+                for number, asked in enumerate(requests, start=1):
+                    group.create_task(one(number, asked))
     return tally
 
 

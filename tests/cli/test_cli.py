@@ -56,6 +56,9 @@ def test_say_writes_a_file_of_the_format_that_its_name_says(folder: Path):
         assert done.returncode == 0, done.stderr
         assert f"Wrote {name}" in done.stderr
         assert seconds(folder / name) > 1.0
+        with av.open(str(folder / name)) as container:
+            assert container.duration is not None
+            assert abs(container.duration / 1e6 - seconds(folder / name)) < 0.1
     assert sorted(path.name for path in folder.iterdir() if path.suffix == ".part") == []
 
 
@@ -78,6 +81,7 @@ def test_say_reads_standard_input_and_files_and_writes_to_a_pipe(folder: Path):
         (("say", "Hello.", "--voice", "nobody"), 1, "No such voice"),
         (("say", "Hello.", "--format", "midi"), 1, "Unknown format"),
         (("say", "@nowhere.txt"), 2, "Cannot read nowhere.txt"),
+        (("say", "Hello.", "-o", "x.m4a"), 2, "No format is written as .m4a"),
         (("say", "Hello.", "-o", "no/such/folder/x.mp3"), 2, "Cannot write"),
         (("say", "Hello.", "--server", "http://127.0.0.1:9"), 1, "No whole answer"),
         (("say", "Hello.", "--config", "nowhere.toml"), 2, "no such file"),
@@ -112,13 +116,13 @@ def test_warm_then_plan_shows_hits_and_costs(folder: Path):
     )
     before = refrain(folder, "plan", "doc.txt")
     assert before.returncode == 0, before.stderr
-    assert "2 chunks, 0 cached; 74 of 74 characters to pay, 0.00074 in all" in before.stdout
+    assert "2 chunks, 0 cached; 74 of 74 characters to be made, at a cost of 0.00074" in before.stdout
     first = refrain(folder, "warm", "doc.txt")
     assert "0 chunks were cached, 2 made" in first.stdout, first.stderr
-    assert "74 characters paid, 0.00074 in all" in first.stdout
+    assert "74 characters made, at a cost of 0.00074" in first.stdout
     again = refrain(folder, "warm", "doc.txt")
     assert "2 chunks were cached, 0 made" in again.stdout
-    assert "2 chunks, 2 cached; 0 of 74 characters to pay" in refrain(folder, "plan", "doc.txt").stdout
+    assert "2 chunks, 2 cached; 0 of 74 characters to be made" in refrain(folder, "plan", "doc.txt").stdout
 
 
 def test_warm_by_lines_goes_on_past_a_bad_one(folder: Path):
@@ -126,8 +130,8 @@ def test_warm_by_lines_goes_on_past_a_bad_one(folder: Path):
     (folder / "prompts.txt").write_text("Please hold the line.\n...\nAll our agents are busy.\n")
     done = refrain(folder, "warm", "--lines", "prompts.txt")
     assert done.returncode == 1
-    assert "2 texts: 0 chunks were cached, 2 made" in done.stdout
-    assert "1 texts failed" in done.stderr
+    assert "2 texts in mp3: 0 chunks were cached, 2 made" in done.stdout
+    assert "1 of the texts failed. Text 2: The text has nothing" in done.stderr
 
 
 def test_voices_and_doctor(folder: Path):
