@@ -19,7 +19,7 @@ from app.http.envelope import Envelope
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
 from app.http.operations import Lifecycle, operations
-from app.http.page import page
+from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
 from app.http.replay import ReplaySurface
@@ -149,7 +149,7 @@ def create_app(settings: Settings) -> Refrain:
             title="Refrain",
             version=VERSION,
             path="/docs",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            render_plugins=[ApiPage(), JsonRenderPlugin(path="/openapi.json")],
         ),
         logging_config=None,
     )

@@ -1,8 +1,10 @@
 """`GET /`: the page on which one types and hears."""
 
 from pathlib import Path
+from typing import Any
 
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
+from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.params import FromPath
 
 from app.errors import NotFound
@@ -13,6 +15,18 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self' blob:; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+
+class ApiPage(OpenAPIRenderPlugin):
+    """`GET /docs`: the OpenAPI document for reading; its parts come from `/page`, nothing from another host."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/")
+        self._page = (_FOLDER / "docs.html").read_bytes()
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        """The page, which fetches the document itself."""
+        return self._page
 
 
 def page() -> Router:

@@ -1,9 +1,10 @@
 """The speech body: OpenAI's fields and ours on top, decoded and checked."""
 
 import re
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
+from msgspec import Meta
 
 from app.audio.formats import FORMATS, SAMPLE_RATE, SAMPLE_RATES, Format
 from app.errors import InvalidInput, InvalidJson, UnsupportedFormat
@@ -21,19 +22,40 @@ class VoiceId(msgspec.Struct, frozen=True):
 
 
 class SpeechBody(msgspec.Struct, frozen=True):
-    """The body of `POST /v1/audio/speech` and `POST /v1/speech/plan`."""
+    """The body of `POST /v1/audio/speech` and `POST /v1/speech/plan`; unknown fields are let be."""
 
-    input: str
-    voice: str | VoiceId = "default"
-    model: str | None = None
-    response_format: str | None = None
-    speed: float | None = None
-    instructions: str | None = None
-    stream_format: Literal["audio", "sse"] | None = None
+    input: Annotated[str, Meta(description="The text to speak: plain text.")]
+    voice: Annotated[
+        str | VoiceId, Meta(description="Name or alias of a voice; GET /v1/audio/voices lists them.")
+    ] = "default"
+    model: Annotated[
+        str | None, Meta(description="Taken from stock clients and ignored: the voice decides who speaks.")
+    ] = None
+    response_format: Annotated[
+        str | None, Meta(description="mp3 (default), opus, aac, flac, wav or pcm (16 bit, mono).")
+    ] = None
+    speed: Annotated[float | None, Meta(description="From 0.25 to 4; 1 is the voice's own pace.")] = None
+    instructions: Annotated[
+        str | None, Meta(description="How to speak, for providers that take it; ignored by the others.")
+    ] = None
+    stream_format: Annotated[
+        Literal["audio", "sse"] | None, Meta(description="Bytes of sound (default), or server-sent events.")
+    ] = None
     input_type: Literal["text"] | None = None
-    language: str | None = None
-    cache: CacheMode | None = None
-    sample_rate: int | None = None
+    language: Annotated[
+        str | None, Meta(description='Of the text, such as "en" or "pt-BR"; left out: the voice\'s.')
+    ] = None
+    cache: Annotated[
+        CacheMode | None,
+        Meta(
+            description="default; refresh (make it anew and keep that); only (404 rather than call a provider); "
+            "bypass (neither look nor keep)."
+        ),
+    ] = None
+    sample_rate: Annotated[
+        int | None,
+        Meta(description="Of wav and pcm, in Hz: 8000, 16000, 22050, 24000 (default), 44100, 48000."),
+    ] = None
 
 
 _CHOICES = {

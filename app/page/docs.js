@@ -21,7 +21,14 @@ async function render() {
         add(list, "dd", [response.description, ...Object.keys(response.content || {})].join(" · "));
       }
       const reference = operation.requestBody?.content["application/json"]?.schema?.$ref;
-      if (reference) add(root, "pre", JSON.stringify(schema.components.schemas[reference.split("/").pop()], null, 1));
+      if (!reference) continue;
+      const body = schema.components.schemas[reference.split("/").pop()];
+      const fields = add(root, "dl", "");
+      for (const [name, field] of Object.entries(body.properties)) {
+        add(fields, "dt", body.required?.includes(name) ? `${name} (required)` : name);
+        const kinds = (field.anyOf || [field]).map((kind) => kind.enum?.filter(Boolean).join(" | ") || kind.type || kind.$ref?.split("/").pop());
+        add(fields, "dd", [kinds.filter((kind) => kind !== "null").join(" or "), field.description].filter(Boolean).join(": "));
+      }
     }
   }
 }

@@ -137,6 +137,14 @@ def test_the_documents_references_lead_somewhere(server: Server):
     assert "input" in schemas["SpeechBody"]["required"]
 
 
+def test_the_documentation_is_a_page(server: Server):
+    """Every error says "See /docs": a person who goes there wants to read, not to parse JSON."""
+    page = server.get("/docs")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.text == server.get("/page/docs.html").text
+
+
 def _operations(item: dict[str, object]) -> list[dict[str, str]]:
     return [one for one in item.values() if isinstance(one, dict) and "operationId" in one]
 
