@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from providers import tones
-from tests.http.servers import ARTICLE, Inside, until
+from tests.http.servers import ARTICLE, Inside, Valkey, inside, until
 
 TEXT = "It comes back to you whole. Then it comes back again, if the air is still."
 
@@ -189,3 +189,26 @@ async def test_chunks_are_made_ahead_but_not_without_bound(house: Inside):
     first.before_first.set()
     assert (await asking).status_code == 200
     await until(lambda: all(call.state == "done" for call in first.calls))
+
+
+ACCOUNTS = """
+[providers.one]
+kind = "scripted"
+attempts = 1
+fault = "quota"
+[providers.two]
+kind = "scripted"
+[voices.default]
+chain = [{ provider = "one", voice = "low" }, { provider = "two", voice = "low" }]
+[voices.other]
+chain = [{ provider = "two", voice = "low" }]
+"""
+
+
+async def test_two_accounts_at_one_vendor_fail_apart(valkey: Valkey, monkeypatch: pytest.MonkeyPatch):
+    """With the first account's credit used up, the second would be taken for broken and never asked."""
+    valkey.command("FLUSHALL")
+    async with inside(monkeypatch, valkey.url, ACCOUNTS) as house:
+        assert (await house.post(input="Only one sentence.")).status_code == 200
+        assert (await house.post(input="Quite another sentence.", voice="other")).status_code == 200
+        assert [len(house.scripted[name].calls) for name in ("one", "two")] == [1, 2]
