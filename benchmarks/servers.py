@@ -50,7 +50,9 @@ class Server:
 
     def valkey(self) -> "redis.Redis":
         """A connection to its embedded Valkey."""
-        path = (self.data_dir / "valkey" / "address").read_text(encoding="utf-8")
+        home = self.data_dir / "valkey"
+        note = home / "address"  # there only where the path of the data directory is too long for a socket
+        path = note.read_text(encoding="utf-8") if note.exists() else str(home / "valkey.sock")
         return redis.Redis(unix_socket_path=path)
 
 
