@@ -59,7 +59,8 @@ async def _article(home: Path) -> Clips:
             async with aclosing(speech.sound()) as sound:
                 async for _ in sound:
                     pass
-        return [(clip.entry.payload, clip.meta.samples) for clip in speech.clips]
+        found = await house.studio.known(plan)
+        return [(clip.entry.payload, clip.meta.samples) for _, clip in sorted(found.items())]
 
 
 def _five_minutes(fmt: Format, sound: Samples) -> Figure:

@@ -255,5 +255,8 @@ def _present() -> list[ListedVoice]:
 
 
 def threads(settings: ProviderSettings) -> int:
-    """How many utterances it speaks at once: as configured, else one for each core."""
-    return settings.max_concurrency or os.cpu_count() or 1
+    """How many utterances it speaks at once: as configured, else one for each core but the event loop's.
+
+    With a thread on every core the loop was late by up to 15 ms, waiting for one (docs/performance.md).
+    """
+    return settings.max_concurrency or max(1, (os.cpu_count() or 1) - 1)
