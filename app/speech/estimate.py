@@ -2,10 +2,10 @@
 
 import msgspec
 
+from app.audio.formats import SAMPLE_RATE
 from app.speech.plan import Plan
 from app.speech.studio import Studio
 
-SAMPLES_PER_SECOND = 24_000
 SECONDS_PER_CHARACTER = 0.060
 """Of English prose at speed 1, for chunks not yet heard; measured on the sample article with the default voice
 (`make bench`, "seconds of speech per character")."""
@@ -42,7 +42,7 @@ async def estimate(studio: Studio, plan: Plan) -> Estimate:
         chunk, first = planned.chunk, planned.candidates[0]
         clip = known.get(position)
         if clip:
-            seconds += clip.meta.samples / SAMPLES_PER_SECOND
+            seconds += clip.meta.samples / SAMPLE_RATE
         else:
             seconds += len(chunk.text) * SECONDS_PER_CHARACTER / plan.request.speed
             cost += len(chunk.text) * first.price / 1e6

@@ -86,12 +86,12 @@ class Rehearsal:
             if clip is None:
                 clip = await self._source.get(self._plan.chunks[position], self._plan.request, hear)
             elif hear:
-                hear(bytes(clip.entry.payload))
+                hear(clip.entry.payload)
         except Exception as error:  # noqa: BLE001 - whatever it is, the reader must have it, or would wait for ever
             channel.put_nowait(error)
             return
         if not hear:
-            channel.put_nowait(bytes(clip.entry.payload))
+            channel.put_nowait(clip.entry.payload)
         channel.put_nowait(ChunkEnd(clip))
 
 

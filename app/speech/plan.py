@@ -88,7 +88,7 @@ class Planner:
         self._max_input_chars = max_input_chars
 
     def plan(self, request: SpeechRequest) -> Plan:
-        """Cut and address. CPU only, about 1 µs per character.
+        """Cut and address. CPU only, about 0.4 µs per character (`make bench`, planning).
 
         Raises:
             InvalidInput: there is nothing to speak, or the text has characters that are not text.

@@ -1,8 +1,7 @@
 """How a speech came about, for whoever asks afterwards."""
 
+from app.audio.formats import SAMPLE_RATE
 from app.speech.studio import Live, Ready
-
-SAMPLES_PER_SECOND = 24_000
 
 
 def report(speech: Live | Ready) -> dict[str, object]:
@@ -13,7 +12,7 @@ def report(speech: Live | Ready) -> dict[str, object]:
                 "outcome": "hit",
                 "provider": line.provider,
                 "characters": line.characters,
-                "seconds": line.samples / SAMPLES_PER_SECOND,
+                "seconds": line.samples / SAMPLE_RATE,
                 "milliseconds": 0.0,
             }
             for line in speech.manifest.clips
@@ -24,7 +23,7 @@ def report(speech: Live | Ready) -> dict[str, object]:
             "outcome": clip.outcome,
             "provider": clip.meta.provider,
             "characters": clip.meta.characters,
-            "seconds": clip.meta.samples / SAMPLES_PER_SECOND,
+            "seconds": clip.meta.samples / SAMPLE_RATE,
             "milliseconds": round(clip.seconds * 1000, 2),
         }
         for clip in speech.clips

@@ -27,11 +27,6 @@ CLAUSE: Final = frozenset(",;:，、；：،؛")
 DASHES: Final = frozenset("-–—―")
 
 
-def is_blank(character: str) -> bool:
-    """White space of any kind; False for the empty string that stands for "nothing there"."""
-    return character.isspace()
-
-
 def is_extender(character: str) -> bool:
     """Whether it continues the grapheme before it, so that no cut may be made in front of it."""
     if not character or character < "\u0300":
