@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import httpx
@@ -235,7 +236,8 @@ async def test_who_leaves_in_the_middle_of_an_article_ends_what_is_made_ahead(ho
     first = house.scripted["first"]
     async with house.client.stream("POST", SPEECH, json={"input": TWO}) as answer:
         first.between.clear()
-        await anext(answer.aiter_bytes())
+        async with aclosing(answer.aiter_bytes()) as pieces:
+            await anext(pieces)
     await until(lambda: all(call.state != "open" for call in first.calls))
     await _requests_under_way(house, 0)
     first.between.set()
@@ -246,7 +248,8 @@ async def _requests_under_way(house: Inside, number: int) -> None:
     """Wait until so many speech requests are in the surface's hands."""
 
     def serving() -> int:
-        names = (task.get_coro().__qualname__ for task in asyncio.all_tasks())  # type: ignore[union-attr]
+        # The loop closes forgotten generators in tasks of its own, whose coroutines have no such name.
+        names = (getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
         return sum(name == "WhileConnected._watch" for name in names)
 
     await until(lambda: serving() == number)
