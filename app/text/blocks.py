@@ -6,6 +6,7 @@ from typing import Final
 
 from app.text import marks
 from app.text.ahead import Ahead
+from app.text.document import Block, BlockKind
 
 _HEADING: Final = (
     50  # characters of the longest line that is taken for a heading; hard-wrapped prose is wider
@@ -36,23 +37,6 @@ _DANGLING: Final = frozenset(
         "are",
     }
 )
-
-
-class BlockKind(StrEnum):
-    """What a block is. Part of what pauses and voices may depend on."""
-
-    PARAGRAPH = "paragraph"
-    HEADING = "heading"
-    ITEM = "item"
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A piece of text that is read as a unit: offsets into the normalized text, without white space at its ends."""
-
-    start: int
-    end: int
-    kind: BlockKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from typing import Final
 
 from app.text.blocks import blocks
 from app.text.normalize import speakable
-from app.text.sentences import Span, sentences
+from app.text.sentences import sentences
+from app.text.span import Span
 from app.text.split import Room, opening, pieces
 
 SHORTEST: Final = 30  # characters; what is shorter sounds choppy by itself and joins its neighbour

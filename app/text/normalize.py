@@ -51,20 +51,36 @@ def normalize(text: str) -> str:
     Raises:
         InvalidText: the text has a NUL or half a surrogate pair in it, or nothing a voice would say.
     """
+    text = _LINE_EDGES.sub("\n", _BLANKS.sub(" ", spelled(text)))
+    text = _PARAGRAPH.sub("\n\n", text).strip()
+    refuse_unspeakable(text)
+    return text
+
+
+def spelled(text: str) -> str:
+    r"""NFC, `\n` for line ends, blanks for control characters; other white space is as it was.
+
+    Raises:
+        InvalidText: the text has a NUL or half a surrogate pair in it.
+    """
     if "\0" in text:
         raise InvalidText("nul")
     if not text.isascii():
         text = _one_spelling(text)
     text = _CONTROL.sub(" ", _LINE_END.sub("\n", text))
-    if not text.isascii():
-        text = _STRAY_MARK.sub("", text)
-    text = _LINE_EDGES.sub("\n", _BLANKS.sub(" ", text))
-    text = _PARAGRAPH.sub("\n\n", text).strip()
+    return text if text.isascii() else _STRAY_MARK.sub("", text)
+
+
+def refuse_unspeakable(text: str) -> None:
+    """Let a text pass that has something to say.
+
+    Raises:
+        InvalidText: it has not.
+    """
     if not text:
         raise InvalidText("empty")
     if not speakable(text):
         raise InvalidText("unspeakable")
-    return text
 
 
 def _one_spelling(text: str) -> str:

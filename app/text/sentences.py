@@ -1,26 +1,18 @@
 """Text to sentences, whole or as it arrives: one scanner, one decision, so both give the same sentences."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from app.text import marks
 from app.text.blocks import Break, Line, first_line, line_end
 from app.text.boundary import BEFORE, Boundary, Undecided, Verdict, decide
+from app.text.span import Span
 
 __all__ = ["LiveSentences", "Span", "Verdict", "decide", "sentences"]
 
 _CANDIDATE: Final = re.compile(f"[\n{marks.GREEK_QUESTION}{re.escape(''.join(sorted(marks.TERMINATORS)))}]")
 _CONTEXT: Final = BEFORE + 16  # characters that decisions may look back, with room to spare
 _LONGEST: Final = 4096  # a live sentence that is longer has its middle put aside: appending stays cheap
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A piece of a text: offsets in characters, `end` behind the last one."""
-
-    start: int
-    end: int
 
 
 class _Scan:

@@ -6,7 +6,7 @@ from typing import Final
 import regex
 
 from app.text import graphemes, marks
-from app.text.sentences import Span
+from app.text.span import Span
 
 # Characters before which a first chunk is not cut: less gives no time to make the second.
 _FIRST_CLAUSE: Final = 40

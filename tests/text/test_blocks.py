@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.text.blocks import BlockKind, blocks
+from app.text.blocks import blocks
+from app.text.document import BlockKind
 from app.text.sentences import sentences
 
 LINES = st.sampled_from(
