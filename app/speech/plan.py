@@ -14,6 +14,7 @@ from cache.digest import digest
 from providers.interface import Capabilities, Provider, ProviderVoice, Utterance
 
 CacheMode = Literal["default", "refresh", "only", "bypass"]
+InputType = Literal["text", "markdown", "html", "ssml"]
 MAX_CHUNKS = 10_000
 """In one request: four times what 200,000 characters of prose come to. A letter on each line would be 66,666
 provider calls, 45 MB of plan and 1.8 s of planning."""
@@ -32,6 +33,7 @@ class SpeechRequest:
     instructions: str | None = None
     language: str | None = None
     cache: CacheMode = "default"
+    input_type: InputType = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class PlannedChunk:
-    """A chunk and its candidates in the order of the voice's chain (at least one)."""
+    """A chunk and its candidates in the order of the voice's chain (at least one).
+
+    `rest` is the silence behind it, in seconds: of the text's blocks, not of the clip.
+    """
 
     chunk: Chunk
     candidates: tuple[Candidate, ...]
+    rest: float = 0.0
 
     @property
     def digest(self) -> str:
