@@ -38,9 +38,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An element of SSML on a stretch of the text; an empty one (a short break) has `start` == `end`.
+    """An element of SSML on a stretch of the text.
 
-    `alias` is what a voice that does not take the element says instead of the text; None: the text itself.
+    An empty one (a short break) has `start` == `end` and stands in front of the character there. `alias` is what
+    a voice that does not take the element says instead of the text; None: the text itself.
     """
 
     start: int
@@ -64,6 +65,21 @@ class Document:
     origin: Callable[[], Origin] = field(compare=False, repr=False)
     marks: tuple[Mark, ...] = ()
     language: str | None = None
+    outer: tuple[int, ...] = field(init=False, compare=False, repr=False)
+    """For each mark, which one encloses it; -1: none does."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outer", _outer(self.marks))
+
+
+def _outer(marks: tuple[Mark, ...]) -> tuple[int, ...]:
+    found: list[int] = []
+    for at, mark in enumerate(marks):
+        around = at - 1
+        while around >= 0 and marks[around].end <= mark.start:
+            around = found[around]
+        found.append(around)
+    return tuple(found)
 
 
 class Writer:

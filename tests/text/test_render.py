@@ -1,0 +1,161 @@
+import itertools
+from time import process_time
+
+import pytest
+from defusedxml import ElementTree
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.text.blocks import Block
+from app.text.document import BlockKind, Document, Mark
+from app.text.origin import Origin
+from app.text.render import spoken, ssml
+
+ALL = frozenset({"prosody", "emphasis", "lang", "say-as", "phoneme", "sub", "break"})
+
+
+def document(text: str, *marks: Mark) -> Document:
+    """A document of one paragraph."""
+    return Document(text, (Block(0, len(text), BlockKind.PARAGRAPH),), lambda: Origin([]), marks)
+
+
+def slow(start: int, end: int) -> Mark:
+    """An element that may be cut."""
+    return Mark(start, end, "prosody", (("rate", "slow"),))
+
+
+@st.composite
+def marked(draw: st.DrawFn) -> Document:
+    """Any text with any properly nested marks."""
+    text = draw(st.text(st.sampled_from("ab &<>\"'\n\uffffé"), min_size=1, max_size=30))
+    found: list[Mark] = []
+
+    def fill(start: int, end: int, depth: int) -> None:
+        at = start
+        while depth and at < end and draw(st.booleans()):
+            begin = draw(st.integers(at, end - 1))
+            at = draw(st.integers(begin, end))
+            if at == begin:
+                found.append(Mark(at, at, "break", (("time", "100ms"),)))
+                continue
+            name = draw(st.sampled_from(["prosody", "emphasis", "lang", "say-as", "sub"]))
+            found.append(Mark(begin, at, name, (("a", "<\"'&>"),)))
+            if name not in {"sub", "say-as"}:
+                fill(begin, at, depth - 1)
+
+    fill(0, len(text), 3)
+    return document(text, *found)
+
+
+def words(text: str) -> str:
+    """As a voice reads it."""
+    return text.replace("\n", " ").replace("\uffff", " ")
+
+
+def test_an_alias_is_said_where_its_whole_text_is():
+    """Half of an abbreviation must not be read as the whole of what it stands for, twice."""
+    read = document("the W3C met", Mark(4, 7, "sub", (("alias", "web & co"),), "web & co"))
+    assert spoken(read, 0, 11) == "the web & co met"
+    assert spoken(read, 4, 7) == "web & co"
+    assert spoken(read, 0, 6) == "the W3"
+    assert spoken(read, 6, 11) == "C met"
+    assert ssml(read, 0, 6, ALL) is None
+    assert ssml(read, 0, 11, ALL) == 'the <sub alias="web &amp; co">W3C</sub> met'
+
+
+def test_an_alias_stands_for_all_inside_it():
+    """What is marked inside a replaced text would be heard beside its replacement."""
+    inner = Mark(2, 4, "sub", (), "inner")
+    read = document("abcdef gh", Mark(0, 6, "say-as", (), "outer"), inner, slow(7, 9))
+    assert spoken(read, 0, 9) == "outer gh"
+    assert ssml(read, 0, 9, frozenset({"prosody", "sub"})) == 'outer <prosody rate="slow">gh</prosody>'
+    assert spoken(read, 1, 6) == "binneref"
+
+
+def test_line_ends_are_blanks():
+    """A voice must not pause where its author's editor wrapped the line."""
+    assert spoken(document("one\ntwo"), 0, 7) == "one two"
+
+
+def test_open_elements_are_closed_and_opened_again():
+    """A slow paragraph of many chunks is slow in all of them, and each is well-formed by itself."""
+    read = document("one two three", slow(0, 13), Mark(4, 13, "emphasis"))
+    assert ssml(read, 0, 3, ALL) == '<prosody rate="slow">one</prosody>'
+    assert ssml(read, 6, 13, ALL) == '<prosody rate="slow"><emphasis>o three</emphasis></prosody>'
+    assert ssml(read, 6, 13, frozenset({"emphasis"})) == "<emphasis>o three</emphasis>"
+
+
+def test_plain_text_needs_no_markup():
+    """Text without elements that the voice takes is sent as plain text: cheaper, and the same everywhere."""
+    read = document("a < b and c", slow(0, 1))
+    assert ssml(read, 2, 11, ALL) is None
+    assert ssml(read, 0, 11, frozenset({"break"})) is None
+    assert spoken(read, 0, 11) == "a < b and c"
+
+
+def test_text_and_attributes_are_escaped():
+    """An ampersand in a name would make the vendor refuse the whole chunk."""
+    read = document('AT&T "<x>" it\'s', Mark(0, 4, "sub", (("alias", "A \"&\" 'T'"),)))
+    assert ssml(read, 0, 15, ALL) == (
+        '<sub alias="A &quot;&amp;&quot; &#x27;T&#x27;">AT&amp;T</sub> "&lt;x&gt;" it\'s'
+    )
+
+
+def test_a_break_is_in_one_of_two_neighbours():
+    """A pause between two chunks would be heard twice, or not at all."""
+    read = document("one two", Mark(4, 4, "break", (("time", "100ms"),)))
+    assert ssml(read, 0, 4, ALL) is None
+    assert ssml(read, 4, 7, ALL) == '<break time="100ms"/>two'
+
+
+@given(marked(), st.data())
+def test_fragments_are_well_formed_and_say_everything(read: Document, data: st.DataObject):
+    """However a document is cut: no text is lost or said twice, and no vendor gets broken markup."""
+    length = len(read.text)
+    cuts = sorted({0, length, *data.draw(st.lists(st.integers(0, length), max_size=4))})
+    takes = frozenset(data.draw(st.sets(st.sampled_from(sorted(ALL)))))
+    heard, breaks = "", 0
+    for start, end in itertools.pairwise(cuts):
+        fragment = ssml(read, start, end, takes)
+        assert spoken(read, start, end) == read.text[start:end].replace("\n", " ")
+        if fragment is None:
+            heard += spoken(read, start, end)
+            continue
+        tree = ElementTree.fromstring(f"<speak>{fragment}</speak>")
+        heard += "".join(tree.itertext())
+        breaks += len(tree.findall(".//break"))
+        for element in tree.iter():
+            assert element is tree or element.tag in takes
+            assert element.tag in {"speak", "break"} or element.attrib == {"a": "<\"'&>"}
+    assert words(heard) == words(read.text)
+    assert breaks == ("break" in takes) * sum(mark.element == "break" for mark in read.marks)
+
+
+@given(marked())
+def test_the_whole_has_each_element_once(read: Document):
+    """What its author marked is marked."""
+    fragment = ssml(read, 0, len(read.text), ALL)
+    if fragment is None:
+        assert not read.marks
+        return
+    tree = ElementTree.fromstring(f"<speak>{fragment}</speak>")
+    found = [(element.tag, "".join(element.itertext())) for element in tree.iter()][1:]
+    assert found == [(mark.element, words(read.text[mark.start : mark.end])) for mark in read.marks]
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_a_stretch_costs_what_is_in_it(around: bool):
+    """A book with a hundred thousand marks would take minutes to plan, were all of them read for each chunk."""
+
+    def seconds(count: int) -> float:
+        inner = [Mark(at, at + 1, "sub", (), "b") for at in range(0, 10 * count, 10)]
+        outer = [slow(0, 10 * count)] if around else []
+        read = document("a" * 10 * count, *outer, *inner)
+        begun = process_time()
+        for start in range(0, 10 * count, 20):
+            assert len(spoken(read, start, start + 20)) == 20
+            assert ssml(read, start, start + 20, ALL)
+        return process_time() - begun
+
+    few, many = seconds(2_000), seconds(20_000)
+    assert many < 30 * few
