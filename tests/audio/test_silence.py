@@ -1,0 +1,115 @@
+"""Silence between clips: as long as was asked for, silent, and joined as clips are."""
+
+import numpy as np
+import pytest
+
+from app.audio.formats import FORMATS, SAMPLE_RATE, SAMPLE_RATES, Format
+from app.audio.join import joiner
+from app.audio.silence import rest_samples, silence
+from tests.audio.sounds import SENTENCES, Clip, clip, cut_speech, decoded, joined, speech
+
+PAUSES = (0.6, 0.0, 0.35, 0.2, 2.5, 0.02, 10.0)
+# A clip's sound leaves the decoder later by the codec's delay (samples at 24 kHz). Opus: the pre-skip hides it.
+DELAY = {"mp3": 1_105, "aac": 1_024}
+
+
+@pytest.fixture(params=FORMATS.values(), ids=FORMATS.keys(), scope="module")
+def fmt(request: pytest.FixtureRequest) -> Format:
+    """Each format."""
+    return request.param
+
+
+@pytest.fixture(params=["whole", "cut"], scope="module")
+def clips(request: pytest.FixtureRequest, fmt: Format) -> list[Clip]:
+    """Clips of real speech, and of speech that begins and ends at full strength."""
+    sounds = speech() if request.param == "whole" else cut_speech()
+    few = list(zip(SENTENCES, sounds, strict=True))[2 : 2 + len(PAUSES)]
+    return [clip(fmt, sound, characters=len(text)) for text, sound in few]
+
+
+def paused(fmt: Format, clips: list[Clip], rate: int = SAMPLE_RATE) -> list[list[Clip]]:
+    """Each clip, and the silence behind it."""
+    return [
+        part
+        for one, pause in zip(clips, PAUSES, strict=True)
+        for part in ([one], silence(fmt, rate, rest_samples(fmt, pause)))
+    ]
+
+
+def test_a_pause_is_as_long_as_frames_allow(fmt: Format):
+    """Pauses would drift from what was asked for, or players' clocks from the sound."""
+    for pause in (*PAUSES, 3.7, 61.23):
+        asked = rest_samples(fmt, pause)
+        assert asked % fmt.form.frame == 0
+        assert abs(asked - pause * SAMPLE_RATE) <= fmt.form.frame / 2
+        parts = silence(fmt, SAMPLE_RATE, asked)
+        assert sum(samples for _, samples in parts) == asked
+        if asked > 4 * fmt.form.frame:  # players do not take a file of one frame for MP3
+            scale = 2 if fmt.name == "opus" else 1
+            assert len(decoded(fmt, joined(fmt, parts))) == scale * asked
+
+
+def test_what_cannot_be_waited_is_no_pause(fmt: Format):
+    """A pause below nothing must not take sound away."""
+    assert rest_samples(fmt, -1.0) == 0
+    assert silence(fmt, SAMPLE_RATE, 0) == []
+
+
+def test_pauses_are_silent_and_clips_sound_as_alone(fmt: Format, clips: list[Clip]):
+    """A listener would hear clicks or an echo in pauses, or each paragraph would begin otherwise than alone."""
+    parts = paused(fmt, clips)
+    together = decoded(fmt, joined(fmt, [one for part in parts for one in part]))
+    scale = 2 if fmt.name == "opus" else 1
+    late = DELAY.get(fmt.name, 0)
+    at = 0
+    for number, part in enumerate(parts):
+        length = scale * sum(samples for _, samples in part)
+        if number % 2:  # a silence: what was before it is still in the decoder, but zeros by then
+            within = together[at + late : at + length]
+            assert not len(within) or np.abs(within).max() <= 1
+        else:
+            alone = decoded(fmt, joined(fmt, part))
+            assert np.abs(alone - together[at : at + length]).max() <= 32
+        at += length
+    assert at == len(together)
+
+
+def test_streamed_is_joined(fmt: Format, clips: list[Clip]):
+    """A speech streamed while it is made would differ from its replay, and Range would mix the two."""
+    all_parts = [one for part in paused(fmt, clips) for one in part]
+    joining = joiner(fmt, SAMPLE_RATE)
+    streamed = joining.head(None)
+    for payload, _ in all_parts:
+        middle = len(payload) // 2
+        streamed += bytes(joining.add(payload[:middle], last=False))
+        streamed += bytes(joining.add(payload[middle:], last=True))
+    streamed += joining.end()
+    replayed = joined(fmt, all_parts)
+    head = 0 if fmt.streams_exactly else 44
+    assert len(streamed) == len(replayed)
+    assert streamed[head:] == replayed[head:]
+    announced = joiner(fmt, SAMPLE_RATE).size([(len(payload), samples) for payload, samples in all_parts])
+    assert announced in (None, len(replayed))
+
+
+@pytest.mark.parametrize("rate", SAMPLE_RATES)
+@pytest.mark.parametrize("name", ["wav", "pcm"])
+def test_pauses_are_exact_at_every_rate(name: str, rate: int):
+    """Telephony clients would hear pauses of another length than captions say."""
+    fmt = FORMATS[name]
+    made = [clip(fmt, sound, out_rate=rate, characters=1) for sound in cut_speech()[: len(PAUSES)]]
+    parts = paused(fmt, made, rate)
+    sound = decoded(fmt, joined(fmt, [one for part in parts for one in part], rate))
+    at = 0
+    for number, part in enumerate(parts):
+        length = sum(samples for _, samples in part) * rate // SAMPLE_RATE
+        assert bool(np.any(sound[at : at + length])) == (number % 2 == 0)
+        at += length
+    assert at == len(sound)
+
+
+def test_silence_is_encoded_once(fmt: Format):
+    """Every whole hit with a pause in it would pay an encoder."""
+    first, again = (silence(fmt, SAMPLE_RATE, rest_samples(fmt, 12.3)) for _ in range(2))
+    assert all(one[0] is other[0] for one, other in zip(first, again, strict=True))
+    assert len(first) > 10
