@@ -63,11 +63,21 @@ class Cache(Table):
     memory: Annotated[Bytes, Field(ge=0)] = 64 * 2**20
 
 
+Pause = Annotated[Seconds, Field(ge=0, le=10)]
+
+
 class Chunking(Table):
-    """How long the first and any chunk may be, in characters."""
+    """How long the first and any chunk may be, in characters; pauses between blocks, in seconds.
+
+    Between two blocks it is the longer of their two pauses. `code` is said in place of a block of code; empty: nothing.
+    """
 
     first_chunk_chars: Annotated[int, Field(ge=40, le=4000)] = 120
     max_chunk_chars: Annotated[int, Field(ge=80, le=4000)] = 600
+    heading_pause: Pause = 0.6
+    paragraph_pause: Pause = 0.35
+    item_pause: Pause = 0.2
+    code: Annotated[str, Field(max_length=200)] = ""
 
 
 def _known_kind(kind: str) -> str:
