@@ -17,7 +17,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Final
 
-from providers import options
+from providers import limits, options
 from providers.errors import BadRequest, BadVoice, ProviderError, Unavailable
 from providers.hibari_text import RULES, readable
 from providers.interface import (
@@ -68,7 +68,7 @@ class Hibari:
         """See `Provider`. English; half to double speed."""
         return Capabilities(
             identity=(*self._versions, f"reading {RULES}", f"seed {SEED}"),
-            max_characters=MOST_CHARACTERS,
+            limits=(limits.characters(MOST_CHARACTERS),),
             speed_range=(0.5, 2.0),
             languages=frozenset(("en",)),
             price=self._price,

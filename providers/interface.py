@@ -1,6 +1,6 @@
 """What a provider is. A vendor's file imports this, the errors, and nothing else of ours."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -24,7 +24,9 @@ class ProviderVoice:
 class Utterance:
     """One chunk to be spoken by one provider voice.
 
-    `text` is plain text, NFC, never empty. `speed` is a factor, 1.0 the voice's own pace, always within the
+    `text` is plain text, NFC, never empty. `ssml` is the same as a well-formed fragment without a root, with those
+    elements only that the voice's `Capabilities.ssml` has; None: there is nothing in it that plain text has not.
+    `speed` is a factor, 1.0 the voice's own pace, always within the
     provider's `speed_range`. `instructions` is None where the provider takes none.
     """
 
@@ -33,20 +35,39 @@ class Utterance:
     speed: float = 1.0
     language: str | None = None
     instructions: str | None = None
+    ssml: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound on one utterance: `count(text, ssml)` of the utterance's two fields is at most `most`.
+
+    `worst` is the most that one code point of plain text can count; it spares the counting where it cannot matter.
+    A text counts no less than its beginnings, and a single character always has room. `limits.py` has those known.
+    """
+
+    most: int
+    count: Callable[[str, str | None], int]
+    worst: int
+
+
+Profile = Literal["sentence", "group"]
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider can do with one voice; known without I/O.
 
-    `max_characters` and `max_bytes` bound one utterance's text (code points, UTF-8 bytes); None: no limit.
+    `limits` bound one utterance as it is sent, after escaping. `profile` is `group` for generative voices, which
+    sound better with several sentences at once. `ssml` are the elements of SSML that this voice takes.
     `identity` is all that, besides the utterance itself, decides how this voice sounds (an engine's version,
     a server's address): it goes into the digest. `price` is per million characters, in the operator's currency.
     """
 
     identity: tuple[str, ...]
-    max_characters: int | None = None
-    max_bytes: int | None = None
+    limits: tuple[Limit, ...] = ()
+    profile: Profile = "sentence"
+    ssml: frozenset[str] = frozenset()
     speed_range: tuple[float, float] = (1.0, 1.0)
     instructions: bool = False
     languages: frozenset[str] | None = None

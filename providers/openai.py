@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import httpx
 
-from providers import options
+from providers import limits, options
 from providers.errors import BadAudio, ProviderError, Unavailable
 from providers.interface import (
     Capabilities,
     Health,
     ListedVoice,
+    Profile,
     ProviderSettings,
     ProviderVoice,
     Sound,
@@ -29,6 +30,8 @@ from providers.wire import translated, whole
 
 BASE_URL: Final = "https://api.openai.com/v1"
 MOST_CHARACTERS: Final = 4_096
+MOST_TOKENS: Final = 2_000
+"""Of gpt-4o-mini-tts; a chunk of ours has fewer unless it is full of pictographs, so it is kept for all models."""
 VOICES: Final = tuple(
     "alloy ash ballad coral echo fable onyx nova sage shimmer verse marin cedar".split(),  # noqa: SIM905
 )
@@ -36,6 +39,7 @@ VOICES: Final = tuple(
 OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
     {
         "model": options.words,
+        "chunking": options.choice("sentence", "group"),
         "response_format": options.choice("pcm", "wav", "mp3", "flac", "opus", "aac"),
         "sample_rate": options.count(8_000, 192_000),
     }
@@ -64,6 +68,7 @@ class OpenAI:
         self._model: str = chosen.get("model", "tts-1")
         self._format: str = chosen.get("response_format", "pcm")
         self._sample_rate: int = chosen.get("sample_rate", 24_000)
+        self._profile: Profile = chosen.get("chunking", "group")
         self._price = settings.price_per_million_chars
         self._patience = functools.partial(
             Patience, provider=self.name, first_byte=settings.first_byte_timeout, total=settings.timeout
@@ -81,11 +86,12 @@ class OpenAI:
         )
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:
-        """See `Provider`. The limits are OpenAI's: 4,096 characters, speed 0.25 to 4."""
+        """See `Provider`. The limits are OpenAI's: 4,096 characters or 2,000 tokens, speed 0.25 to 4."""
         model = voice.model or self._model
         return Capabilities(
             identity=(self._base, model, self._format, str(self._sample_rate)),
-            max_characters=MOST_CHARACTERS,
+            limits=(limits.characters(MOST_CHARACTERS), limits.tokens(MOST_TOKENS)),
+            profile=self._profile,
             speed_range=(0.25, 4.0),
             instructions=model not in {"tts-1", "tts-1-hd"},
             price=self._price,

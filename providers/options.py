@@ -50,6 +50,14 @@ def words(value: str) -> str:
     return value
 
 
+def names(value: str) -> frozenset[str]:
+    """Names apart by blanks or commas."""
+    found = frozenset(value.replace(",", " ").split())
+    if not found:
+        raise ValueError("a list of names, apart by blanks")
+    return found
+
+
 def problems(options: tuple[tuple[str, str], ...], parsers: Mapping[str, Parser]) -> list[str]:
     """One sentence for each option that is unknown or cannot be read; never its value, which may be secret."""
     found = []

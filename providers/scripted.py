@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from providers import options, tones
+from providers import limits, options, tones
 from providers.errors import (
     BadAudio,
     BadCredentials,
@@ -28,7 +28,9 @@ from providers.interface import (
     Capabilities,
     Encoding,
     Health,
+    Limit,
     ListedVoice,
+    Profile,
     ProviderSettings,
     ProviderVoice,
     Sound,
@@ -70,6 +72,10 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "retry_after": options.seconds,
         "die_after": options.count(0, 1 << 31),
         "when": options.words,
+        "chunking": options.choice("sentence", "group"),
+        "ssml": options.names,
+        "max_characters": options.count(1, 1 << 31),
+        "max_bytes": options.count(4, 1 << 31),
     }
 )
 
@@ -83,7 +89,8 @@ class Script:
     byte missing (`odd`), a page (`html`). `fault` names an error of the tree by its code, raised instead of an
     answer (with `retry_after`); `die_after` cuts the answer with Unavailable after that many bytes. Both strike
     the first `fault_calls` calls only (None: all), and answers, faults and cuts alike only texts that contain
-    `when` (None: all). `container` `wav` sends a WAV file instead of bare PCM.
+    `when` (None: all). `container` `wav` sends a WAV file instead of bare PCM. `chunking`, `ssml` (elements) and the
+    limits are what it says of itself in its capabilities; it does not hold anybody to them.
     """
 
     delay: float = 0.0
@@ -98,6 +105,15 @@ class Script:
     retry_after: float | None = None
     die_after: int | None = None
     when: str | None = None
+    chunking: Profile = "sentence"
+    ssml: frozenset[str] = frozenset()
+    max_characters: int | None = None
+    max_bytes: int | None = None
+
+    def limits(self) -> tuple[Limit, ...]:
+        """Those that are set."""
+        characters = (limits.characters(self.max_characters),) if self.max_characters else ()
+        return (*characters, limits.utf8_bytes(self.max_bytes)) if self.max_bytes else characters
 
 
 @dataclass(slots=True, eq=False)
@@ -146,10 +162,18 @@ class Scripted:
             await self._rang.wait()
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:  # noqa: ARG002 - they are all alike
-        """See `Provider`. No limit, half to double speed, instructions taken and not heard."""
+        """See `Provider`. Half to double speed, instructions taken and not heard; the rest by script."""
         script = self.script
         identity = (str(script.sample_rate), str(script.seconds_per_character), script.container)
-        return Capabilities(identity=identity, speed_range=(0.5, 2.0), instructions=True, price=self._price)
+        return Capabilities(
+            identity=identity,
+            limits=script.limits(),
+            profile=script.chunking,
+            ssml=script.ssml,
+            speed_range=(0.5, 2.0),
+            instructions=True,
+            price=self._price,
+        )
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:

@@ -1,5 +1,7 @@
 """What a plan would cost and how long it would take to hear: the dry run."""
 
+import asyncio
+
 import msgspec
 
 from app.audio.formats import SAMPLE_RATE
@@ -11,15 +13,23 @@ SECONDS_PER_CHARACTER = 0.060
 (`make bench`, "seconds of speech per character")."""
 
 
-class PlannedLine(msgspec.Struct, frozen=True):
-    """One chunk of the dry run. `digest` is its first choice's clip."""
+class PlannedLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One chunk of the dry run, as its first choice would be asked for it.
+
+    `text` is what is said, with the operator's pronunciations; `ssml` the same with markup, where some is sent.
+    `sentences` are as they were written, `source` where in the input each stands: offsets in Unicode characters,
+    the second behind the last. `pause` is the silence behind the chunk, in seconds. `digest` names the clip.
+    """
 
     text: str
     sentences: list[str]
+    source: list[tuple[int, int]]
     characters: int
     hit: bool
     provider: str
     digest: str
+    pause: float
+    ssml: str | None = None
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -36,24 +46,32 @@ class Estimate(msgspec.Struct, frozen=True):
 async def estimate(studio: Studio, plan: Plan) -> Estimate:
     """What performing the plan now would cost, if the first choices speak. Calls no provider."""
     known = await studio.known(plan)
+    document = plan.document
+    origin = await asyncio.to_thread(document.origin)  # of a long page it takes a while
     lines: list[PlannedLine] = []
     seconds = cost = 0.0
     for position, planned in enumerate(plan.chunks):
         chunk, first = planned.chunk, planned.candidates[0]
+        said = first.utterance
         clip = known.get(position)
+        seconds += planned.rest
         if clip:
             seconds += clip.meta.samples / SAMPLE_RATE
         else:
-            seconds += len(chunk.text) * SECONDS_PER_CHARACTER / plan.request.speed
-            cost += len(chunk.text) * first.price / 1e6
+            seconds += len(said.text) * SECONDS_PER_CHARACTER / plan.request.speed
+            cost += len(said.text) * first.price / 1e6
+        places = [origin.span(span) for span in chunk.sentences]
         lines.append(
             PlannedLine(
-                text=chunk.text,
-                sentences=[plan.text[span.start : span.end] for span in chunk.sentences],
-                characters=len(chunk.text),
+                text=said.text,
+                ssml=said.ssml,
+                sentences=[document.text[span.start : span.end] for span in chunk.sentences],
+                source=[(place.start, place.end) for place in places],
+                characters=len(said.text),
                 hit=clip is not None,
                 provider=first.provider.name,
                 digest=planned.digest,
+                pause=planned.rest,
             )
         )
     billable = sum(line.characters for line in lines if not line.hit)

@@ -1,6 +1,6 @@
 """What a request comes to: its chunks, and for each chunk the clips that would do, best first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,12 +9,15 @@ from app.errors import InputTooLong, InvalidInput
 from app.settings import Chunking
 from app.speech.voices import Voice
 from app.text.chunks import Chunk, Limits, chunks
-from app.text.normalize import InvalidText, normalize
+from app.text.document import BlockKind, Document
+from app.text.intake.kinds import READERS, InputType
+from app.text.intake.reading import Reading
+from app.text.normalize import InvalidText
+from app.text.render import spoken, ssml
 from cache.digest import digest
 from providers.interface import Capabilities, Provider, ProviderVoice, Utterance
 
 CacheMode = Literal["default", "refresh", "only", "bypass"]
-InputType = Literal["text", "markdown", "html", "ssml"]
 MAX_CHUNKS = 10_000
 """In one request: four times what 200,000 characters of prose come to. A letter on each line would be 66,666
 provider calls, 45 MB of plan and 1.8 s of planning."""
@@ -74,14 +77,14 @@ class Plan:
     """A request, cut and addressed. `digest` names the request: its speech is found under it."""
 
     digest: str
-    text: str
+    document: Document
     request: SpeechRequest
     chunks: tuple[PlannedChunk, ...]
 
     @property
     def characters(self) -> int:
-        """Of all chunks, as they are sent."""
-        return sum(len(planned.chunk.text) for planned in self.chunks)
+        """Of all chunks, as the first choices say them."""
+        return sum(len(planned.candidates[0].utterance.text) for planned in self.chunks)
 
 
 class Planner:
@@ -92,49 +95,90 @@ class Planner:
         self._providers = providers
         self._chunking = chunking
         self._max_input_chars = max_input_chars
+        self._reading = Reading(code=chunking.code)
+        self._pauses = {
+            BlockKind.HEADING: chunking.heading_pause,
+            BlockKind.PARAGRAPH: chunking.paragraph_pause,
+            BlockKind.ITEM: chunking.item_pause,
+            BlockKind.ROW: chunking.item_pause,
+        }
 
     def plan(self, request: SpeechRequest) -> Plan:
-        """Cut and address. CPU only, about 0.4 µs per character (`make bench`, planning).
+        """Read, cut and address. CPU only, about 0.4 µs per character of plain text (`make bench`, planning).
 
         Raises:
             InvalidInput: there is nothing to speak, or the text has characters that are not text.
+            InvalidSsml: it is not SSML, or more of it than we take.
             InputTooLong: it is over the limit, in characters or in chunks.
         """
-        if len(request.text) > self._max_input_chars:
-            limit = self._max_input_chars
-            raise InputTooLong(f"The text is over {limit} characters. Send it in parts.", param="input")
-        try:
-            text = normalize(request.text)
-        except InvalidText as error:
-            raise InvalidInput(str(error), param="input") from None
-        language = request.language or request.voice.language
+        document = self._document(request)
+        language = request.language or document.language or request.voice.language
         links = [_Link.of(voice, request, self._providers[voice.provider]) for voice in request.voice.chain]
-        form = clip_identity(request.format, request.sample_rate)
-        cut = chunks(text, self._limits(links), language=language)
+        cut = chunks(document, self._limits(links, document), language=language)
         if len(cut) > MAX_CHUNKS:
             message = f"The text has more than {MAX_CHUNKS} lines or sentences. Send it in parts."
             raise InputTooLong(message, param="input")
+        form = clip_identity(request.format, request.sample_rate)
+        rests = _rests(document, cut, self._pauses)
         planned = tuple(
             PlannedChunk(
-                chunk,
-                tuple(link.candidate(chunk.text, language, form, first=link is links[0]) for link in links),
+                chunk, tuple(link.candidate(document, chunk, language, form) for link in links), rest
             )
-            for chunk in cut
+            for chunk, rest in zip(cut, rests, strict=True)
         )
         fields = [candidate.digest for chunk in planned for candidate in chunk.candidates]
+        fields += [str(rest) for rest in rests]
         fields += [request.format.name, str(request.sample_rate), str(len(links))]
-        return Plan(digest("speech", fields), text, request, planned)
+        return Plan(digest("speech", fields), document, request, planned)
 
-    def _limits(self, links: "list[_Link]") -> Limits:
+    def _document(self, request: SpeechRequest) -> Document:
+        self._refuse_long(request.text)
+        try:
+            document = READERS[request.input_type](request.text, self._reading)
+        except InvalidText as error:
+            raise InvalidInput(str(error), param="input") from None
+        self._refuse_long(document.text)  # a table's headers are read anew with each of its rows
+        return document
+
+    def _refuse_long(self, text: str) -> None:
+        if len(text) > self._max_input_chars:
+            limit = self._max_input_chars
+            raise InputTooLong(f"The text is over {limit} characters. Send it in parts.", param="input")
+
+    def _limits(self, links: "list[_Link]", document: Document) -> Limits:
         """The tightest of the chain: a chunk must be the same text for every link, or none could stand in."""
-        characters = [link.capabilities.max_characters for link in links]
-        octets = [link.capabilities.max_bytes for link in links]
-        most = min([self._chunking.max_chunk_chars, *(limit for limit in characters if limit)])
+        most = self._chunking.max_chunk_chars
+        bounds = [
+            (link, limit)
+            for link in links
+            for limit in link.capabilities.limits
+            if document.marks or most * limit.worst > limit.most
+        ]
+
+        def fits(document: Document, start: int, end: int) -> bool:
+            return all(limit.count(*link.sent(document, start, end)) <= limit.most for link, limit in bounds)
+
         return Limits(
-            first_chars=min(self._chunking.first_chunk_chars, most),
+            first_chars=self._chunking.first_chunk_chars,
             max_chars=most,
-            max_bytes=min((limit for limit in octets if limit), default=None),
+            fits=fits if bounds else None,
+            profile=links[0].capabilities.profile,
         )
+
+
+def _rests(document: Document, cut: Sequence[Chunk], pauses: Mapping[BlockKind, float]) -> list[float]:
+    """The silence behind each chunk, in seconds."""
+    blocks = document.blocks
+    rests: list[float] = []
+    for chunk, following in zip(cut, [*cut[1:], None], strict=True):
+        behind = following.block if following else len(blocks)
+        # Blocks without anything to say are no chunks; what pause they ask for is still meant.
+        asked = [block.pause for block in blocks[chunk.block : behind] if block.pause is not None]
+        if asked or not following or behind == chunk.block:
+            rests.append(sum(asked))
+        else:
+            rests.append(max(pauses[blocks[chunk.block].kind], pauses[blocks[behind].kind]))
+    return rests
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +191,7 @@ class _Link:
     speed: float
     tempo: float
     instructions: str | None
+    first: bool
 
     @classmethod
     def of(cls, voice: ProviderVoice, request: SpeechRequest, provider: Provider) -> "_Link":
@@ -154,13 +199,22 @@ class _Link:
         slowest, fastest = capabilities.speed_range
         native = min(max(request.speed, slowest), fastest)
         instructions = request.instructions if capabilities.instructions else None
-        return cls(provider, voice, capabilities, native, round(request.speed / native, 6), instructions)
+        tempo = round(request.speed / native, 6)
+        first = voice is request.voice.chain[0]
+        return cls(provider, voice, capabilities, native, tempo, instructions, first)
 
-    def candidate(self, text: str, language: str | None, form: str, *, first: bool) -> Candidate:
+    def sent(self, document: Document, start: int, end: int) -> tuple[str, str | None]:
+        """That stretch as this link's voice is given it: plain, and as SSML if it takes any."""
+        takes = self.capabilities.ssml
+        return spoken(document, start, end), ssml(document, start, end, takes) if takes else None
+
+    def candidate(self, document: Document, chunk: Chunk, language: str | None, form: str) -> Candidate:
+        text, markup = self.sent(document, chunk.start, chunk.end)
         name = digest(
             "clip",
             [
                 text,
+                markup,
                 self.provider.kind,
                 # Two accounts at one vendor may sound the same, but fail apart: flights, and failures that are
                 # remembered, go by this name.
@@ -178,5 +232,5 @@ class _Link:
                 form,
             ],
         )
-        utterance = Utterance(text, self.voice, self.speed, language, self.instructions)
-        return Candidate(name, self.provider, utterance, self.tempo, self.capabilities.price, first)
+        utterance = Utterance(text, self.voice, self.speed, language, self.instructions, markup)
+        return Candidate(name, self.provider, utterance, self.tempo, self.capabilities.price, self.first)

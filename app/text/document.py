@@ -12,6 +12,8 @@ from app.text.origin import Origin, Segment
 
 _WORDS: Final = regex.compile(r"\S+")
 _APART: Final = "\n\n"
+ATOMIC: Final = frozenset({"say-as", "sub", "phoneme"})
+"""Elements whose text is spoken as one; marks with them have no others within."""
 
 
 class BlockKind(StrEnum):
