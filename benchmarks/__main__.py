@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks import crowd, hits, joining, lag, machine, memory, planning, starting
+from benchmarks import crowd, hits, joining, lag, machine, memory, planning, reuse, starting
 from benchmarks.figures import HEAD, Figure
 
 MEASURES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -15,6 +15,7 @@ MEASURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "memory": memory.measure,
     "lag": lag.measure,
     "planning": planning.measure,
+    "reuse": reuse.measure,
 }
 
 
