@@ -309,6 +309,9 @@ def test_a_sentence_does_not_end_within_what_is_said_as_one():
     """An alias is only said where its whole text is in one chunk."""
     text = "They play in St. Louis. The game begins at eight o'clock this evening."
     marked = Document(
-        text, tuple(blocks(text)), lambda: Origin([]), (Mark(0, text.index("The") + 3, "sub", alias="x"),)
+        text,
+        tuple(blocks(text)),
+        lambda: Origin([]),
+        (Mark(0, text.index("The game") + 3, "sub", alias="x"),),
     )
     assert [c.text for c in chunks(marked, Limits())] == [text]
