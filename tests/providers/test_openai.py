@@ -123,7 +123,7 @@ async def test_silence_of_the_server_is_a_time_out(server: OpenAIServer, make: C
     """A hung vendor would hold the listener for the whole deadline."""
     server.silent.clear()
     with pytest.raises(errors.TimedOut):
-        await heard(make(first_byte_timeout=0.05))
+        await heard(make(first_byte_timeout=0.5))  # long enough for the request to arrive on a busy machine
     await asyncio.wait_for(server.requests[0].left.wait(), 5)
 
 
