@@ -5,14 +5,19 @@ from collections.abc import Sequence
 
 import msgspec
 
-from app.audio.formats import FORMATS, Format
+from app.audio.formats import FORMATS, Format, clip_identity
+from app.audio.silence import rest_samples
 from app.speech.clips import Clip, ClipMeta
+from app.speech.plan import Plan
 from cache.interface import Entry
 from cache.value import new_entry
 
 
-class ClipLine(msgspec.Struct, frozen=True):
-    """One clip of a speech, in order. `samples` at 24 kHz, `size` in bytes, `expires` in epoch seconds."""
+class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One clip of a speech, in order. `samples` at 24 kHz, `size` in bytes, `expires` in epoch seconds.
+
+    `rest` is the silence behind it, at 24 kHz as well, not counted in `samples` and `size`.
+    """
 
     digest: str
     checksum: str
@@ -22,6 +27,7 @@ class ClipLine(msgspec.Struct, frozen=True):
     characters: int
     first_choice: bool
     expires: float
+    rest: int = 0
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -32,9 +38,10 @@ class Manifest(msgspec.Struct, frozen=True):
     clips: tuple[ClipLine, ...]
 
     @classmethod
-    def of(cls, fmt: Format, sample_rate: int, clips: Sequence[Clip]) -> "Manifest":
-        """From clips in order."""
-        return cls(fmt.name, sample_rate, tuple(_line(clip) for clip in clips))
+    def of(cls, plan: Plan, clips: Sequence[Clip]) -> "Manifest":
+        """From the clips of all of a plan's chunks, in order."""
+        lines = tuple(_line(clip, rest) for clip, rest in zip(clips, rests(plan), strict=True))
+        return cls(plan.request.format.name, plan.request.sample_rate, lines)
 
     @property
     def fmt(self) -> Format:
@@ -44,12 +51,16 @@ class Manifest(msgspec.Struct, frozen=True):
     @property
     def samples(self) -> int:
         """Length at 24 kHz."""
-        return sum(clip.samples for clip in self.clips)
+        return sum(clip.samples + clip.rest for clip in self.clips)
 
     @property
     def etag(self) -> str:
-        """Names the bytes: the same clips in the same order and format give the same bytes."""
+        """Names the bytes: the same clips and rests in the same order and format give the same bytes."""
         named = hashlib.blake2b(f"{self.format}/{self.sample_rate}".encode(), digest_size=16)
+        if any(clip.rest for clip in self.clips):
+            # Rests are not kept but encoded where they are sent, by the encoder that is there then.
+            rests = ",".join(str(clip.rest) for clip in self.clips)
+            named.update(f"{clip_identity(self.fmt, self.sample_rate)} {rests}".encode())
         for clip in self.clips:
             named.update(bytes.fromhex(clip.checksum))
         return f'"{named.hexdigest()}"'
@@ -81,6 +92,11 @@ class Manifest(msgspec.Struct, frozen=True):
         return new_entry(msgspec.json.encode(self), b"", made_at=now, ttl=ttl)
 
 
+def rests(plan: Plan) -> list[int]:
+    """The silence behind each chunk's clip, in samples at 24 kHz."""
+    return [rest_samples(plan.request.format, planned.rest) for planned in plan.chunks]
+
+
 def _now(line: ClipLine, entry: Entry) -> ClipLine:
     if entry.checksum == line.checksum:
         return line
@@ -94,7 +110,7 @@ def _now(line: ClipLine, entry: Entry) -> ClipLine:
     )
 
 
-def _line(clip: Clip) -> ClipLine:
+def _line(clip: Clip, rest: int) -> ClipLine:
     entry, meta = clip.entry, clip.meta
     return ClipLine(
         digest=clip.digest,
@@ -105,4 +121,5 @@ def _line(clip: Clip) -> ClipLine:
         characters=meta.characters,
         first_choice=clip.first_choice,
         expires=entry.made_at + entry.ttl,
+        rest=rest,
     )

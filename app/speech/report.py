@@ -5,14 +5,18 @@ from app.speech.studio import Live, Ready
 
 
 def report(speech: Live | Ready) -> dict[str, object]:
-    """Per chunk: outcome, provider, characters, seconds of sound, milliseconds of waiting; and the sums."""
+    """Per chunk: outcome, provider, characters, seconds of sound, milliseconds of waiting; and the sums.
+
+    `pause` is the part of the seconds that is the silence behind the chunk.
+    """
     if isinstance(speech, Ready):
         chunks: list[dict[str, object]] = [
             {
                 "outcome": "hit",
                 "provider": line.provider,
                 "characters": line.characters,
-                "seconds": line.samples / SAMPLE_RATE,
+                "seconds": (line.samples + line.rest) / SAMPLE_RATE,
+                "pause": line.rest / SAMPLE_RATE,
                 "milliseconds": 0.0,
             }
             for line in speech.manifest.clips
@@ -23,10 +27,11 @@ def report(speech: Live | Ready) -> dict[str, object]:
             "outcome": clip.outcome,
             "provider": clip.meta.provider,
             "characters": clip.meta.characters,
-            "seconds": clip.meta.samples / SAMPLE_RATE,
+            "seconds": (clip.meta.samples + rest) / SAMPLE_RATE,
+            "pause": rest / SAMPLE_RATE,
             "milliseconds": round(clip.seconds * 1000, 2),
         }
-        for clip in speech.clips
+        for clip, rest in zip(speech.clips, speech.rests, strict=False)  # cut short: fewer clips
     ]
     charged = sum(clip.meta.characters for clip in speech.clips if clip.outcome == "made")
     return {"digest": speech.plan.digest, "chunks": chunks, "characters_charged": charged}

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import msgspec
 
 from app.audio.join import join, joiner
+from app.audio.joiners import Joiner
+from app.audio.silence import silence
 from app.errors import NotCached, NotFound
 from app.metrics import Metrics
 from app.speech.clips import Clip, ClipSource
-from app.speech.live import ChunkEnd, Rehearsal, rehearsing
-from app.speech.manifest import Manifest
+from app.speech.live import ChunkEnd, Item, Rehearsal, rehearsing
+from app.speech.manifest import Manifest, rests
 from app.speech.plan import Plan, Planner, SpeechRequest
 from cache.cache import Cache
 from cache.interface import Entry
@@ -42,12 +44,16 @@ class Ready:
 
 
 class Live:
-    """A speech some of which has to be made first. Its `clips` grow as `sound` is read."""
+    """A speech some of which has to be made first. Its `clips` grow as `sound` is read.
+
+    `rests` is the silence behind each of them, in samples at 24 kHz.
+    """
 
     def __init__(self, plan: Plan, rehearsal: Rehearsal, cache: Cache, clock: Callable[[], float]) -> None:
         """`clock` is the time of day, in epoch seconds."""
         self.plan = plan
         self.clips: list[Clip] = []
+        self.rests = rests(plan)
         self._rehearsal = rehearsal
         self._cache = cache
         self._clock = clock
@@ -64,11 +70,10 @@ class Live:
         pending = joining.head(None)
         async with aclosing(self._rehearsal.items()) as items:
             async for item in items:
-                piece, last = (b"", True) if isinstance(item, ChunkEnd) else (item, False)
                 if request.format.codec_on_join:
-                    out = await asyncio.to_thread(joining.add, piece, last=last)
+                    out = await asyncio.to_thread(self._joined, joining, item)
                 else:
-                    out = joining.add(piece, last=last)
+                    out = self._joined(joining, item)
                 if isinstance(item, ChunkEnd):
                     self.clips.append(item.clip.without_sound())
                 if out:
@@ -78,11 +83,18 @@ class Live:
         if tail := pending + joining.end():
             yield tail
 
+    def _joined(self, joining: Joiner, item: Item) -> bytes:
+        """A piece of a clip, or what is left of it at its end and the silence behind it."""
+        if not isinstance(item, ChunkEnd):
+            return bytes(joining.add(item, last=False))
+        request = self.plan.request
+        rest = silence(request.format, request.sample_rate, self.rests[len(self.clips)])
+        return b"".join(joining.add(payload, last=True) for payload in (b"", *(one for one, _ in rest)))
+
     async def _keep(self) -> None:
         """Before the last bytes leave, so that whoever has heard all of it finds it at its address."""
-        request = self.plan.request
-        if request.cache != "bypass":
-            manifest = Manifest.of(request.format, request.sample_rate, self.clips)
+        if self.plan.request.cache != "bypass":
+            manifest = Manifest.of(self.plan, self.clips)
             await self._cache.put(self.plan.digest, manifest.entry(self._clock()))
 
 
@@ -204,18 +216,21 @@ class Studio:
 
     async def _ready(self, plan: Plan, kept: Entry | None, clips: list[Clip]) -> Ready:
         self._count_hits(clips)
-        manifest = Manifest.of(plan.request.format, plan.request.sample_rate, clips)
+        manifest = Manifest.of(plan, clips)
         # The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
         if kept is None or kept.meta != msgspec.json.encode(manifest):
             await self._cache.put(plan.digest, manifest.entry(self._clock()))
         return await self._joined(plan.digest, manifest, [clip.entry for clip in clips])
 
     async def _joined(self, digest: str, manifest: Manifest, entries: Sequence[Entry]) -> Ready:
-        clips = [(e.payload, line.samples) for e, line in zip(entries, manifest.clips, strict=True)]
-        if manifest.fmt.codec_on_join:
-            parts = await asyncio.to_thread(join, manifest.fmt, manifest.sample_rate, clips)
+        fmt, rate = manifest.fmt, manifest.sample_rate
+        clips: list[tuple[bytes, int]] = []
+        for entry, line in zip(entries, manifest.clips, strict=True):
+            clips += [(entry.payload, line.samples), *silence(fmt, rate, line.rest)]
+        if fmt.codec_on_join:
+            parts = await asyncio.to_thread(join, fmt, rate, clips)
         else:
-            parts = join(manifest.fmt, manifest.sample_rate, clips)
+            parts = join(fmt, rate, clips)
         return Ready(digest, manifest, parts)
 
     def _count_hits(self, clips: Iterable[Clip]) -> None:
@@ -226,7 +241,7 @@ class Studio:
 
 def _weight(plan: Plan) -> int:
     """About how many bytes it takes: not the text's length alone, or many short texts would take far more."""
-    texts = 2 * len(plan.text) + len(plan.request.instructions or "")
+    texts = 2 * (len(plan.document.text) + len(plan.request.text)) + len(plan.request.instructions or "")
     return texts + CANDIDATE_BYTES * sum(len(planned.candidates) for planned in plan.chunks)
 
 

@@ -1,0 +1,130 @@
+"""Pauses between clips: heard by every listener, in every form of the answer, and at its address."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+import app.server
+from app.audio.formats import FORMATS
+from app.speech.manifest import ClipLine, Manifest
+from app.speech.plan import Plan, Planner, SpeechRequest
+from tests.http.hearing import DELAY, heard
+from tests.http.servers import Inside, Valkey, inside
+
+TEXT = "It comes back to you whole, and it comes soon.\n\nThen it comes back again, if the air is still."
+PAUSES = [0.6, 1.25]
+
+
+class Resting(Planner):
+    """Plans with pauses, whatever the text."""
+
+    def plan(self, request: SpeechRequest) -> Plan:
+        """As usual, and a pause behind each chunk, the last one too."""
+        plan = super().plan(request)
+        chunks = [replace(chunk, rest=rest) for chunk, rest in zip(plan.chunks, PAUSES, strict=True)]
+        return replace(plan, chunks=tuple(chunks))
+
+
+@pytest.fixture
+async def paused(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inside]:
+    """Refrain with an empty cache, and pauses."""
+    valkey.command("FLUSHALL")
+    monkeypatch.setattr(app.server, "Planner", Resting)
+    async with inside(monkeypatch, valkey.url) as running:
+        yield running
+
+
+def sse(body: bytes) -> tuple[bytes, list[dict[str, float]]]:
+    """The bytes of sound, and the report's chunks."""
+    events = [json.loads(line.removeprefix(b"data: ")) for line in body.split(b"\n\n") if line]
+    sound = b"".join(base64.b64decode(event["audio"]) for event in events if "audio" in event)
+    return sound, events[-1]["refrain"]["chunks"]
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_pauses_are_heard_by_all(paused: Inside, fmt: str):
+    """One listener would hear a pause and the next one none; a broken download would go on at the wrong place."""
+    made = await paused.post(input=TEXT, response_format=fmt)
+    again = await paused.post(input=TEXT, response_format=fmt)
+    replayed = await paused.client.get(made.headers["content-location"])
+    events, chunks = sse((await paused.post(input=TEXT, response_format=fmt, stream_format="sse")).content)
+    head = 0 if FORMATS[fmt].streams_exactly else 44
+    assert made.content[head:] == again.content[head:] == replayed.content[head:] == events[head:]
+    assert again.content == replayed.content == events
+    assert again.headers["etag"] == replayed.headers["etag"]
+    assert len(again.content) == int(again.headers["content-length"])
+
+    grid = FORMATS[fmt].form.frame / 24_000
+    assert [chunk["pause"] for chunk in chunks] == pytest.approx(PAUSES, abs=grid / 2 + 1e-9)
+    said = heard(fmt, made.content)
+    assert said.seconds == pytest.approx(sum(chunk["seconds"] for chunk in chunks), abs=1e-9)
+    at = DELAY.get(fmt, 0) / 24_000
+    for chunk in chunks:
+        at += chunk["seconds"]
+        quiet = said.stretch(at - chunk["pause"] - 0.05, min(at, said.seconds))
+        assert np.abs(quiet.sound).max() < 0.001
+        assert said.stretch(at - chunk["seconds"] + 0.04, at - chunk["pause"] - 0.3).audible > 1
+
+
+@pytest.mark.parametrize("fmt", ["mp3", "wav"])
+async def test_the_report_of_what_is_made_tells_pauses(paused: Inside, fmt: str):
+    """Captions of who heard it first would run ahead of the sound."""
+    events, chunks = sse((await paused.post(input=TEXT, response_format=fmt, stream_format="sse")).content)
+    assert [chunk["outcome"] for chunk in chunks] == ["made", "made"]
+    assert [chunk["pause"] for chunk in chunks] == pytest.approx(PAUSES, abs=0.02)
+    assert heard(fmt, events).seconds == pytest.approx(sum(chunk["seconds"] for chunk in chunks), abs=1e-9)
+
+
+async def test_ranges_across_a_pause(paused: Inside):
+    """A player that seeks into a pause would get the wrong bytes."""
+    made = await paused.post(input=TEXT)
+    address = made.headers["content-location"]
+    for start in range(0, len(made.content), 5_000):
+        part = await paused.client.get(address, headers={"Range": f"bytes={start}-{start + 4_999}"})
+        assert part.content == made.content[start : start + 5_000]
+        assert part.headers["content-range"].endswith(f"/{len(made.content)}")
+
+
+async def test_a_pause_costs_no_clip(paused: Inside, monkeypatch: pytest.MonkeyPatch):
+    """A longer pause would make the provider say the same words again; its bytes must have another name."""
+    before = await paused.post(input=TEXT)
+    named = (await paused.client.get(before.headers["content-location"])).headers["etag"]
+    calls = paused.calls
+    monkeypatch.setattr(f"{__name__}.PAUSES", [3.0, 0.0])
+    after = await paused.post(input=TEXT + " ")
+    assert paused.calls == calls == 2
+    assert after.headers["etag"] != named
+    longer = heard("mp3", after.content).seconds - heard("mp3", before.content).seconds
+    assert longer == pytest.approx(3.0 - 1.85, abs=0.05)
+
+
+def test_manifests_of_before_are_read():
+    """All that was said before the pauses came would be gone."""
+    line = {
+        "digest": "d", "checksum": "00" * 16, "samples": 24_000, "size": 8_000, "provider": "p",
+        "characters": 9, "first_choice": True, "expires": 1e10,
+    }  # fmt: skip
+    old = msgspec.json.encode({"format": "mp3", "sample_rate": 24_000, "clips": [line]})
+    manifest = msgspec.json.decode(old, type=Manifest)
+    assert (manifest.samples, manifest.clips[0].rest) == (24_000, 0)
+    assert msgspec.json.encode(manifest) == old
+
+
+def test_an_etag_names_the_pauses():
+    """A browser would keep the sound with the old pauses for ever."""
+    clips = [ClipLine(str(number), f"{number:032x}", 24_000, 8_000, "p", 9, True, 1e10) for number in (1, 2)]
+    rests = [(0, 0), (576, 0), (0, 576), (576, 576), (1_152, 0)]
+    etags = {
+        Manifest(
+            "mp3",
+            24_000,
+            tuple(msgspec.structs.replace(clip, rest=r) for clip, r in zip(clips, rest, strict=True)),
+        ).etag
+        for rest in rests
+    }
+    assert len(etags) == len(rests)
