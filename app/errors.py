@@ -1,7 +1,7 @@
 """What Refrain itself says no with, and the one table from error to status and code.
 
     RefrainError
-    ├── BadRequest        InvalidJson, InvalidInput, UnknownVoice, UnsupportedFormat
+    ├── BadRequest        InvalidJson, InvalidInput, InvalidSsml, UnknownVoice, UnsupportedFormat
     ├── Absent            NotFound, NotCached, MethodNotAllowed
     ├── TooMuch           BodyTooLarge, InputTooLong
     ├── UnsupportedMedia
@@ -46,6 +46,10 @@ class InvalidJson(RefrainError):
 
 class InvalidInput(RefrainError):
     """A field is missing, of the wrong type, out of range, or the text has nothing that can be spoken."""
+
+
+class InvalidSsml(RefrainError):
+    """The input is not well-formed SSML, or has an element or attribute that is not taken; names it and its place."""
 
 
 class UnknownVoice(RefrainError):
@@ -120,6 +124,7 @@ _OURS = "server_error"
 TABLE: dict[type[RefrainError], Row] = {
     InvalidJson: Row(400, "invalid_json", _BAD),
     InvalidInput: Row(400, "invalid_input", _BAD),
+    InvalidSsml: Row(400, "invalid_ssml", _BAD),
     UnknownVoice: Row(400, "unknown_voice", _BAD),
     UnsupportedFormat: Row(400, "unsupported_format", _BAD),
     NotFound: Row(404, "not_found", _BAD),
