@@ -6,6 +6,7 @@ behind the mark is read through `Ahead`, which notices when something is asked f
 that did not need it stays the same whatever arrives later, and one that did is answered with MORE.
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
@@ -19,6 +20,7 @@ OPENING: Final = 16  # characters of the sentence's beginning
 
 _LONG: Final = 25  # from this length on, a capital behind an ellipsis is taken for a new sentence
 _WORD: Final = 4  # a lower-case word shorter than this may be an abbreviation that no table knows
+_ORDINAL: Final = 2  # digits of the longest ordinal: days and centuries, no years
 _LIST_NUMBER: Final = 3  # digits of the longest number of a list item
 _FIRST_PERSON: Final = frozenset({"i", "i'm", "i’m", "i'll", "i’ll", "i've", "i’ve", "i'd", "i’d"})  # noqa: RUF001
 _DAYS_AND_ZONES: Final = words(
@@ -26,6 +28,8 @@ _DAYS_AND_ZONES: Final = words(
     "cdt mst mdt gmt utc cet cest bst january february march april june july august september october november "
     "december"
 )
+_LISTING: Final = frozenset(", -–")  # noqa: RUF001 - between the numbers of footnotes
+_PLAIN_END: Final = re.compile(r"[.!?][ \n]{1,2}[A-Z][a-z ]")
 # Beginnings of verbs of saying, so that "replied" and "replies" need one entry.
 _SAID: Final = tuple(
     words(
@@ -90,6 +94,9 @@ def decide(text: str, start: int, position: int, *, final: bool, language: str |
     """
     if text[position + 1 : position + 2] in marks.TERMINATORS:
         return Undecided.NONE  # the last mark of a run decides: a million of them cost a million glances
+    its_rules = rules(language)
+    if _ends_plainly(text, start, position, its_rules):
+        return Boundary(position + 1)
     ahead = Ahead(text, position + 1, final=final)
     place = _Place(
         mark=text[position],
@@ -97,12 +104,25 @@ def decide(text: str, start: int, position: int, *, final: bool, language: str |
         before=text[max(start, position - BEFORE) : position],
         ahead=ahead,
         length=min(position - start, BEFORE),
-        rules=rules(language),
+        rules=its_rules,
     )
     end = _end(place)
     if ahead.short:
         return Undecided.MORE
     return Undecided.NONE if end is None else Boundary(position + 1 + end)
+
+
+def _ends_plainly(text: str, start: int, position: int, its_rules: Rules) -> bool:
+    """The commonest end at a glance, for speed only: a word, a mark, a blank, a capital. `_end` would say the same."""
+    if not _PLAIN_END.match(text, position):
+        return False
+    if text[position] != ".":
+        return True
+    blank = text.rfind(" ", max(start, position - BEFORE), position)
+    word = text[blank + 1 : position]
+    if blank < 0 or len(word) < 2 or not (word.isascii() and word.isalpha() and word[-1].islower()):  # noqa: PLR2004 - an initial is no word
+        return False
+    return not its_rules.abbreviations.intersection((word, word.lower()))
 
 
 def _end(place: _Place) -> int | None:  # noqa: PLR0911 - a list of rules, the first that fits decides
@@ -124,7 +144,7 @@ def _end(place: _Place) -> int | None:  # noqa: PLR0911 - a list of rules, the f
         return None
     if character in marks.TERMINATORS and not (ahead.at(first + 1).isalnum()):
         return None  # ". . ." and "? !": the last one decides
-    if character in marks.CLAUSE:
+    if character in marks.CLAUSE or (character in marks.DASHES and _goes_on(ahead, first)):
         return None
     if marks.is_emoji(character):
         return _with_emoji(ahead, first, tail)
@@ -156,11 +176,20 @@ def _tail(place: _Place) -> tuple[int, bool]:
 
 
 def _footnote(ahead: Ahead, index: int) -> int:
-    """The index behind a footnote's mark such as [12]; 0 where there is none."""
+    """The index behind a footnote's mark such as [12] or [4, 5]; 0 where there is none."""
     behind = index + 1
-    while ahead.at(behind).isdigit():
+    if not ahead.at(behind).isdigit():
+        return 0
+    while (character := ahead.at(behind)).isdigit() or (character and character in _LISTING):
         behind += 1
-    return behind + 1 if behind > index + 1 and ahead.at(behind) == "]" else 0
+    return behind + 1 if ahead.at(behind) == "]" else 0
+
+
+def _goes_on(ahead: Ahead, index: int) -> bool:
+    """Whether a dash and a small letter stand there: "¿Quién es? —preguntó Ana.", the speaker of what was asked."""
+    while (character := ahead.at(index)) and (character in marks.DASHES or character.isspace()):
+        index += 1
+    return ahead.at(index).islower()
 
 
 def _blank_or_end(ahead: Ahead, index: int) -> bool:
@@ -229,8 +258,16 @@ def _next(ahead: Ahead, first: int) -> _Next:
         inner = marks.is_upper(ahead.at(index + 1))  # iPhone, eBay
         return _Next(index, "upper" if inner else "lower", opener)
     if marks.is_upper(character):
-        return _Next(index, "upper", opener)
+        return _Next(index, "digit" if _roman(ahead, index) else "upper", opener)
     return _Next(index, "uncased" if character.isalpha() else "other", opener)
+
+
+def _roman(ahead: Ahead, index: int) -> bool:
+    """Whether a Roman number of two letters or more stands there: "Vol. IV"."""
+    end = index
+    while (character := ahead.at(end)) and character in "IVXL":
+        end += 1
+    return end > index + 1 and not ahead.at(end).isalnum()
 
 
 def _spaced(place: _Place, following: _Next, *, closers: int, quoted: bool) -> bool:  # noqa: PLR0911 - a list of rules, the first that fits decides
@@ -239,7 +276,7 @@ def _spaced(place: _Place, following: _Next, *, closers: int, quoted: bool) -> b
         return True
     if following.kind == "lower" and closers:
         return False  # "Really?" she asked; (at last!) it came
-    if quoted and following.kind == "upper" and place.mark != "." and _said(place.ahead, following.at):
+    if quoted and following.kind == "upper" and place.mark != "." and _said(place, following):
         return False
     if _elliptic(place):
         return _after_ellipsis(place, following, quoted=quoted)
@@ -251,12 +288,20 @@ def _spaced(place: _Place, following: _Next, *, closers: int, quoted: bool) -> b
     return not (marks.is_upper(token[:1]) and len(token) < place.length)
 
 
-def _said(ahead: Ahead, index: int) -> bool:
-    """Whether a speaker follows: "Really?" Mary said."""
+def _said(place: _Place, following: _Next) -> bool:
+    """Whether a speaker follows: "Really?" Mary said. What the window cuts off is taken for what it can be."""
+    ahead, index = place.ahead, following.at
+    name = ahead.word(index)
+    if name in place.rules.starters and name not in _FIRST_PERSON:
+        return False  # "Who?" Nobody answered.
     while (character := ahead.at(index)) and not character.isspace():
         index += 1
+    if marks.is_upper(ahead.at(index + 1)):  # "Stop!" Margaret Thatcher said
+        return not place.rules.capital_nouns and place.opening[:1] in marks.OPENERS
     verb = ahead.word(index + 1)
-    return len(verb) > 3 and verb.startswith(_SAID)  # noqa: PLR2004
+    if verb and index + 1 + len(verb) == AHEAD:
+        return any(said.startswith(verb[: len(said)]) for said in _SAID)
+    return len(verb) > 3 and verb.startswith(_SAID)  # noqa: PLR2004 - "said" is the shortest
 
 
 def _elliptic(place: _Place) -> bool:
@@ -281,16 +326,41 @@ def _after_stop(place: _Place, following: _Next) -> bool:  # noqa: PLR0911 - a l
         return True
     if len(token) == place.length and _numbers_an_item(bare):
         return False
-    kind, word = following.kind, bare.lower()
-    if word in place.rules.never or (kind == "digit" and word in place.rules.numbered):
+    kind, its_rules = following.kind, place.rules
+    word = _looked_up(bare, its_rules)
+    if its_rules.has(its_rules.never, word):
         return False
-    if word in place.rules.clock:
+    if kind == "digit" and its_rules.counts(word):
+        return False
+    if its_rules.has(its_rules.clock, word):
         return kind == "upper" and place.ahead.word(following.at) not in _DAYS_AND_ZONES
-    if _abbreviates(bare, place.rules):
-        return kind == "upper" and place.ahead.word(following.at) in place.rules.starters
+    if bare.isdigit() and len(bare) <= _ORDINAL and its_rules.ordinals:
+        return kind == "upper" and _ends_with_number(place, following)
+    if _abbreviates(word, its_rules):
+        return kind == "upper" and place.ahead.word(following.at) in its_rules.starters
     if kind == "lower":
         return place.uncapitalized() or (len(bare) >= _WORD and bare.isalpha())
     return True
+
+
+def _looked_up(bare: str, its_rules: Rules) -> str:
+    """What of a word stands in the tables: "ing" of "l'ing", "Gov" of "ex-Gov", "P" of "J.-P"."""
+    tail = bare[bare.rfind("-") + 1 :]
+    if marks.is_upper(tail[:1]):
+        bare = tail
+    if not its_rules.elides:
+        return bare
+    return bare[max(bare.rfind("'"), bare.rfind("’")) + 1 :] or bare  # noqa: RUF001 - the typographic one is meant
+
+
+def _ends_with_number(place: _Place, following: _Next) -> bool:
+    """Where ordinals have a stop: whether the one behind this number is the sentence's nevertheless."""
+    words = place.before.rsplit(None, 2)
+    if len(words) > 2 and place.rules.counts(words[-2].rstrip(".")):  # noqa: PLR2004 - "see", "Nr.", "5"
+        return True
+    if place.rules.capital_nouns:
+        return place.ahead.word(following.at) in place.rules.starters
+    return place.ahead.at(following.at + 1).islower()  # nouns are small here, but for names: "1. FC Brno"
 
 
 def _numbers_an_item(bare: str) -> bool:
@@ -302,10 +372,8 @@ def _numbers_an_item(bare: str) -> bool:
 
 def _abbreviates(bare: str, language: Rules) -> bool:
     """Whether a stop behind this word usually does not end a sentence."""
-    if bare.lower() in language.trailing:
+    if language.has(language.trailing, bare):
         return True
-    if bare.isdigit():
-        return language.ordinals and len(bare) <= 2  # noqa: PLR2004 - days and centuries, no years
     if len(bare) == 1:
         return bare.isalpha()
     if language.ordinals and all(c in "IVX" for c in bare):

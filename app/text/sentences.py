@@ -68,15 +68,19 @@ class _Scan:
         return True
 
     def _close(self, text: str, end: int, found: list[Span]) -> None:
-        stripped = self.start + len(text[self.start : end].rstrip())
+        stripped = end
+        while stripped > self.start and text[stripped - 1].isspace():
+            stripped -= 1
         if stripped > self.start:
             found.append(Span(self.start, stripped))
         self.start = self.position = end
         self._skip_blanks(text)
 
     def _skip_blanks(self, text: str) -> None:
-        while self.start < len(text) and text[self.start].isspace():
-            self.start += 1
+        start, length = self.start, len(text)
+        while start < length and text[start].isspace():
+            start += 1
+        self.start = start
 
     def shift(self, distance: int) -> None:
         """The text has lost that many characters before `position`; `start` is the caller's."""
