@@ -1,10 +1,28 @@
 """Where in what was sent a piece of the text that is read came from: for captions and highlighting."""
 
+import html
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import regex
+
+from app.text.matching import matched
+from app.text.normalize import spelled
 from app.text.span import Span
+
+# What belongs to the character before it, or is dropped.
+_EXTENDER: Final = r"\p{M}\ufeff\u200c\u200d\uff9e\uff9f\U0001f3fb-\U0001f3ff"
+# Scripts that are written without blanks: each character is a word here.
+_SOLID: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+_WORD: Final = regex.compile(
+    rf"[[\p{{L}}\p{{N}}]--[{_SOLID}{_EXTENDER}]][[\p{{L}}\p{{N}}{_EXTENDER}]--[{_SOLID}--\p{{M}}]]*+"
+    rf"|[^\s\p{{Cc}}\p{{Cs}}][{_EXTENDER}]*+",
+    regex.VERSION1,
+)
+_CLUSTER: Final = regex.compile(rf".[{_EXTENDER}\u1160-\u11ff]*+", regex.DOTALL)  # with vowels of Hangul
+_ENTITY: Final = regex.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +48,10 @@ class Origin:
         self._starts = [segment.start for segment in segments]
 
     def span(self, read: Span) -> Span:
-        """The stretch of the source that a stretch of the read text came from; in characters of each."""
+        """The stretch of the source that a stretch of the read text came from; in characters of each.
+
+        Where nothing of it came from the source, it is empty and stands in front of what comes next. Never raises.
+        """
         start = self._begin(read.start)
         return Span(start, max(start, self._end(read.end)))
 
@@ -58,5 +79,103 @@ def _within(segment: Segment, offset: int, *, forward: bool) -> int:
 
 
 def aligned(source: str, text: str) -> Origin:
-    """The map from a text to a source of which nothing else is known, by the words that both have."""
-    raise NotImplementedError
+    """The map from a text to a source of which nothing else is known, by the words that both have.
+
+    The source has mostly the same words in the same order; it may be spelled otherwise (`normalize.spelled`), have
+    entities of HTML in it, and more than the text. Words that it does not have come from nowhere. Never raises.
+    Takes n log n time.
+    """
+    if source == text:
+        return Origin([Segment(0, len(text), 0, len(text))] if text else [])
+    known = frozenset(_ENTITY.findall(text))
+    plain, entities = _decoded(source, known)
+    segments = list(_aligned(plain, text))
+    return Origin(list(_composed(segments, entities)) if len(entities) > 1 else segments)
+
+
+class _Keys(dict[str, int]):
+    """A number for each word, the same for all spellings of it; 0: nothing is left of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = {"": 0}
+
+    def __missing__(self, word: str) -> int:
+        spelling = word if word.isascii() else spelled(word)
+        number = self[word] = self._numbers.setdefault(spelling, len(self._numbers))
+        return number
+
+
+def _words(text: str, keys: _Keys) -> tuple[list[int], list[Span]]:
+    numbers: list[int] = []
+    spans: list[Span] = []
+    for word in _WORD.finditer(text):
+        if number := keys[word.group()]:
+            numbers.append(number)
+            spans.append(Span(*word.span()))
+    return numbers, spans
+
+
+def _aligned(source: str, text: str) -> Iterator[Segment]:
+    keys = _Keys()
+    theirs, sources = _words(source, keys)
+    ours, reads = _words(text, keys)
+    for their, our in matched(theirs, ours):
+        yield from _same(source, text, sources[their], reads[our])
+
+
+def _same(source: str, text: str, of: Span, read: Span) -> Iterator[Segment]:
+    """One word in two spellings: as a whole where it is as long in both, else cluster by cluster."""
+    length, size = read.end - read.start, of.end - of.start
+    if length == size:
+        yield Segment(read.start, length, of.start, size)
+        return
+    reads = _CLUSTER.finditer(text, read.start, read.end)
+    sources = _CLUSTER.finditer(source, of.start, of.end)
+    # There are as many in both, unless Python knows another version of Unicode than `regex` does.
+    for ours, theirs in zip(reads, sources, strict=False):
+        yield Segment(ours.start(), len(ours.group()), theirs.start(), len(theirs.group()))
+
+
+def _decoded(source: str, known: frozenset[str]) -> tuple[str, list[Segment]]:
+    """The source with characters for entities, but for `known` ones, and where its parts came from."""
+    parts: list[str] = []
+    segments: list[Segment] = []
+    start = position = 0
+
+    def add(part: str, end: int) -> None:
+        nonlocal start, position
+        if part:
+            parts.append(part)
+            segments.append(Segment(start, len(part), position, end - position))
+            start, position = start + len(part), end
+
+    for entity in _ENTITY.finditer(source):
+        character = html.unescape(entity.group())
+        if entity.group() not in known and character not in {"", entity.group()}:
+            add(source[position : entity.start()], entity.start())
+            add(character, entity.end())
+    add(source[position:], len(source))
+    return "".join(parts), segments
+
+
+def _composed(segments: list[Segment], onto: list[Segment]) -> Iterator[Segment]:
+    """The segments, with offsets in what the text that they point to came from itself."""
+    further = Origin(onto)
+    at = 0
+    for segment in segments:
+        end = segment.source + segment.size
+        if segment.size != segment.length:
+            span = further.span(Span(segment.source, end))
+            yield Segment(segment.start, segment.length, span.start, span.end - span.start)
+            continue
+        while onto[at].start + onto[at].length <= segment.source:
+            at += 1
+        position = segment.source
+        while position < end:
+            until = min(end, onto[at].start + onto[at].length)
+            span = further.span(Span(position, until))
+            start = segment.start + position - segment.source
+            yield Segment(start, until - position, span.start, span.end - span.start)
+            position = until
+            at += position < end
