@@ -30,6 +30,7 @@ _DAYS_AND_ZONES: Final = words(
 )
 _LISTING: Final = frozenset(", -–")  # noqa: RUF001 - between the numbers of footnotes
 _PLAIN_END: Final = re.compile(r"[.!?][ \n]{1,2}[A-Z][a-z ]")
+_QUOTED_WITHIN: Final = re.compile(r"""\s["'“„«‘]""")  # noqa: RUF001 - typographic quotes are meant
 # Beginnings of verbs of saying, so that "replied" and "replies" need one entry.
 _SAID: Final = tuple(
     words(
@@ -294,10 +295,12 @@ def _said(place: _Place, following: _Next) -> bool:
     name = ahead.word(index)
     if name in place.rules.starters and name not in _FIRST_PERSON:
         return False  # "Who?" Nobody answered.
+    if _QUOTED_WITHIN.search(place.before):
+        return False  # They ask "Who?" Mary said so.
     while (character := ahead.at(index)) and not character.isspace():
         index += 1
     if marks.is_upper(ahead.at(index + 1)):  # "Stop!" Margaret Thatcher said
-        return not place.rules.capital_nouns and place.opening[:1] in marks.OPENERS
+        return not place.rules.capital_nouns
     verb = ahead.word(index + 1)
     if verb and index + 1 + len(verb) == AHEAD:
         return any(said.startswith(verb[: len(said)]) for said in _SAID)
