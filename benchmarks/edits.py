@@ -14,10 +14,13 @@ _HERE: Final = Path(__file__).resolve().parent
 _VARIANTS: Final = 20
 """Texts of an edit that takes chances, for each article."""
 _APART: Final = "\n\n"
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"”»“])\s+")
-_PROSE: Final = re.compile(r"[.!?:][\"”»“)]?$")
+_SENTENCE_END: Final = re.compile(
+    r"(?<!\b[DM][rs])(?<!\bMrs)(?<!\bSt)(?<!\b[A-Z\d])(?<!\b\d\d)[.!?][\"”»«“']*(\s+)(?![a-z\d])"
+)
+"""In these articles, with the few abbreviations that are in them; not by the code that is measured."""
+_PROSE: Final = re.compile(r"[.!?:][\"”»«“)]?$")
 _WORD: Final = re.compile(r"(?<= )[^\W\d_A-ZÄÖÜ]{5,}\b")
-_MARK: Final = re.compile(r"[.!?:;,][\"”»“)]?$")
+_MARK: Final = re.compile(r"[.!?:;,][\"”»«“']*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def _revised(article: Article, count: int) -> Iterator[str]:
 
 def _changed(paragraph: str, count: int, words: list[str], language: str, random: Random) -> str:
     """The paragraph with so many of its sentences changed, or all, if it has fewer."""
-    ends = [end.span() for end in _SENTENCE_END.finditer(paragraph)]
+    ends = [end.span(1) for end in _SENTENCE_END.finditer(paragraph)]
     starts = [0, *(end for _, end in ends)]
     stops = [*(start for start, _ in ends), len(paragraph)]
     chosen = sorted(random.sample(range(len(starts)), min(count, len(starts))), reverse=True)
