@@ -6,7 +6,7 @@ from typing import Final
 
 # How many items in a row must be found once only, in both, to be taken for the same; the next round is finer and
 # looks only between what the rounds before have matched.
-_ROUNDS: Final = (4, 2, 1, 1)
+_ROUNDS: Final = (4, 2, 1)
 _NEAR: Final = 32  # items that are looked through for one that is not unique
 _REPEATED: Final = -1
 

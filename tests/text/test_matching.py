@@ -39,6 +39,7 @@ def test_what_was_moved_costs_itself_only():
         ([3, 1, 2, 1, 2, 4], [5, 1, 2, 1, 2, 6], [(1, 1), (2, 2), (3, 3), (4, 4)]),
         ([5, 0, 1, 1, 1, 6], [7, 1, 8], [(2, 1)]),
         ([5, *[0] * 40, 1, 1, 1, 6], [7, 1, 8], []),
+        ([5, *[0] * 40, 1, 0, 6], [7, 1, 8], [(41, 1)]),
         ([5, 1, 2, 1, 2, 2, 6], [7, 1, 1, 2, 8, 2, 9], [(1, 1), (3, 2), (4, 3), (5, 5)]),
         ([], [1], []),
     ],
@@ -48,10 +49,11 @@ def test_pairs_by_hand(these: list[int], those: list[int], pairs: list[tuple[int
     assert matched(these, those) == pairs
 
 
-def test_prose_with_insertions_on_both_sides_is_matched():
+@pytest.mark.parametrize("vocabulary", [40, 400])
+def test_prose_with_insertions_on_both_sides_is_matched(vocabulary: int):
     """Pages have menus that are not read, and readers say words that are not on the page."""
     dice = random.Random(7)
-    words = range(3, 400)
+    words = range(3, vocabulary)
     weights = [1 / rank for rank in words]
     these: list[int] = []
     those: list[int] = []

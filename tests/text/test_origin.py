@@ -46,6 +46,7 @@ def bare(text: str) -> str:
 
 
 @given(st.lists(SPELLINGS, max_size=40).map("".join).filter(speakable))
+@example("\uff9ea")
 @example("e\ufeff\u0301. \ufeff\u0301Next one.")
 @example("\u1112\u1161\u11ab. " + "e" + "\u0301" * 70 + "! End.")
 def test_a_sentence_of_plain_text_is_found_in_its_source(source: str):
