@@ -18,7 +18,10 @@ ARROWS: dict[str, set[str]] = {
     "app.metrics": set(),
     "app.units": set(),
     "app.toml_lines": set(),
-    "app.settings": {"app.units", "app.toml_lines", "cache.address", "providers.interface", "providers.kinds"},
+    "app.settings": {
+        "app.units", "app.toml_lines", "app.text.normalize", "app.text.language", "app.text.pronunciation",
+        "cache.address", "providers.interface", "providers.kinds",
+    },
     "app.speech": {
         "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
         "cache", "providers.interface", "providers.errors",

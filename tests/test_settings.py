@@ -189,7 +189,7 @@ def test_auth_that_is_not_built_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"), [("250ms", 0.25), ("2s", 2.0), ("5m", 300.0), ("1h", 3600.0), ("30d", 2_592_000.0)]
+    ("written", "meant"), [("350ms", 0.35), ("2s", 2.0), ("5m", 300.0), ("1h", 3600.0), ("30d", 2_592_000.0)]
 )
 def test_durations(written: str, meant: float):
     """Durations mean what they say."""

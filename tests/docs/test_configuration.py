@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.settings import Link, ProviderTable, Settings, Table, VoiceTable, parse
+from app.settings import Entry, Link, ProviderTable, Settings, Table, VoiceTable, parse
 from providers.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,7 +21,7 @@ def keys(table: type[Table], path: tuple[str, ...] = ()) -> Iterator[tuple[str, 
     for name, field in table.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Table):
             yield from keys(field.annotation, (*path, name))
-        elif name not in {"providers", "voices"}:
+        elif name not in {"providers", "voices", "pronunciation"}:
             yield (*path, name)
 
 
@@ -56,6 +56,15 @@ def test_the_sample_names_every_key_of_providers_and_voices():
     assert set(ProviderTable.model_fields) <= written
     assert set(VoiceTable.model_fields) <= named_in(voices)
     assert set(Link.model_fields) <= named_in(link for voice in voices for link in voice["chain"])
+
+
+def test_the_sample_shows_every_way_of_writing_a_pronunciation():
+    """Who needs sounds, or a list for one language, would not learn how they are written."""
+    lists = DOCUMENT["pronunciation"]
+    assert {"any", "de"} <= set(lists)
+    entries = [entry for words in lists.values() for entry in words.values()]
+    assert any(isinstance(entry, str) for entry in entries)
+    assert set(Entry.model_fields) <= named_in(entry for entry in entries if isinstance(entry, dict))
 
 
 def test_the_sample_has_every_kind():

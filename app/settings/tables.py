@@ -1,0 +1,144 @@
+"""What `refrain.toml` may say: its tables, with the defaults for what it leaves out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from app.settings.pronunciation import Lists
+from app.settings.table import Table
+from app.units import Bytes, Seconds, secret
+from providers.interface import ProviderSettings, ProviderVoice
+from providers.kinds import KINDS
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class Server(Table):
+    """Where the server listens and what it takes. `deadline`: seconds until the next sound, at most."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    max_body: Annotated[Bytes, Field(ge=1024)] = 2**20
+    max_input_chars: Annotated[int, Field(ge=1)] = 200_000
+    deadline: Annotated[Seconds, Field(gt=0)] = 60.0
+
+
+class Redis(Table):
+    """`url` empty: the embedded Valkey, kept in `data_dir`."""
+
+    url: Annotated[str, Field(pattern=r"^$|^(redis|rediss|unix)://.+")] = ""
+    data_dir: Path = Path(".refrain")
+
+
+class Cache(Table):
+    """Lifetimes in seconds, the memory tier in bytes for each process."""
+
+    ttl: Annotated[Seconds, Field(gt=0)] = 30 * 86400.0
+    fallback_ttl: Annotated[Seconds, Field(gt=0)] = 3600.0
+    memory: Annotated[Bytes, Field(ge=0)] = 64 * 2**20
+
+
+Pause = Annotated[Seconds, Field(ge=0, le=10)]
+
+
+class Chunking(Table):
+    """How long the first and any chunk may be, in characters; pauses between blocks, in seconds.
+
+    Between two blocks it is the longer of their two pauses. `code` is said in place of a block of code; empty: nothing.
+    """
+
+    first_chunk_chars: Annotated[int, Field(ge=40, le=4000)] = 120
+    max_chunk_chars: Annotated[int, Field(ge=80, le=4000)] = 600
+    heading_pause: Pause = 0.6
+    paragraph_pause: Pause = 0.35
+    item_pause: Pause = 0.2
+    code: Annotated[str, Field(max_length=200)] = ""
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind; use one of {', '.join(sorted(KINDS))}")
+    return kind
+
+
+class ProviderTable(BaseModel):
+    """One `[providers.NAME]`. Further keys are the kind's own options."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: Annotated[str, AfterValidator(_known_kind)]
+    api_key: Annotated[SecretStr | None, BeforeValidator(secret)] = None
+    base_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
+    connect_timeout: Annotated[Seconds, Field(gt=0)] = 2.0
+    first_byte_timeout: Annotated[Seconds, Field(gt=0)] = 5.0
+    timeout: Annotated[Seconds, Field(gt=0)] = 30.0
+    attempts: Annotated[int, Field(ge=1, le=10)] = 2
+    max_concurrency: Annotated[int | None, Field(ge=1)] = None
+    price_per_million_chars: Annotated[float, Field(ge=0)] = 0.0
+
+    def named(self, name: str) -> ProviderSettings:
+        """What the adapter is built from."""
+        return ProviderSettings(
+            name=name,
+            kind=self.kind,
+            api_key=self.api_key.get_secret_value() if self.api_key else None,
+            base_url=self.base_url,
+            connect_timeout=self.connect_timeout,
+            first_byte_timeout=self.first_byte_timeout,
+            timeout=self.timeout,
+            attempts=self.attempts,
+            max_concurrency=self.max_concurrency,
+            price_per_million_chars=self.price_per_million_chars,
+            options=_pairs(self.model_extra or {}),
+        )
+
+
+class Link(BaseModel):
+    """One provider voice in a chain. Further keys are settings of that voice."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    provider: str
+    voice: str
+    model: str | None = None
+
+    def provider_voice(self) -> ProviderVoice:
+        """As the provider takes it."""
+        return ProviderVoice(self.provider, self.voice, self.model, _pairs(self.model_extra or {}))
+
+
+class VoiceTable(Table):
+    """One `[voices.NAME]`: what clients name; the chain is tried in order."""
+
+    language: str | None = None
+    aliases: tuple[Name, ...] = ()
+    chain: Annotated[tuple[Link, ...], Field(min_length=1)]
+
+
+class Auth(Table):
+    """Who may speak. Keys and tokens are not built yet, so nothing but `open` is taken."""
+
+    mode: Literal["open"] = "open"
+
+
+class Settings(Table):
+    """Everything. `providers.local` and `voices.default` are always there unless the file says otherwise."""
+
+    server: Server = Server()
+    redis: Redis = Redis()
+    cache: Cache = Cache()
+    chunking: Chunking = Chunking()
+    providers: dict[Name, ProviderTable] = Field(default_factory=dict)
+    voices: dict[Name, VoiceTable] = Field(default_factory=dict)
+    pronunciation: Lists = Field(default_factory=dict)
+    auth: Auth = Auth()
+
+
+def _pairs(extra: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((key, _plain(value)) for key, value in extra.items()))
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
