@@ -75,7 +75,7 @@ _ENGLISH: Final = Rules(
     never=words(
         "mr mrs ms mx dr prof lt capt cpt cmdr adm maj sgt cpl pvt supt msgr messrs mme mlle e.g i.e eg ie vs viz cf "
         "approx incl esp resp asst assoc v insp mgr "
-        "Ald Amb Br Civ Col Crim Det Evid Fr Gen Gov Hon Mt Pres Proc Rep Rev Rt Sen"
+        "Ald Amb Br Civ Col Crim Det Evid Fr Ft Gen Gov Hon Mt Pres Proc Rep Rev Rt Sen Ste"
     ),
     numbered=words(
         "no nos fig figs sec secs sect sects thm lem prop def ch chap eq eqs arts "
@@ -94,9 +94,12 @@ _ENGLISH: Final = Rules(
         "the a an this that these those he she it we you they i his her its our your their my there here then "
         "when while where what who why how if in on at by for from with as after before but and or so yet "
         "however although though since because until once now today yesterday tomorrow later no not nobody "
-        "some many most all both each every one two another such is are was were do does did can could will "
-        "would should may might must let please more meanwhile also still even i'm i've i'd i'll he's she's it's "
-        "we're they're that's there's don't didn't isn't can't won't never perhaps maybe yes none everyone"
+        "some many most all both each every one two another such is are was were do does did can could "
+        "would should might must let please more meanwhile also still even i'm i've i'd i'll he's she's it's "
+        "we're they're that's there's don't didn't isn't can't won't never perhaps maybe yes none everyone "
+        "nothing something everything anyone someone soon suddenly finally instead thus hence therefore "
+        "moreover indeed actually sometimes often usually "
+        "during despite between without which whose others thanks see"
     ),
 )
 

@@ -13,7 +13,17 @@ from typing import Final, NamedTuple
 
 from app.text import marks
 from app.text.abbreviations import Rules, rules, words
-from app.text.ahead import AHEAD, Ahead
+from app.text.ahead import (
+    AHEAD,
+    Ahead,
+    Following,
+    behind_emoji,
+    blank_or_end,
+    classify,
+    footnote,
+    goes_on,
+    opens_plainly,
+)
 
 BEFORE: Final = 48  # characters before it
 OPENING: Final = 16  # characters of the sentence's beginning
@@ -28,8 +38,9 @@ _DAYS_AND_ZONES: Final = words(
     "cdt mst mdt gmt utc cet cest bst january february march april june july august september october november "
     "december"
 )
-_LISTING: Final = frozenset(", -–")  # noqa: RUF001 - between the numbers of footnotes
-_PLAIN_END: Final = re.compile(r"[.!?][ \n]{1,2}[A-Z][a-z ]")
+_SPEECH_DASHES: Final = frozenset("–—―")  # noqa: RUF001 - a line of dialogue opens with them
+_COMPANIES: Final = words("inc corp co ltd llc plc")
+_PLAIN_END: Final = re.compile(r"[.?][ \n]{1,2}[A-Z][a-z ]")
 _QUOTED_WITHIN: Final = re.compile(r"""\s["'“„«‘]""")  # noqa: RUF001 - typographic quotes are meant
 # Beginnings of verbs of saying, so that "replied" and "replies" need one entry.
 _SAID: Final = tuple(
@@ -76,14 +87,6 @@ class _Place(NamedTuple):
         """Whether its writer begins sentences with small letters."""
         first = next((c for c in self.opening if c.isalnum()), "")
         return first.islower()
-
-
-class _Next(NamedTuple):
-    """What follows a terminator, its closers and a blank. `at` is the index of its first letter."""
-
-    at: int
-    kind: str  # "upper", "lower", "digit", "uncased", "other"
-    opener: str
 
 
 def decide(text: str, start: int, position: int, *, final: bool, language: str | None = None) -> Verdict:
@@ -145,11 +148,11 @@ def _end(place: _Place) -> int | None:  # noqa: PLR0911 - a list of rules, the f
         return None
     if character in marks.TERMINATORS and not (ahead.at(first + 1).isalnum()):
         return None  # ". . ." and "? !": the last one decides
-    if character in marks.CLAUSE or (character in marks.DASHES and _goes_on(ahead, first)):
+    if character in marks.CLAUSE or (character in marks.DASHES and goes_on(ahead, first)):
         return None
     if marks.is_emoji(character):
-        return _with_emoji(ahead, first, tail)
-    ends = mark in marks.STRONG or _spaced(place, _next(ahead, first), closers=tail, quoted=quoted)
+        return behind_emoji(ahead, first, tail)
+    ends = mark in marks.STRONG or _spaced(place, classify(ahead, first), closers=tail, quoted=quoted)
     return tail if ends else None
 
 
@@ -160,50 +163,20 @@ def _tail(place: _Place) -> tuple[int, bool]:
         if character in marks.CLOSERS and not (place.mark in marks.STRONG and character in marks.CJK_OPENERS):
             quoted = quoted or character in marks.QUOTES
             index += 1
-        elif character == "[" and (behind := _footnote(ahead, index)):
+        elif character == "[" and (behind := footnote(ahead, index)):
             index = behind
         elif marks.is_extender(character) or marks.is_emoji(character):
             index += 1
         elif (
             character == " "
             and ahead.at(index + 1) in marks.SPACED_CLOSERS
-            and _blank_or_end(ahead, index + 2)
+            and blank_or_end(ahead, index + 2)
         ):
             quoted = True
             index += 2
         else:
             break
     return index, quoted
-
-
-def _footnote(ahead: Ahead, index: int) -> int:
-    """The index behind a footnote's mark such as [12] or [4, 5]; 0 where there is none."""
-    behind = index + 1
-    if not ahead.at(behind).isdigit():
-        return 0
-    while (character := ahead.at(behind)).isdigit() or (character and character in _LISTING):
-        behind += 1
-    return behind + 1 if ahead.at(behind) == "]" else 0
-
-
-def _goes_on(ahead: Ahead, index: int) -> bool:
-    """Whether a dash and a small letter stand there: "¿Quién es? —preguntó Ana.", the speaker of what was asked."""
-    while (character := ahead.at(index)) and (character in marks.DASHES or character.isspace()):
-        index += 1
-    return ahead.at(index).islower()
-
-
-def _blank_or_end(ahead: Ahead, index: int) -> bool:
-    character = ahead.at(index)
-    return not character or character.isspace() or character in marks.CLAUSE or character in marks.STOPS
-
-
-def _with_emoji(ahead: Ahead, first: int, tail: int) -> int:
-    """Emoji behind a sentence belong to it, if they can be seen whole; else they open the next one."""
-    index = first
-    while marks.is_emoji(character := ahead.at(index)) or marks.is_extender(character):
-        index += 1
-    return index if index < AHEAD and (not ahead.at(index) or ahead.at(index).isspace()) else tail
 
 
 def _joined(place: _Place, tail: int, *, quoted: bool) -> int | None:
@@ -219,7 +192,7 @@ def _joined(place: _Place, tail: int, *, quoted: bool) -> int | None:
         length = 1 if mark in marks.CRIES else 2
         return tail if len(before) >= length and all(marks.is_uncased(c) for c in before[-length:]) else None
     if marks.is_upper(following) and before[-2:].isalpha() and before[-1:].islower():
-        return tail if _plain(place.token()) and _opens_plainly(ahead) else None
+        return tail if _plain(place.token()) and opens_plainly(ahead) else None
     return None
 
 
@@ -233,45 +206,7 @@ def _plain(token: str) -> bool:
     return not any(c in token for c in "/@:_\\.#=&%") and token[:1] != "("
 
 
-def _opens_plainly(ahead: Ahead) -> bool:
-    """Whether what follows "end." without a blank is a capitalized word of prose."""
-    index = 1
-    while ahead.at(index).islower():
-        index += 1
-    character = ahead.at(index)
-    if index == 1 and ahead.at(0) not in {"I", "A"}:
-        return False
-    if character in marks.STOPS or character in marks.CRIES:
-        return _blank_or_end(ahead, index + 1)
-    return not character or character.isspace() or character in {",", "'", "’"}  # noqa: RUF001
-
-
-def _next(ahead: Ahead, first: int) -> _Next:
-    """Classify what follows the blank at its first letter, behind opening quotes and brackets."""
-    index = first
-    while ahead.at(index) in marks.OPENERS and ahead.at(index):
-        index += 1
-    character = ahead.at(index)
-    opener = ahead.text[first:index]
-    if character.isdigit():
-        return _Next(index, "digit", opener)
-    if character.islower():
-        inner = marks.is_upper(ahead.at(index + 1))  # iPhone, eBay
-        return _Next(index, "upper" if inner else "lower", opener)
-    if marks.is_upper(character):
-        return _Next(index, "digit" if _roman(ahead, index) else "upper", opener)
-    return _Next(index, "uncased" if character.isalpha() else "other", opener)
-
-
-def _roman(ahead: Ahead, index: int) -> bool:
-    """Whether a Roman number of two letters or more stands there: "Vol. IV"."""
-    end = index
-    while (character := ahead.at(end)) and character in "IVXL":
-        end += 1
-    return end > index + 1 and not ahead.at(end).isalnum()
-
-
-def _spaced(place: _Place, following: _Next, *, closers: int, quoted: bool) -> bool:  # noqa: PLR0911 - a list of rules, the first that fits decides
+def _spaced(place: _Place, following: Following, *, closers: int, quoted: bool) -> bool:  # noqa: PLR0911 - a list of rules, the first that fits decides
     """A mark with a blank behind it and its closers."""
     if "`" in following.opener:
         return True
@@ -283,13 +218,19 @@ def _spaced(place: _Place, following: _Next, *, closers: int, quoted: bool) -> b
         return _after_ellipsis(place, following, quoted=quoted)
     if place.mark in marks.STOPS:
         return quoted or _after_stop(place, following)
-    if following.kind != "lower" or place.mark != "!" or place.uncapitalized():
+    if following.kind == "lower" and place.opening[:1] in _SPEECH_DASHES:
+        return False  # — Viendra-t-il ? demanda-t-elle.
+    if place.mark != "!":
+        return True
+    if place.ahead.word(following.at) in _COMPANIES:
+        return False  # "Yahoo! Inc."
+    if following.kind != "lower" or place.uncapitalized():
         return True
     token = place.token()  # "I love Yahoo! because": an exclamation mark that is part of a name
     return not (marks.is_upper(token[:1]) and len(token) < place.length)
 
 
-def _said(place: _Place, following: _Next) -> bool:
+def _said(place: _Place, following: Following) -> bool:
     """Whether a speaker follows: "Really?" Mary said. What the window cuts off is taken for what it can be."""
     ahead, index = place.ahead, following.at
     name = ahead.word(index)
@@ -312,7 +253,7 @@ def _elliptic(place: _Place) -> bool:
     return place.mark in marks.ELLIPSES or (place.mark in marks.STOPS and behind[-1:] in {".", "…"})
 
 
-def _after_ellipsis(place: _Place, following: _Next, *, quoted: bool) -> bool:
+def _after_ellipsis(place: _Place, following: Following, *, quoted: bool) -> bool:
     """A pause within a sentence, or its end? Short beginnings ("Well... I don't know.") are pauses."""
     if following.kind in {"lower", "digit"}:
         return False
@@ -321,7 +262,7 @@ def _after_ellipsis(place: _Place, following: _Next, *, quoted: bool) -> bool:
     return quoted or place.length >= _LONG
 
 
-def _after_stop(place: _Place, following: _Next) -> bool:  # noqa: PLR0911 - a list of rules, the first that fits decides
+def _after_stop(place: _Place, following: Following) -> bool:  # noqa: PLR0911 - a list of rules, the first that fits decides
     """A full stop and a blank: an abbreviation, an initial, a number of a list, or the end."""
     token = place.token()
     bare = token.lstrip("\"'“‘„«‹([{¿¡*_`")  # noqa: RUF001 - typographic quotes are meant
@@ -340,7 +281,7 @@ def _after_stop(place: _Place, following: _Next) -> bool:  # noqa: PLR0911 - a l
     if bare.isdigit() and len(bare) <= _ORDINAL and its_rules.ordinals:
         return kind == "upper" and _ends_with_number(place, following)
     if _abbreviates(word, its_rules):
-        return kind == "upper" and place.ahead.word(following.at) in its_rules.starters
+        return kind == "upper" and _starts(place, following)
     if kind == "lower":
         return place.uncapitalized() or (len(bare) >= _WORD and bare.isalpha())
     return True
@@ -356,13 +297,19 @@ def _looked_up(bare: str, its_rules: Rules) -> str:
     return bare[max(bare.rfind("'"), bare.rfind("’")) + 1 :] or bare  # noqa: RUF001 - the typographic one is meant
 
 
-def _ends_with_number(place: _Place, following: _Next) -> bool:
+def _starts(place: _Place, following: Following) -> bool:
+    """Whether a usual opening word follows; in "J. A. Cole" an initial looks like one."""
+    word, ahead = place.ahead.word(following.at), place.ahead
+    return word in place.rules.starters and not (len(word) == 1 and ahead.at(following.at + 1) in marks.STOPS)
+
+
+def _ends_with_number(place: _Place, following: Following) -> bool:
     """Where ordinals have a stop: whether the one behind this number is the sentence's nevertheless."""
     words = place.before.rsplit(None, 2)
     if len(words) > 2 and place.rules.counts(words[-2].rstrip(".")):  # noqa: PLR2004 - "see", "Nr.", "5"
         return True
     if place.rules.capital_nouns:
-        return place.ahead.word(following.at) in place.rules.starters
+        return _starts(place, following)
     return place.ahead.at(following.at + 1).islower()  # nouns are small here, but for names: "1. FC Brno"
 
 

@@ -93,8 +93,8 @@ def sentences(text: str, *, language: str | None = None) -> list[Span]:
     """The sentences of a text, in order, without white space at their ends.
 
     Each character that is not white space is in exactly one. A block's end is a sentence's end. `language` is a
-    tag such as "en" or "de-AT" and chooses the abbreviations; unknown ones are read as English. Linear in the
-    length of the text; never raises.
+    tag such as "en" or "de-AT" and chooses the abbreviations: English ones where it is left out, the few that most
+    languages share where it is not known. Linear in the length of the text; never raises.
     """
     return _Scan(language).run(text, final=True)
 
