@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.settings import OPENAI_VOICES, BadConfiguration, load, parse
+from app.text.pronunciation import Saying
 from app.units import seconds, size
 
 SECRET = "canary-4711"
@@ -180,6 +181,94 @@ def test_an_address_of_redis_that_cannot_be_one(rest: str):
         parse(f'[redis]\nurl = "redis://user:canary@{rest}"\n', {})
     assert [(problem.path, problem.line) for problem in refused.value.problems] == [("redis.url", 2)]
     assert "canary" not in str(refused.value)
+
+
+def test_pronunciations_are_read():
+    """An operator's list would be silently without effect, or refused for its spelling."""
+    source = """
+[pronunciation.any]
+nginx = "engine x"
+".NET" = { say = " dot net " }
+"cafe\u0301" = { ipa = "kafe" }
+[pronunciation.pt-BR]
+"SQL" = { say = "esse", ipa = "esi" }
+"""
+    lists = parse(source, {"REFRAIN_PRONUNCIATION__ANY__GIF": "jif"}).pronunciation
+    said = {tag: {word: (one.say, one.ipa) for word, one in words.items()} for tag, words in lists.items()}
+    assert said == {
+        "any": {
+            "nginx": ("engine x", None),
+            ".NET": ("dot net", None),
+            "caf\u00e9": (None, "kafe"),
+            "gif": ("jif", None),
+        },
+        "pt-BR": {"SQL": ("esse", "esi")},
+    }
+    assert lists["pt-BR"]["SQL"].saying() == Saying("esse", "esi")
+
+
+def test_every_mistake_of_a_pronunciation_with_its_line():
+    """Among a thousand entries nobody would find the one that is wrong."""
+    source = f"""
+[pronunciation.any]
+"" = "x"
+"..." = "x"
+"a.b" = ""
+"a\\nb" = "x"
+{"w" * 101} = "x"
+f = "{"s" * 201}"
+g = {{ }}
+h = {{ sya = "x" }}
+i = 5
+"\\u0000" = "x"
+[pronunciation.klingon]
+a = "b"
+[pronunciation]
+de = "Auto"
+"""
+    found = [problem.split(": ", 2) for problem in problems(source)]
+    assert [(line, path) for line, path, _ in found] == [
+        ("line 3", 'pronunciation.any.""'),
+        ("line 4", 'pronunciation.any."..."'),
+        ("line 5", 'pronunciation.any."a.b".say'),
+        ("line 6", r'pronunciation.any."a\nb"'),
+        ("line 7", f"pronunciation.any.{'w' * 101}"),
+        ("line 8", "pronunciation.any.f.say"),
+        ("line 9", "pronunciation.any.g"),
+        ("line 10", "pronunciation.any.h.sya"),
+        ("line 11", "pronunciation.any.i"),
+        ("line 12", r'pronunciation.any."\u0000"'),
+        ("line 13", "pronunciation.klingon"),
+        ("line 16", "pronunciation.de"),
+    ]
+    words = (
+        "nothing that can",
+        "nothing that can",
+        "nothing that can",
+        "line end",
+        "100",
+        "200",
+        "says nothing",
+    )
+    more = "unknown key", "must be a table", "NUL", "such as", "must be a table"
+    for (_, _, message), word in zip(found, [*words, *more], strict=True):
+        assert word in message, message
+
+
+def test_a_list_without_end_is_refused():
+    """A million entries would make every start slow, and every worker large."""
+    entries = [f'w{number} = "x"\n' for number in range(10_001)]
+    (found,) = problems(f"[pronunciation.any]\n{''.join(entries)}")
+    assert found == "pronunciation: has 10001 entries; at most 10000 are read"
+    assert len(parse(f"[pronunciation.any]\n{''.join(entries[1:])}", {}).pronunciation["any"]) == 10_000
+
+
+def test_pauses_are_within_reason():
+    """A pause of ten minutes by a slip of the pen would look like a hanging server."""
+    assert parse('[chunking]\nheading_pause = "0s"\n', {}).chunking.heading_pause == 0
+    for key in ("heading_pause", "paragraph_pause", "item_pause"):
+        assert problems(f'[chunking]\n{key} = "11s"\n') == [f"line 2: chunking.{key}: must be at most 10"]
+        assert problems(f"[chunking]\n{key} = -1\n") == [f"line 2: chunking.{key}: must be at least 0"]
 
 
 def test_auth_that_is_not_built_is_refused():
