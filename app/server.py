@@ -77,7 +77,9 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
             stack.push_async_callback(provider.aclose)
         lifetimes = Lifetimes(settings.cache.ttl, settings.cache.fallback_ttl)
         studio = Studio(
-            planner=Planner(providers, settings.chunking, settings.server.max_input_chars),
+            planner=Planner(
+                providers, settings.chunking, settings.pronunciation, settings.server.max_input_chars
+            ),
             source=ClipSource(cache, lifetimes, metrics, time.perf_counter),
             cache=cache,
             metrics=metrics,

@@ -130,7 +130,7 @@ def _megabytes(text: str) -> float:
 
 def _planner(settings: Settings) -> Planner:
     providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
-    return Planner(providers, settings.chunking, settings.server.max_input_chars)
+    return Planner(providers, settings.chunking, settings.pronunciation, settings.server.max_input_chars)
 
 
 def _requests(settings: Settings) -> Callable[[str], SpeechRequest]:

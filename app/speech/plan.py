@@ -6,13 +6,15 @@ from typing import Literal
 
 from app.audio.formats import Format, clip_identity
 from app.errors import InputTooLong, InvalidInput
-from app.settings import Chunking
+from app.settings import Chunking, Entry
 from app.speech.voices import Voice
+from app.text.annotate import annotated
 from app.text.chunks import Chunk, Limits, chunks
 from app.text.document import BlockKind, Document
 from app.text.intake.kinds import READERS, InputType
 from app.text.intake.reading import Reading
 from app.text.normalize import InvalidText
+from app.text.pronunciation import Pronunciations
 from app.text.render import spoken, ssml
 from cache.digest import digest
 from providers.interface import Capabilities, Provider, ProviderVoice, Utterance
@@ -90,9 +92,21 @@ class Plan:
 class Planner:
     """Plans requests. Pure but for the providers' capabilities, which need no I/O."""
 
-    def __init__(self, providers: Mapping[str, Provider], chunking: Chunking, max_input_chars: int) -> None:
-        """`providers` by configured name."""
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        chunking: Chunking,
+        pronunciation: Mapping[str, Mapping[str, Entry]],
+        max_input_chars: int,
+    ) -> None:
+        """`providers` by configured name, `pronunciation` by language and word."""
         self._providers = providers
+        self._pronunciations = Pronunciations(
+            {
+                tag: {word: entry.saying() for word, entry in entries.items()}
+                for tag, entries in pronunciation.items()
+            }
+        )
         self._chunking = chunking
         self._max_input_chars = max_input_chars
         self._reading = Reading(code=chunking.code)
@@ -113,6 +127,7 @@ class Planner:
         """
         document = self._document(request)
         language = request.language or document.language or request.voice.language
+        document = annotated(document, self._pronunciations.marks(document.text, language))
         links = [_Link.of(voice, request, self._providers[voice.provider]) for voice in request.voice.chain]
         cut = chunks(document, self._limits(links, document), language=language)
         if len(cut) > MAX_CHUNKS:

@@ -22,7 +22,8 @@ from cache.cache import Cache
 from cache.interface import Entry
 
 INLINE_CHARACTERS = 4_000
-"""Longer texts are planned in a thread: this one takes about 1.5 ms of the event loop (`make bench`, planning)."""
+"""Longer texts, and all that is markup, are planned in a thread. This one takes about 1.5 ms of the event loop
+(`make bench`, planning)."""
 REMEMBERED_BYTES = 8 * 2**20
 """Bound on the plans that are remembered: a text asked for again is not cut and hashed again."""
 CANDIDATE_BYTES = 1_000
@@ -130,7 +131,7 @@ class Studio:
         if plan := self._plans.get(request):
             self._plans.move_to_end(request)
             return plan
-        if len(request.text) > INLINE_CHARACTERS:
+        if len(request.text) > INLINE_CHARACTERS or request.input_type != "text":
             plan = await asyncio.to_thread(self._planner.plan, request)
         else:
             plan = self._planner.plan(request)

@@ -23,7 +23,7 @@ def studio(voices: str = VOICES) -> tuple[Studio, Voices]:
     settings = parse(voices, {})
     providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
     nothing = cast("Cache", None)
-    planner = Planner(providers, settings.chunking, settings.server.max_input_chars)
+    planner = Planner(providers, settings.chunking, settings.pronunciation, settings.server.max_input_chars)
     source = cast("ClipSource", None)
     return Studio(planner=planner, source=source, cache=nothing, metrics=Metrics(), deadline=1), Voices(
         settings.voices
