@@ -56,15 +56,26 @@ def heard(fmt: str, data: bytes, pcm_rate: int = 24_000) -> Heard:
     return Heard(sound.astype(np.float64) / scale, frames[0].sample_rate)
 
 
-def assert_says(said: Heard, fmt: str, texts: list[str], seconds: list[float], voice: str = "low") -> None:
-    """These chunks, in this order, each where its clip stands and as long as its provider spoke."""
+def assert_says(
+    said: Heard,
+    fmt: str,
+    texts: list[str],
+    seconds: list[float],
+    voice: str = "low",
+    *,
+    pauses: list[float] | None = None,
+) -> None:
+    """These chunks, in this order, each where its clip stands and as long as its provider spoke.
+
+    `seconds` of each with the pause behind it, `pauses` these alone (left out: none).
+    """
     assert round(said.seconds * 24_000, 6) == sum(round(one * 24_000) for one in seconds)
     start = DELAY.get(fmt, 0) / 24_000
-    for text, length in zip(texts, seconds, strict=True):
+    for text, length, pause in zip(texts, seconds, pauses or [0.0] * len(texts), strict=True):
         clip = said.stretch(start, start + length)
         frequency, duration = tones.tone(text, voice)
         assert abs(clip.pitch - frequency) < 6, f"{clip.pitch} Hz instead of {frequency}"
         assert abs(clip.audible - duration) < 0.03
         # 96 ms of silence around it, and at most one grid of 120 ms to fill up.
-        assert 0.08 < length - duration < 0.23
+        assert 0.08 < length - pause - duration < 0.23
         start += length

@@ -14,28 +14,25 @@ from app.audio.formats import FORMATS
 from app.speech.manifest import ClipLine, Manifest
 from app.speech.plan import Plan, Planner, SpeechRequest
 from tests.http.hearing import DELAY, heard
-from tests.http.servers import Inside, Valkey, inside
+from tests.http.servers import VOICES, Inside, Valkey, inside
 
-TEXT = "It comes back to you whole, and it comes soon.\n\nThen it comes back again, if the air is still."
-PAUSES = [0.6, 1.25]
+TEXT = """It comes back to you whole, and it comes soon.
 
-
-class Resting(Planner):
-    """Plans with pauses, whatever the text."""
-
-    def plan(self, request: SpeechRequest) -> Plan:
-        """As usual, and a pause behind each chunk, the last one too."""
-        plan = super().plan(request)
-        chunks = [replace(chunk, rest=rest) for chunk, rest in zip(plan.chunks, PAUSES, strict=True)]
-        return replace(plan, chunks=tuple(chunks))
+- Then it comes back again, if the air is still.
+- Nobody planned an echo, so why does it answer twice?"""
+PAUSES = [0.6, 0.25, 0.0]
+CONFIG = f"""
+[chunking]
+paragraph_pause = "600ms"
+item_pause = "250ms"
+{VOICES}"""
 
 
 @pytest.fixture
 async def paused(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inside]:
-    """Refrain with an empty cache, and pauses."""
+    """Refrain with an empty cache, and pauses of its own."""
     valkey.command("FLUSHALL")
-    monkeypatch.setattr(app.server, "Planner", Resting)
-    async with inside(monkeypatch, valkey.url) as running:
+    async with inside(monkeypatch, valkey.url, CONFIG) as running:
         yield running
 
 
@@ -75,7 +72,7 @@ async def test_pauses_are_heard_by_all(paused: Inside, fmt: str):
 async def test_the_report_of_what_is_made_tells_pauses(paused: Inside, fmt: str):
     """Captions of who heard it first would run ahead of the sound."""
     events, chunks = sse((await paused.post(input=TEXT, response_format=fmt, stream_format="sse")).content)
-    assert [chunk["outcome"] for chunk in chunks] == ["made", "made"]
+    assert [chunk["outcome"] for chunk in chunks] == ["made"] * 3
     assert [chunk["pause"] for chunk in chunks] == pytest.approx(PAUSES, abs=0.02)
     assert heard(fmt, events).seconds == pytest.approx(sum(chunk["seconds"] for chunk in chunks), abs=1e-9)
 
@@ -90,17 +87,42 @@ async def test_ranges_across_a_pause(paused: Inside):
         assert part.headers["content-range"].endswith(f"/{len(made.content)}")
 
 
-async def test_a_pause_costs_no_clip(paused: Inside, monkeypatch: pytest.MonkeyPatch):
-    """A longer pause would make the provider say the same words again; its bytes must have another name."""
-    before = await paused.post(input=TEXT)
-    named = (await paused.client.get(before.headers["content-location"])).headers["etag"]
-    calls = paused.calls
-    monkeypatch.setattr(f"{__name__}.PAUSES", [3.0, 0.0])
-    after = await paused.post(input=TEXT + " ")
-    assert paused.calls == calls == 2
-    assert after.headers["etag"] != named
-    longer = heard("mp3", after.content).seconds - heard("mp3", before.content).seconds
-    assert longer == pytest.approx(3.0 - 1.85, abs=0.05)
+async def test_a_pause_costs_no_clip(valkey: Valkey, monkeypatch: pytest.MonkeyPatch):
+    """Whoever sets longer pauses would pay for every text once more, or be given the old sound for ever."""
+    valkey.command("FLUSHALL")
+    heads, sounds = [], []
+    for config in (CONFIG, CONFIG.replace("600ms", "3s")):
+        async with inside(monkeypatch, valkey.url, config) as house:
+            made = await house.post(input=TEXT)
+            replayed = await house.client.get(made.headers["content-location"])
+            heads.append(replayed.headers)
+            sounds.append(heard("mp3", made.content).seconds)
+            assert house.calls == (3 if config is CONFIG else 0)
+            assert replayed.content == made.content
+    assert heads[0]["etag"] != heads[1]["etag"]
+    assert heads[0]["content-location"] != heads[1]["content-location"]
+    assert sounds[1] - sounds[0] == pytest.approx(2.4, abs=0.05)
+
+
+class Resting(Planner):
+    """Plans a pause behind the last chunk too."""
+
+    def plan(self, request: SpeechRequest) -> Plan:
+        """As usual, but for that."""
+        plan = super().plan(request)
+        return replace(plan, chunks=(*plan.chunks[:-1], replace(plan.chunks[-1], rest=1.25)))
+
+
+async def test_a_pause_at_the_end(valkey: Valkey, monkeypatch: pytest.MonkeyPatch):
+    """An author who ends with a pause, so that what follows elsewhere begins later, would not be given it."""
+    valkey.command("FLUSHALL")
+    monkeypatch.setattr(app.server, "Planner", Resting)
+    async with inside(monkeypatch, valkey.url, CONFIG) as house:
+        made, again = [await house.post(input=TEXT, response_format="wav") for _ in range(2)]
+    assert made.content[44:] == again.content[44:]
+    said = heard("wav", again.content)
+    assert not said.stretch(said.seconds - 1.25, said.seconds).sound.any()
+    assert said.stretch(0, said.seconds - 1.25).audible > said.seconds - 1.25 - 0.3
 
 
 def test_manifests_of_before_are_read():

@@ -44,10 +44,14 @@ def events(body: str) -> list[dict[str, Any]]:
     return [json.loads(block.removeprefix("data: ")) for block in body.split("\n\n") if block]
 
 
-def seconds_of(server: Server, text: str, fmt: str) -> list[float]:
-    """How long each chunk's clip is, by the report in the last event."""
-    last = events(server.post(input=text, response_format=fmt, stream_format="sse").text)[-1]
-    return [chunk["seconds"] for chunk in last["refrain"]["chunks"]]
+def lengths_of(server: Server, text: str, fmt: str, **body: object) -> dict[str, list[float]]:
+    """How long each chunk is with the pause behind it, and that alone, by the report in the last event."""
+    answer = server.post(input=text, response_format=fmt, stream_format="sse", **body)
+    chunks = events(answer.text)[-1]["refrain"]["chunks"]
+    return {
+        "seconds": [chunk["seconds"] for chunk in chunks],
+        "pauses": [chunk["pause"] for chunk in chunks],
+    }
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -60,10 +64,10 @@ def test_speaks_and_repeats(client: OpenAI, server: Server, fmt: Name):
     made = speech.create(model="tts-1", voice="alloy", input=text, response_format=fmt)
     found = speech.create(model="tts-1", voice="alloy", input=text, response_format=fmt)
 
-    seconds = seconds_of(server, text, fmt)
+    lengths = lengths_of(server, text, fmt)
     for answer in (made, found):
         assert answer.headers["content-type"] == MEDIA[fmt]
-        assert_says(heard(fmt, answer.content), fmt, chunks, seconds)
+        assert_says(heard(fmt, answer.content), fmt, chunks, **lengths)
     assert made.headers["cache-status"] == "refrain; fwd=miss"
     assert "content-length" not in made.headers
     assert found.headers["cache-status"].startswith("refrain; hit; detail=")
@@ -84,7 +88,7 @@ def test_streams(client: OpenAI, server: Server, fmt: Name):
     streaming = client.audio.speech.with_streaming_response
     with streaming.create(model="tts-1", voice="nova", input=text, response_format=fmt) as answer:
         made = b"".join(answer.iter_bytes(1_000))
-    assert_says(heard(fmt, made), fmt, texts_of(server, text), seconds_of(server, text, fmt))
+    assert_says(heard(fmt, made), fmt, texts_of(server, text), **lengths_of(server, text, fmt))
     with streaming.create(model="tts-1", voice="nova", input=text, response_format=fmt) as answer:
         found = b"".join(answer.iter_bytes(1_000))
     if fmt in EXACT:
@@ -108,15 +112,14 @@ def test_wav_headers_tell_the_truth_once_it_is_known(client: OpenAI, server: Ser
 @pytest.mark.parametrize("fmt", ["wav", "pcm"])
 def test_other_sample_rates(server: Server, fmt: str, rate: int):
     """Telephones want 8 kHz and studios 48: they would hear another pitch, or the wrong length."""
-    text = f"Spoken for {rate} hertz. And once more."
+    text = f"Spoken for {rate} hertz.\n\nAnd once more."
     body = {"input": text, "response_format": fmt, "sample_rate": rate}
     answers = [server.post(**body).raise_for_status().content for _ in range(2)]
-    last = events(server.post(**body, stream_format="sse").text)[-1]
-    seconds = [chunk["seconds"] for chunk in last["refrain"]["chunks"]]
+    lengths = lengths_of(server, text, fmt, sample_rate=rate)
     for answer in answers:
         said = heard(fmt, answer, rate)
         assert said.rate == rate
-        assert_says(said, fmt, texts_of(server, text), seconds)
+        assert_says(said, fmt, texts_of(server, text), **lengths)
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.75, 2.0, 4.0])
@@ -160,7 +163,7 @@ async def test_the_async_client(server: Server):
         made = await client.audio.speech.create(
             model="tts-1", voice="alloy", input=text, response_format="opus"
         )
-    assert_says(heard("opus", made.content), "opus", [text], seconds_of(server, text, "opus"))
+    assert_says(heard("opus", made.content), "opus", [text], **lengths_of(server, text, "opus"))
 
 
 def test_headers_of_the_contract(client: OpenAI):
