@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 
 from app.audio.formats import SAMPLE_RATE
+from app.speech.manifest import rests
 from app.speech.plan import Plan
 from app.speech.studio import Studio
 
@@ -50,11 +51,11 @@ async def estimate(studio: Studio, plan: Plan) -> Estimate:
     origin = await asyncio.to_thread(document.origin)  # of a long page it takes a while
     lines: list[PlannedLine] = []
     seconds = cost = 0.0
-    for position, planned in enumerate(plan.chunks):
+    for position, (planned, rest) in enumerate(zip(plan.chunks, rests(plan), strict=True)):
         chunk, first = planned.chunk, planned.candidates[0]
         said = first.utterance
         clip = known.get(position)
-        seconds += planned.rest
+        seconds += rest / SAMPLE_RATE
         if clip:
             seconds += clip.meta.samples / SAMPLE_RATE
         else:
@@ -71,7 +72,7 @@ async def estimate(studio: Studio, plan: Plan) -> Estimate:
                 hit=clip is not None,
                 provider=first.provider.name,
                 digest=planned.digest,
-                pause=planned.rest,
+                pause=rest / SAMPLE_RATE,
             )
         )
     billable = sum(line.characters for line in lines if not line.hit)
