@@ -28,6 +28,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "app.http": {
         "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
+        "app.text.intake.kinds", "app.text.language",
     },
     "app.server": {"app", "cache", "providers"},
     "app.cli": {"app", "cache", "providers"},

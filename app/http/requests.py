@@ -10,6 +10,8 @@ from app.audio.formats import FORMATS, SAMPLE_RATE, SAMPLE_RATES, Format
 from app.errors import InvalidInput, InvalidJson, UnsupportedFormat
 from app.speech.plan import SPEED_MAX, SPEED_MIN, CacheMode, SpeechRequest
 from app.speech.voices import Voices
+from app.text.intake.kinds import InputType
+from app.text.language import is_tag
 
 _AT = re.compile(r" - at `\$\.?([^`\[]*)[^`]*`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
@@ -24,7 +26,7 @@ class VoiceId(msgspec.Struct, frozen=True):
 class SpeechBody(msgspec.Struct, frozen=True):
     """The body of `POST /v1/audio/speech` and `POST /v1/speech/plan`; unknown fields are let be."""
 
-    input: Annotated[str, Meta(description="The text to speak: plain text.")]
+    input: Annotated[str, Meta(description="The text to speak; `input_type` says how it is read.")]
     voice: Annotated[
         str | VoiceId, Meta(description="Name or alias of a voice; GET /v1/audio/voices lists them.")
     ] = "default"
@@ -41,7 +43,13 @@ class SpeechBody(msgspec.Struct, frozen=True):
     stream_format: Annotated[
         Literal["audio", "sse"] | None, Meta(description="Bytes of sound (default), or server-sent events.")
     ] = None
-    input_type: Literal["text"] | None = None
+    input_type: Annotated[
+        InputType | None,
+        Meta(
+            description="What `input` is: text (default), markdown, html (a whole page is read by its article) "
+            "or ssml."
+        ),
+    ] = None
     language: Annotated[
         str | None, Meta(description='Of the text, such as "en" or "pt-BR"; left out: the voice\'s.')
     ] = None
@@ -60,7 +68,7 @@ class SpeechBody(msgspec.Struct, frozen=True):
 
 _CHOICES = {
     "stream_format": ("audio", "sse"),
-    "input_type": ("text",),
+    "input_type": get_args(InputType),
     "cache": get_args(CacheMode),
 }
 MOST_INSTRUCTIONS = 4_096
@@ -103,6 +111,7 @@ def speech_request(body: SpeechBody, voices: Voices) -> SpeechRequest:
         instructions=_instructions(body.instructions),
         language=_language(body.language),
         cache=body.cache or "default",
+        input_type=body.input_type or "text",
     )
 
 
@@ -143,7 +152,7 @@ def _instructions(instructions: str | None) -> str | None:
 def _language(language: str | None) -> str | None:
     if not language:
         return None
-    if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}", language):
+    if not is_tag(language):
         raise InvalidInput('`language` must be a tag such as "en" or "pt-BR".', param="language")
     return language
 
