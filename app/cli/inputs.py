@@ -10,27 +10,19 @@ from typing import BinaryIO
 
 import click
 
-from app.audio.formats import FORMATS, SAMPLE_RATE
 from app.cli import Failed
-from app.errors import UnsupportedFormat
-from app.speech.plan import SpeechRequest
-from app.speech.voices import Voices
-
-voice_option = click.option("--voice", default="default", show_default=True, help="Name or alias of a voice.")
-format_option = click.option(
-    "--format", "fmt", help=f"{', '.join(FORMATS)}; left out: as the output is named, else mp3."
-)
 
 
-def text_of(source: str) -> str:
-    """`-` is standard input, `@FILE` a file, anything else the text itself.
+def text_of(argument: str) -> tuple[str, str]:
+    """`-` is standard input, `@FILE` a file, anything else the text itself; and the name of the file, or `-`.
 
     Raises:
         click.UsageError: the file cannot be read as UTF-8.
     """
-    if source == "-":
-        return document(source)
-    return document(source[1:]) if source.startswith("@") else source
+    if argument != "-" and not argument.startswith("@"):
+        return argument, "-"
+    source = argument.removeprefix("@")
+    return document(source), source
 
 
 def document(name: str) -> str:
@@ -48,18 +40,6 @@ def document(name: str) -> str:
         raise click.UsageError(
             f"Cannot read {what} as UTF-8 text; check the path and the encoding."
         ) from None
-
-
-def request(text: str, voices: Voices, voice: str, fmt: str | None) -> SpeechRequest:
-    """What to speak.
-
-    Raises:
-        UnknownVoice, UnsupportedFormat: with those that exist.
-    """
-    chosen = FORMATS.get(fmt or "mp3")
-    if chosen is None:
-        raise UnsupportedFormat(f"Unknown format. Use one of {', '.join(FORMATS)}.")
-    return SpeechRequest(text, voices.find(voice), chosen, SAMPLE_RATE)
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}

@@ -4,15 +4,19 @@ import asyncio
 from pathlib import Path
 
 import click
-from rich.console import Console
+import msgspec
+from rich.console import Console, Group
+from rich.table import Column, Table
 from rich.text import Text
 
 from app.cli import config_option, configured
-from app.cli.inputs import document, format_option, request, voice_option
+from app.cli.inputs import document
 from app.cli.tables import table
+from app.cli.wish import Wish, speech_options
 from app.server import open_house
 from app.settings import Settings
-from app.speech.estimate import Estimate, estimate
+from app.speech.estimate import Estimate, PlannedLine, estimate
+from app.text.intake.kinds import InputType
 
 
 def register(cli: click.Group) -> None:
@@ -22,19 +26,30 @@ def register(cli: click.Group) -> None:
 
 @click.command()
 @click.argument("file")
-@voice_option
-@format_option
+@speech_options
+@click.option(
+    "--json", "as_json", is_flag=True, help="As POST /v1/speech/plan answers it, with all texts whole."
+)
 @config_option
-def plan(file: str, voice: str, fmt: str | None, config_file: Path | None) -> None:
-    """Show chunks, hits, billable characters, provider and price of speaking FILE (- for standard input)."""
-    found = asyncio.run(_estimate(configured(config_file), document(file), voice, fmt))
-    shown = table("#", "characters", "cached", "provider", "text")
-    for number, chunk in enumerate(found.chunks, start=1):
-        begin = chunk.text if len(chunk.text) <= 60 else f"{chunk.text[:59]}…"  # noqa: PLR2004 - fits a terminal
-        shown.add_row(
-            str(number), str(chunk.characters), "yes" if chunk.hit else "no", chunk.provider, Text(begin)
-        )
-    Console().print(shown)
+def plan(
+    file: str,
+    voice: str,
+    fmt: str | None,
+    input_type: InputType | None,
+    language: str | None,
+    as_json: bool,
+    config_file: Path | None,
+) -> None:
+    """Show what speaking FILE (- for standard input) would cost; calls nobody.
+
+    One row a chunk, what is sent and paid for as one, with a line for each of its sentences.
+    """
+    wish = Wish(voice, fmt, input_type, language)
+    found = asyncio.run(_estimate(configured(config_file), file, wish))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        return
+    Console().print(_table(found))
     hits = sum(chunk.hit for chunk in found.chunks)
     click.echo(
         f"\n{len(found.chunks)} chunks, {hits} cached; {found.billable_characters} of {found.characters} characters "
@@ -42,7 +57,27 @@ def plan(file: str, voice: str, fmt: str | None, config_file: Path | None) -> No
     )
 
 
-async def _estimate(settings: Settings, text: str, voice: str, fmt: str | None) -> Estimate:
+async def _estimate(settings: Settings, file: str, wish: Wish) -> Estimate:
+    text = document(file)
     async with open_house(settings) as house:
-        planned = await house.studio.plan(request(text, house.voices, voice, fmt))
+        planned = await house.studio.plan(wish.request(text, file, house.voices))
         return await estimate(house.studio, planned)
+
+
+def _table(found: Estimate) -> Table:
+    right = (Column(name, justify="right", no_wrap=True) for name in ("#", "chars", "cached", "pause"))
+    shown = table(*right, Column("provider", no_wrap=True), "text, a line for each sentence")
+    for number, chunk in enumerate(found.chunks, start=1):
+        pause = f"{chunk.pause:g} s" if chunk.pause else ""
+        hit = "yes" if chunk.hit else "no"
+        shown.add_row(str(number), str(chunk.characters), hit, pause, chunk.provider, _lines(chunk))
+    return shown
+
+
+def _lines(chunk: PlannedLine) -> Group:
+    """The sentences, each cut off where the terminal ends; and what is said instead where that is something else."""
+    sentences = [" ".join(sentence.split()) for sentence in chunk.sentences]
+    lines = [Text(sentence, no_wrap=True, overflow="ellipsis") for sentence in sentences]
+    if chunk.ssml or "".join(chunk.text.split()) != "".join("".join(sentences).split()):
+        lines.append(Text(f"= {chunk.ssml or chunk.text}", style="dim"))
+    return Group(*lines)

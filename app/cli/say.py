@@ -15,11 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.audio.formats import FORMATS
 from app.cli import Failed, config_option, configured
-from app.cli.inputs import format_option, output, request, text_of, voice_option
+from app.cli.inputs import output, text_of
+from app.cli.wish import Wish, speech_options
 from app.server import House, open_house
 from app.settings import Settings
 from app.speech.plan import Plan
 from app.speech.studio import Ready
+from app.text.intake.kinds import InputType
 from providers.errors import ProviderError
 
 
@@ -33,12 +35,18 @@ def register(cli: click.Group) -> None:
 @click.option(
     "-o", "out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; - is standard output."
 )
-@voice_option
-@format_option
+@speech_options
 @click.option("--server", help="Ask this server instead of speaking in this process.")
 @config_option
 def say(
-    text: str, out: Path | None, voice: str, fmt: str | None, server: str | None, config_file: Path | None
+    text: str,
+    out: Path | None,
+    voice: str,
+    fmt: str | None,
+    input_type: InputType | None,
+    language: str | None,
+    server: str | None,
+    config_file: Path | None,
 ) -> None:
     """Speak TEXT (- for standard input, @FILE for a file) into a file, or to standard output.
 
@@ -49,12 +57,14 @@ def say(
         out = Path(f"speech.{fmt}")
     elif out == Path("-"):
         out = None
-    what = text_of(text)
+    what, source = text_of(text)
+    wish = Wish(voice, fmt, input_type, language)
     with output(out) as file, _bar() as bar:
         if server:
-            _from_server(server, what, voice, fmt, file, bar)
+            body = {"input": what, "voice": voice, "response_format": fmt, "input_type": wish.type_of(source)}
+            _from_server(server, body | ({"language": language} if language else {}), file, bar)
         else:
-            asyncio.run(_in_process(configured(config_file), what, voice, fmt, file, bar))
+            asyncio.run(_in_process(configured(config_file), what, source, wish, file, bar))
     if out is not None and out.is_file():
         click.echo(f"Wrote {out} ({out.stat().st_size:,} bytes).", err=True)
 
@@ -82,10 +92,10 @@ def _bar() -> Progress:
 
 
 async def _in_process(
-    settings: Settings, text: str, voice: str, fmt: str, file: BinaryIO, bar: Progress
+    settings: Settings, text: str, source: str, wish: Wish, file: BinaryIO, bar: Progress
 ) -> None:
     async with open_house(settings) as house:
-        plan = await house.studio.plan(request(text, house.voices, voice, fmt))
+        plan = await house.studio.plan(wish.request(text, source, house.voices))
         # In a file the head's lengths can be right: made first, then written as a whole hit.
         if file.seekable() and not plan.request.format.streams_exactly:
             await _perform(house, plan, io.BytesIO(), bar)
@@ -109,8 +119,7 @@ async def _perform(house: House, plan: Plan, file: IO[bytes], bar: Progress) -> 
             raise Failed(message) from None
 
 
-def _from_server(server: str, text: str, voice: str, fmt: str, file: BinaryIO, bar: Progress) -> None:
-    body = {"input": text, "voice": voice, "response_format": fmt}
+def _from_server(server: str, body: dict[str, str], file: BinaryIO, bar: Progress) -> None:
     if "://" not in server:
         server = f"http://{server}"
     bar.add_task("bytes", total=None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.cli import config_option, configured
 from app.settings import Settings
@@ -21,7 +21,7 @@ def register(cli: click.Group) -> None:
     cli.add_command(voices)
 
 
-def table(*columns: str) -> Table:
+def table(*columns: str | Column) -> Table:
     """A plain table, the same on a terminal and in a pipe."""
     return Table(*columns, box=None, pad_edge=False, header_style="bold")
 

@@ -4,18 +4,21 @@ import asyncio
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.cli import Failed, config_option, configured
-from app.cli.inputs import document, format_option, request, voice_option
+from app.cli.inputs import document
+from app.cli.wish import Wish, speech_options
 from app.errors import RefrainError
 from app.server import House, open_house
 from app.settings import Settings
 from app.speech.plan import SpeechRequest
 from app.speech.studio import Live
+from app.text.intake.kinds import InputType
 from providers.errors import ProviderError
 
 
@@ -27,8 +30,7 @@ def register(cli: click.Group) -> None:
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--lines", is_flag=True, help="Every line is a text of its own (prompts, announcements).")
-@voice_option
-@format_option
+@speech_options
 @click.option("--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Texts at once.")
 @config_option
 def warm(
@@ -36,6 +38,8 @@ def warm(
     lines: bool,
     voice: str,
     fmt: str | None,
+    input_type: InputType | None,
+    language: str | None,
     concurrency: int,
     config_file: Path | None,
 ) -> None:
@@ -43,10 +47,11 @@ def warm(
 
     What is there already is not made again: stop it and start it again as you like.
     """
-    texts = [document(file) for file in files]
+    texts = [Text(document(file), file) for file in files]
     if lines:
-        texts = [line for text in texts for line in text.splitlines() if line.strip()]
-    tally = asyncio.run(_warm(configured(config_file), texts, voice, fmt, concurrency))
+        texts = [Text(line, one.source) for one in texts for line in one.text.splitlines() if line.strip()]
+    wish = Wish(voice, fmt, input_type, language)
+    tally = asyncio.run(_warm(configured(config_file), texts, wish, concurrency))
     click.echo(
         f"{tally.texts} texts in {fmt or 'mp3'}: {tally.chunks['hit']} chunks were cached, "
         f"{tally.chunks['made']} made, {tally.chunks['joined']} made by others; "
@@ -56,6 +61,13 @@ def warm(
         raise Failed(
             f"{len(tally.failed)} of the texts failed. {tally.failed[0]} What did not fail is not made again."
         )
+
+
+class Text(NamedTuple):
+    """A text, and the name of the file that it is from."""
+
+    text: str
+    source: str
 
 
 async def _require_redis(house: House) -> None:
@@ -80,14 +92,14 @@ class Tally:
         self.failed: list[str] = []
 
 
-async def _warm(settings: Settings, texts: list[str], voice: str, fmt: str | None, concurrency: int) -> Tally:
+async def _warm(settings: Settings, texts: list[Text], wish: Wish, concurrency: int) -> Tally:
     tally = Tally()
     console = Console(stderr=True)
     columns = (TextColumn("warming"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     slots = asyncio.Semaphore(concurrency)
     async with open_house(settings) as house:
         await _require_redis(house)
-        requests = [request(text, house.voices, voice, fmt) for text in texts]
+        requests = [wish.request(text, source, house.voices) for text, source in texts]
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("texts", total=len(requests))
 
