@@ -48,7 +48,7 @@ def test_another_beginning_costs_two_sentences(article: Article, edit: Edit):
 
 def test_a_revised_sentence_costs_itself_and_short_neighbours():
     """Whoever goes over half of an article would pay for all of it. A chunk for each sentence would reach 0.882."""
-    assert statistics.mean(mean(article, edits.half_revised) for article in ARTICLES) >= 0.85
+    assert statistics.mean(mean(article, edits.half_revised) for article in ARTICLES) >= 0.88
     assert statistics.mean(mean(article, edits.half_rewritten) for article in ARTICLES) >= 0.7
 
 
