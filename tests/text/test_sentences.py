@@ -8,7 +8,7 @@ from time import process_time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.text import boundary
@@ -121,6 +121,8 @@ ENGLISH = st.lists(st.tuples(st.sampled_from(WORDS.split()), JOINTS).map("".join
 
 
 @settings(max_examples=1000, deadline=None)
+@example(text="See Vol. IV for more.", language="en", final=True)
+@example(text="I met Mr. Hill.", language="en", final=False)
 @given(ENGLISH, st.sampled_from(["en", "de", "fr", "cs", "xx"]), st.booleans())
 def test_the_quick_look_says_what_the_rules_say(text: str, language: str, final: bool):
     """A shortcut of its own mind would split otherwise than the rules that the cases test."""
