@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.audio.formats import Format, clip_identity
-from app.errors import InputTooLong, InvalidInput
+from app.errors import InputTooLong, InvalidInput, InvalidSsml
 from app.settings import Chunking, Entry
 from app.speech.voices import Voice
 from app.text.annotate import annotated
 from app.text.chunks import Chunk, Limits, chunks
 from app.text.document import BlockKind, Document
+from app.text.intake import ssml as ssml_reader
 from app.text.intake.kinds import READERS, InputType
 from app.text.intake.reading import Reading
 from app.text.normalize import InvalidText
@@ -152,6 +153,8 @@ class Planner:
             document = READERS[request.input_type](request.text, self._reading)
         except InvalidText as error:
             raise InvalidInput(str(error), param="input") from None
+        except ssml_reader.InvalidSsml as error:
+            raise InvalidSsml(str(error), param="input") from None
         self._refuse_long(document.text)  # a table's headers are read anew with each of its rows
         return document
 
