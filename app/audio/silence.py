@@ -23,7 +23,7 @@ def rest_samples(fmt: Format, seconds: float) -> int:
 def silence(fmt: Format, sample_rate: int, samples: int) -> list[tuple[bytes, int]]:
     """So many samples (at 24 kHz, from `rest_samples`) of zeros, as clips for `join`; none where it is 0.
 
-    `sample_rate` in Hz is the client's. Encoded at its first use in this process and kept: half a megabyte in
+    `sample_rate` in Hz is the client's. Encoded at its first use in this process (1 to 5 ms) and kept: 222 kB in
     all, if every length in every format was used.
     """
     form = fmt.form
