@@ -2,7 +2,7 @@
 
 import html
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,10 +87,16 @@ def aligned(source: str, text: str) -> Origin:
     """
     if source == text:
         return Origin([Segment(0, len(text), 0, len(text))] if text else [])
-    known = frozenset(_ENTITY.findall(text))
-    plain, entities = _decoded(source, known)
-    segments = list(_aligned(plain, text))
-    return Origin(list(_composed(segments, entities)) if len(entities) > 1 else segments)
+    plain, entities = _decoded(source, frozenset(_ENTITY.findall(text)))
+    return through(plain, entities, text)
+
+
+def through(plain: str, parts: Sequence[Segment], text: str) -> Origin:
+    """The map from a text by way of another one that has the same words: `parts` say where those came from.
+
+    They are in order; what lies between two of them in `plain` is white space. Never raises. Takes n log n time.
+    """
+    return Origin(list(_composed(_aligned(plain, text), parts)))
 
 
 class _Keys(dict[str, int]):
@@ -159,7 +165,7 @@ def _decoded(source: str, known: frozenset[str]) -> tuple[str, list[Segment]]:
     return "".join(parts), segments
 
 
-def _composed(segments: list[Segment], onto: list[Segment]) -> Iterator[Segment]:
+def _composed(segments: Iterable[Segment], onto: Sequence[Segment]) -> Iterator[Segment]:
     """The segments, with offsets in what the text that they point to came from itself."""
     further = Origin(onto)
     at = 0
