@@ -114,12 +114,10 @@ class _Reader:
 
     def _begin(self, node: LexborNode, tag: str) -> bool:
         """Open an element; False: what is in it is not to be walked through."""
-        if tag in self._silent:
-            self._end_if(tag)
-            return False
         attributes = node.attributes
-        if elements.is_hidden(tag, attributes) or elements.is_note(attributes):
-            self._end_if(tag)
+        if tag in self._silent or elements.is_hidden(tag, attributes) or elements.is_note(attributes):
+            if tag in BLOCKS:
+                self._say(" ")
             return False
         self._end_if(tag)
         self._kind = _KINDS.get(tag, self._kind)

@@ -8,7 +8,7 @@ _LETTERS: Final = r"\p{Latin}\p{Greek}\p{Cyrillic}\p{Hebrew}\p{Arabic}\p{Devanag
 _HOST: Final = rf"[0-9{_LETTERS}](?:[.\-]?[0-9{_LETTERS}])*+"
 # Scripts without blanks end an address: what follows it is text.
 _URL: Final = regex.compile(
-    rf"\b(?:(?:https?|ftp)://(?:[^\s/?#@<>\"]{{1,256}}+@)?(?:www\.)?|www\.(?=[^\s.]{{1,63}}\.))({_HOST})"
+    rf"(?<![0-9A-Za-z_.@\-])(?:(?:https?|ftp)://(?:[^\s/?#@<>\"]{{1,256}}+@)?(?:www\.)?|www\.(?=[^\s.]{{1,63}}\.))({_HOST})"
     rf"(?::[0-9]++)?(?:[/?#][[!-~{_LETTERS}]--[\"<>`]]*+)?+",
     regex.VERSION1 | regex.IGNORECASE,
 )

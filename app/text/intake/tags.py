@@ -25,7 +25,7 @@ _LOOSE: Final = frozenset(
 # and four times that for twice as many.
 _DEEPEST: Final = 500
 
-_NAME: Final = regex.compile(r"<(\\?/|)([A-Za-z][^\s/>]*+)(?=([^<>]*+/>)?)")
+_NAME: Final = regex.compile(r"<(\\?/|)([A-Za-z][^\s/>]*+)(?=([^<>]*+(?<=/)>)?)")
 _ATTRIBUTES: Final = r"""(?:[^>"'=]++|=\s*+"[^"]*+"|=\s*+'[^']*+'|["'=])*+>?"""
 MARKUP: Final = regex.compile(
     rf"<!--(?:-?>|.*?(?:--!?>|\Z))"

@@ -281,6 +281,13 @@ def test_where_words_came_from():
     assert document.origin().span(Span(last, last + 5)).start == source.rindex("chips")
 
 
+def test_what_is_not_text_is_blank_where_words_are_looked_for():
+    """A word in a script or an address would be taken for the one that is read."""
+    source = "<p title='a>b'>one<script>two <b></script><img src=x alt='three'><!-- four > -->five<!doctype six>&amp;"
+    assert blanked(source).split() == ["one", "three", "five", "&amp;"]
+    assert blanked("a < b and c > d") == "a < b and c > d"
+
+
 @settings(max_examples=250, deadline=None)
 @given(st.lists(PIECES, max_size=60).map("".join))
 def test_any_markup_gives_sound_blocks(source: str):

@@ -205,6 +205,18 @@ def test_hostile_markup_takes_linear_time(unit: str):
     assert cost(64_000) < 8 * 3 * min(cost(8_000) for _ in range(3)) + 0.2
 
 
+def test_deep_quotes_cost_no_more_than_flat_ones():
+    """Each level of a quote goes over all of its lines again: twenty levels would take twenty times as long."""
+
+    def cost(levels: int) -> float:
+        source = "> " * levels + "a\n" * 10_000
+        begin = process_time()
+        markdown(source, SILENT)
+        return process_time() - begin
+
+    assert cost(50) < 8 * min(cost(1) for _ in range(3)) + 0.05
+
+
 def test_lengthening_runs_of_backticks_take_linear_time():
     """Each run looks for its equal behind it: 600 runs of all lengths are the worst text of that size."""
 
