@@ -3,16 +3,13 @@
 import base64
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 
-import app.server
 from app.audio.formats import FORMATS
 from app.speech.manifest import ClipLine, Manifest
-from app.speech.plan import Plan, Planner, SpeechRequest
 from tests.http.hearing import DELAY, heard
 from tests.http.servers import VOICES, Inside, Valkey, inside
 
@@ -104,25 +101,18 @@ async def test_a_pause_costs_no_clip(valkey: Valkey, monkeypatch: pytest.MonkeyP
     assert sounds[1] - sounds[0] == pytest.approx(2.4, abs=0.05)
 
 
-class Resting(Planner):
-    """Plans a pause behind the last chunk too."""
-
-    def plan(self, request: SpeechRequest) -> Plan:
-        """As usual, but for that."""
-        plan = super().plan(request)
-        return replace(plan, chunks=(*plan.chunks[:-1], replace(plan.chunks[-1], rest=1.25)))
-
-
-async def test_a_pause_at_the_end(valkey: Valkey, monkeypatch: pytest.MonkeyPatch):
+async def test_a_pause_at_the_end(paused: Inside):
     """An author who ends with a pause, so that what follows elsewhere begins later, would not be given it."""
-    valkey.command("FLUSHALL")
-    monkeypatch.setattr(app.server, "Planner", Resting)
-    async with inside(monkeypatch, valkey.url, CONFIG) as house:
-        made, again = [await house.post(input=TEXT, response_format="wav") for _ in range(2)]
+    ask = {
+        "input": '<speak><p>It comes back to you whole.</p><break time="1260ms"/></speak>',
+        "input_type": "ssml",
+        "response_format": "wav",
+    }
+    made, again = [await paused.post(**ask) for _ in range(2)]
     assert made.content[44:] == again.content[44:]
     said = heard("wav", again.content)
-    assert not said.stretch(said.seconds - 1.25, said.seconds).sound.any()
-    assert said.stretch(0, said.seconds - 1.25).audible > said.seconds - 1.25 - 0.3
+    assert not said.stretch(said.seconds - 1.26, said.seconds).sound.any()
+    assert said.stretch(0, said.seconds - 1.26).audible > said.seconds - 1.26 - 0.3
 
 
 def test_manifests_of_before_are_read():
