@@ -73,9 +73,9 @@ def words(listed: str) -> frozenset[str]:
 
 _ENGLISH: Final = Rules(
     never=words(
-        "mr mrs ms mx dr prof lt capt cpt cmdr adm maj sgt cpl pvt supt msgr messrs mme mlle e.g i.e eg ie vs viz cf "
-        "approx incl esp resp asst assoc v insp mgr "
-        "Ald Amb Br Civ Col Crim Det Evid Fr Ft Gen Gov Hon Mt Pres Proc Rep Rev Rt Sen Ste"
+        "mr mrs ms mx dr drs prof profs lt capt cpt cmdr adm maj sgt cpl pvt supt msgr messrs mme mlle e.g i.e eg ie "
+        "vs viz cf approx incl esp resp asst assoc v insp mgr "
+        "Ald Amb Br Civ Col Crim Det Evid Fr Ft Gen Gov Hon Mt Pres Proc Rep Reps Rev Rt Sen Sens Ste Suppl"
     ),
     numbered=words(
         "no nos fig figs sec secs sect sects thm lem prop def ch chap eq eqs arts "
@@ -85,7 +85,8 @@ _ENGLISH: Final = Rules(
     ),
     trailing=words(
         "inc corp ltd co bros jr sr esq st ave blvd rd ln ct pl hwy etc al dept dist est assn mfg univ intl govt "
-        "misc ed eds ret wm chas geo jos thos mon tue tues thu thur thurs fri "
+        "misc ed eds ret temp hosp bldg bldgs natl fl pkwy tpke mgmt acct contd doz encl hist inst mtg obs orig "
+        "qt qts supp treas twp gov't int'l ass'n wm chas geo jos thos mon tue tues thu thur thurs fri "
         "calif conn fla mich minn okla penn tenn tex wis ariz ark kans ky neb nev "
         "Ala Colo Del Fed Ga Ill Ind Mass Md Miss Mo Mont Ore Va Wash Wyo"
     ),
@@ -112,7 +113,8 @@ _SHARED: Final = _Table(
 _TABLES: Final[dict[str, _Table]] = {
     "de": _Table(
         never="dr prof hr fr frl st z.b d.h u.a bzw ca evtl ggf inkl zzgl vgl geb gest bzgl sog dipl ing hl "
-        "v.a z.t m.e s.o s.u abb bd exkl einschl gegr ehem vorm entspr insb insbes bspw allg röm österr gen hptm Mag",
+        "v.a z.t m.e s.o s.u abb bd exkl einschl gegr ehem vorm entspr insb insbes bspw allg röm österr gen "
+        "hptm Mag lt em",
         numbered="nr nrn abs art bd s kap abb str tel tab anm rn ziff jan feb febr mär apr aug sept okt nov dez ",
         trailing="usw u.s.w etc o.ä u.ä u.dgl mio mrd std min sek jh jhd mwst zt co str tsd jr sr mrz Th Chr Joh Ph",
         starters="der die das ein eine er sie es wir ihr ich dann da dort hier aber und doch so nun heute gestern "
@@ -135,7 +137,7 @@ _TABLES: Final[dict[str, _Table]] = {
     "es": _Table(
         never="sr sra srta sres sras dr dra dres d dña ud uds vd vds lic ing prof profa gral cnel sto sta ee "
         "p.ej ej avda av c aprox admón dpto fdo atte excmo ilmo mons",
-        numbered="núm nº pág págs art cap fig vol tel avda av c p pp",
+        numbered="núm nº pág págs art cap fig vol tel avda av c p pp ene feb abr jun jul sept oct nov dic",
         trailing="etc uu cía s.a a.c d.c jr s.l",
         starters="el la los las un una unos unas él ella ellos ellas yo tú nosotros y pero entonces luego no se su "
         "en al a con por para de desde hasta sin sobre tras cuando si como donde quien que qué este esta esto ese "
@@ -144,7 +146,7 @@ _TABLES: Final[dict[str, _Table]] = {
     "it": _Table(
         never="sig sigg sig.ra sig.na sigg.ri dott dott.ssa dr prof prof.ssa ing avv arch geom rag on sen mons p.es "
         "es s ss v.le p.zza c.so egr gent spett cfr ca. c.a ",
-        numbered="pag pagg art artt cap fig figg vol n nn tel p pp",
+        numbered="pag pagg art artt cap fig figg vol n nn tel p pp gen feb apr giu lug ott nov dic",
         trailing="ecc etc a.c d.c s.p.a s.r.l",
         starters="il lo la i gli le un uno una egli ella lui lei loro noi voi io tu ma e ed poi allora non si in nel "
         "nella al alla con per da di del della su se come quando dove chi che questo questa questi queste quello "
@@ -154,7 +156,7 @@ _TABLES: Final[dict[str, _Table]] = {
     "pt": _Table(
         never="sr sra srs sras srta dr dra drs dras prof profa profs eng engª arq d gen cel cap ten sgto pe fr "
         "exmo exma ilmo p.ex ex av pça al trav jd ed aprox dep sto sta",
-        numbered="n nº pág págs p pp art arts cap fig vol tel inc",
+        numbered="n nº pág págs p pp art arts cap fig vol tel inc jan fev abr jun jul nov dez",
         trailing="etc ltda cia s.a a.c d.c jr",
         starters="o a os as um uma uns umas ele ela eles elas eu tu nós você vocês e mas então depois não se seu sua "
         "seus suas em no na nos nas ao à com por para de do da desde até sem sobre quando como onde quem que este "
@@ -163,7 +165,7 @@ _TABLES: Final[dict[str, _Table]] = {
     "nl": _Table(
         never="dhr mevr mw dr drs ir ing prof mr bijv bv d.w.z m.a.w i.p.v t.o.v z.g zgn ca incl excl resp vgl st "
         "ds jhr mgr o.a m.b.t t.a.v m.i.v a.u.b jl i.v.m",
-        numbered="nr nrs blz art tel hfst fig par p pp",
+        numbered="nr nrs blz art tel hfst fig par p pp jan feb mrt apr jun jul aug sep sept okt nov dec",
         trailing="enz etc e.d e.a n.v b.v n.chr v.chr jr sr",
         starters="de het een hij zij ze wij we ik jij je jullie dan daar hier maar en toen nu dit dat deze die er in "
         "op met van voor na bij als wat wie waar hoe waarom ook niet zijn haar hun mijn vandaag gisteren morgen",
@@ -171,7 +173,7 @@ _TABLES: Final[dict[str, _Table]] = {
     "sv": _Table(
         never="t.ex bl.a dvs d.v.s dr prof ca s.k fr.o.m t.o.m p.g.a pga m.a.o resp inkl exkl ev jfr jmf hr f.d "
         "f.ö t.v obs ",
-        numbered="kl nr s sid kap fig tel bil tab art pl",
+        numbered="kl nr s sid kap fig tel bil tab art pl storg",
         trailing="m.m osv o.s.v etc f.kr e.kr o.d m.fl mkr milj st",
         starters="det den de han hon vi ni jag du en ett och men så då nu här där i på av för med från till om när "
         "som vad vem hur varför inte min din sin hans hennes detta denna dessa alla idag igår",

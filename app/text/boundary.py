@@ -274,17 +274,25 @@ def _after_stop(place: _Place, following: Following) -> bool:  # noqa: PLR0911 -
     word = _looked_up(bare, its_rules)
     if its_rules.has(its_rules.never, word):
         return False
-    if kind == "digit" and its_rules.counts(word):
+    if its_rules.counts(word) and _counted(place, following):
         return False
     if its_rules.has(its_rules.clock, word):
         return kind == "upper" and place.ahead.word(following.at) not in _DAYS_AND_ZONES
     if bare.isdigit() and len(bare) <= _ORDINAL and its_rules.ordinals:
         return kind == "upper" and _ends_with_number(place, following)
     if _abbreviates(word, its_rules):
-        return kind == "upper" and _starts(place, following)
+        alone = len(token) == place.length and "." in word  # "P.S. The wine was fine."
+        return kind == "upper" and not alone and _starts(place, following)
     if kind == "lower":
         return place.uncapitalized() or (len(bare) >= _WORD and bare.isalpha())
     return True
+
+
+def _counted(place: _Place, following: Following) -> bool:
+    """Whether what follows "Fig." or "Sept." goes on with it: "12", "S3", "the river"."""
+    if following.kind == "lower":
+        return not place.uncapitalized()
+    return following.kind == "digit" or place.ahead.at(following.at + 1).isdigit()
 
 
 def _looked_up(bare: str, its_rules: Rules) -> str:
