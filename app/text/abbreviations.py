@@ -75,7 +75,7 @@ _ENGLISH: Final = Rules(
     never=words(
         "mr mrs ms mx dr drs prof profs lt capt cpt cmdr adm maj sgt cpl pvt supt msgr messrs mme mlle e.g i.e eg ie "
         "vs viz cf approx incl esp resp asst assoc v insp mgr "
-        "Ald Amb Br Civ Col Crim Det Evid Fr Ft Gen Gov Hon Mt Pres Proc Rep Reps Rev Rt Sen Sens Ste Suppl"
+        "Ald Amb Br Cir Civ Col Crim Det Evid Fr Ft Gen Gov Hon Mt Pres Proc Rep Reps Rev Rt Sen Sens Ste Suppl"
     ),
     numbered=words(
         "no nos fig figs sec secs sect sects thm lem prop def ch chap eq eqs arts "
@@ -85,7 +85,7 @@ _ENGLISH: Final = Rules(
     ),
     trailing=words(
         "inc corp ltd co bros jr sr esq st ave blvd rd ln ct pl hwy etc al dept dist est assn mfg univ intl govt "
-        "misc ed eds ret temp hosp bldg bldgs natl fl pkwy tpke mgmt acct contd doz encl hist inst mtg obs orig "
+        "misc ed eds ret temp temps hosp bldg bldgs natl fl pkwy tpke mgmt acct contd doz encl hist inst mtg obs orig "
         "qt qts supp treas twp gov't int'l ass'n wm chas geo jos thos mon tue tues thu thur thurs fri "
         "calif conn fla mich minn okla penn tenn tex wis ariz ark kans ky neb nev "
         "Ala Colo Del Fed Ga Ill Ind Mass Md Miss Mo Mont Ore Va Wash Wyo"
@@ -127,7 +127,7 @@ _TABLES: Final[dict[str, _Table]] = {
     ),
     "fr": _Table(
         never="m mm mme mmes mlle mlles dr pr me mgr st ste c.-à-d p.ex cf env boul éd ",
-        numbered="no vol p pp chap art fig n éd av bd tél",
+        numbered="no vol p pp chap art fig n éd av bd tél lun mar mer jeu ven sam dim tabl",
         trailing="etc av bd boul j.-c j.c ex janv févr juil sept oct nov déc Ch Ph Th",
         starters="le la les un une des il elle ils elles on nous vous je tu ce cette ces mais et puis alors c'est "
         "dans en au aux pour par sur avec sans son sa ses leur notre votre mon ma mes quand si comme qui que où "
@@ -136,9 +136,10 @@ _TABLES: Final[dict[str, _Table]] = {
     ),
     "es": _Table(
         never="sr sra srta sres sras dr dra dres d dña ud uds vd vds lic ing prof profa gral cnel sto sta ee "
-        "p.ej ej avda av c aprox admón dpto fdo atte excmo ilmo mons",
-        numbered="núm nº pág págs art cap fig vol tel avda av c p pp ene feb abr jun jul sept oct nov dic",
-        trailing="etc uu cía s.a a.c d.c jr s.l",
+        "p.ej ej avda av c aprox admón dpto fdo atte excmo ilmo mons Bs",
+        numbered="núm nº pág págs art cap fig vol tel avda av c p pp ene feb abr jun jul sept oct nov dic lun mar "
+        "mié jue vie sáb caps",
+        trailing="etc uu cía s.a a.c d.c jr s.l mill",
         starters="el la los las un una unos unas él ella ellos ellas yo tú nosotros y pero entonces luego no se su "
         "en al a con por para de desde hasta sin sobre tras cuando si como donde quien que qué este esta esto ese "
         "esa eso estos estas mi tus sus hoy ayer mañana también ya así aunque porque después antes hay es fue era",
@@ -269,9 +270,9 @@ _TABLES: Final[dict[str, _Table]] = {
     ),
     "ru": _Table(
         never="ул пр просп пер наб ш пл бул кв корп стр см рис табл т.е т.к напр проф акад доц тов гос св обл "
-        "р.н пос дер к.т.н ред изд пгт г-н г-жа",
+        "р.н пос дер к.т.н ред изд пгт г-н г-жа ок",
         numbered="рис табл стр с гл п пп ст д кв корп стр № т ч разд тел",
-        trailing="гг т.д т.п др пр руб коп тыс млн млрд н.э р.х вв чел сек мин час ст т.н им ср",
+        trailing="гг т.д т.п др пр руб коп тыс млн млрд н.э р.х вв чел сек мин час ст т.н им ср долл",
         starters="он она оно они мы вы я ты это этот эта эти но и а потом тогда не в во на как так что к с со из за "
         "по от до для у о об при после когда если где кто там тут здесь его её их мой наш все сегодня вчера завтра "
         "теперь уже ещё был была было были там",

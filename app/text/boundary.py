@@ -39,6 +39,7 @@ _DAYS_AND_ZONES: Final = words(
     "december"
 )
 _SPEECH_DASHES: Final = frozenset("–—―")  # noqa: RUF001 - a line of dialogue opens with them
+_BRANDS: Final = words("yahoo jeopardy yum")  # as far as a capital behind them is often the name's
 _COMPANIES: Final = words("inc corp co ltd llc plc")
 _PLAIN_END: Final = re.compile(r"[.?][ \n]{1,2}[A-Z][a-z ]")
 _QUOTED_WITHIN: Final = re.compile(r"""\s["'“„«‘]""")  # noqa: RUF001 - typographic quotes are meant
@@ -222,11 +223,12 @@ def _spaced(place: _Place, following: Following, *, closers: int, quoted: bool) 
         return False  # — Viendra-t-il ? demanda-t-elle.
     if place.mark != "!":
         return True
-    if place.ahead.word(following.at) in _COMPANIES:
-        return False  # "Yahoo! Inc."
+    token = place.token()
+    if place.ahead.word(following.at) in _COMPANIES or token.lower() in _BRANDS:
+        return following.kind == "upper" and _starts(place, following)  # "Acme! Inc.", "Yahoo! Japan"
     if following.kind != "lower" or place.uncapitalized():
         return True
-    token = place.token()  # "I love Yahoo! because": an exclamation mark that is part of a name
+    # "I love Yahoo! because": an exclamation mark that is part of a name
     return not (marks.is_upper(token[:1]) and len(token) < place.length)
 
 

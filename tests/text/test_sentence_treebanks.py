@@ -14,7 +14,7 @@ RECALL = {
     "english": ("en", 0.97),
     "german": ("de", 0.97),
     "spanish": ("es", 0.98),
-    "french": ("fr", 1.0),
+    "french": ("fr", 0.98),
     "russian": ("ru", 0.96),
 }
 
