@@ -18,14 +18,19 @@ from app.text.normalize import spelled
 ANY: Final = "any"
 """The name of the list for every language."""
 
-# Thai, Chinese and the like: where a word ends is not to be seen, so entries match wherever they stand.
-_UNSPACED: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_WORD: Final = regex.compile(rf"[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]++", regex.VERSION1)
+# Where a word ends is not to be seen, or (Korean) what belongs to it stands behind it without a space: in these
+# scripts entries match wherever they stand.
+_UNSPACED: Final = "".join(
+    rf"\p{{scx={script}}}"
+    for script in ("Hani", "Hira", "Kana", "Hang", "Thai", "Laoo", "Khmr", "Mymr", "Tibt")
+)
+_IN_WORDS: Final = rf"[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}--\p{{sc=Zinh}}]]"  # accents are of every script
+_WORD: Final = regex.compile(rf"{_IN_WORDS}++", regex.VERSION1)
 _TOKEN: Final = regex.compile(
     rf"""
     \s++
     | (?<=[\p{{L}}\p{{N}}])'(?i:s|t|m|d|ll|re|ve)(?![\p{{L}}\p{{N}}\p{{M}}_])  # "nginx's": of no word of its own
-    | [[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]++
+    | {_IN_WORDS}++
     | .\p{{M}}*+
     """,
     regex.VERSION1 | regex.VERBOSE | regex.DOTALL,

@@ -33,6 +33,9 @@ LISTS = {
         "won't": "refuses to",
         "重庆": "Chongqing",
         "ภูเก็ต": "Phuket",
+        "서울": "Seoul",
+        "コーヒー": "kōhī",
+        "القاهرة": "Cairo",
         "café": "coffee house",
         "straße": "street",
         "o'Hara": "Scarlett",
@@ -91,9 +94,14 @@ def said(text: str, language: str | None = None, by: Pronunciations = SAID) -> s
         # Scripts without spaces, and what stands among them.
         ("我在重庆用nginx服务", "我在<Chongqing>用<engine x>服务"),
         ("ไปภูเก็ตกัน", "ไป<Phuket>กัน"),
+        ("서울은 서울", "<Seoul>은 <Seoul>"),
+        ("アイスコーヒー、nginxコーヒーx", "アイス<kōhī>、<engine x><kōhī>x"),
+        # Others without capitals have spaces.
+        ("القاهرة، والقاهرة", "<Cairo>، والقاهرة"),
         # One spelling for one word.
         ("CAFÉ", "<coffee house>"),
         ("cafe", "cafe"),
+        ("m\u0303m m\u0303", "m\u0303m m\u0303"),
         ("", ""),
     ],
 )
