@@ -1,7 +1,6 @@
 # ruff: noqa: ARG002, N802 - SAX decides how its handlers are named and called
 """SSML: the elements of version 1.1 that voices share, by an allow-list; everything else is refused by name."""
 
-import html
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -168,12 +167,9 @@ class _Handler(ContentHandler):
         if frame.element.content is Content.NOTHING and content.strip():
             raise self.error("has text in it; close it before the text", frame.offset)
         offset = self.offset
+        # A single character at an ampersand is what a reference stands for; in CDATA, more comes with it.
         reference = _REFERENCE.match(self._source, offset) if len(content) == 1 else None
-        size = len(content)
-        if reference and html.unescape(reference.group()) == content:
-            size = reference.end() - offset
-        elif content == "\n" and (end := _LINE_END.match(self._source, offset)):
-            size = len(end.group())
+        size = reference.end() - offset if reference else len(content)
         self._writer.text(content, offset, size)
 
     def processingInstruction(self, target: str, data: str) -> None:
@@ -212,9 +208,7 @@ class _Handler(ContentHandler):
                     return False
                 name = "lang"
             case "break":
-                seconds = silence(attributes)
-                time = ("time", f"{round(seconds * 1000)}ms") if seconds else ("strength", "none")
-                self._writer.rest(seconds, (time,))
+                self._writer.rest(silence(attributes))
                 return False
             case "mark" | "w" | "token":
                 return False

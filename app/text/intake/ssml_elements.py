@@ -42,7 +42,7 @@ class Value:
     @classmethod
     def of(cls, pattern: str, form: str) -> "Value":
         """Whole values that the pattern matches; it must be linear."""
-        return cls(re.compile(pattern, re.DOTALL), form)
+        return cls(re.compile(pattern), form)
 
 
 @dataclass(frozen=True, slots=True)

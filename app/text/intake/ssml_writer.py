@@ -35,7 +35,7 @@ class SsmlWriter:
         self._marks: list[Mark] = []
         self._open: list[_Open] = []
         self._run: list[str] = []  # text since the last tag
-        self._breaks: list[tuple[float, Attributes]] = []  # since the last text
+        self._rest: float | None = None  # seconds of all breaks since the last text, if there were any
         self._border = self._paragraph = False  # between the last text and the next
         self._heard: list[str] = []  # all text as it was sent, pieces apart where words are
         self._parts: list[Segment] = []
@@ -58,11 +58,11 @@ class SsmlWriter:
         self.flush()
         self._end(self._open.pop(), alias)
 
-    def rest(self, seconds: float, attributes: Attributes) -> None:
-        """A break: a border where it is long, else a mark in front of what comes next."""
+    def rest(self, seconds: float) -> None:
+        """A break; several in one place are one. A border where it is long, else a mark in front of what comes next."""
         self.flush()
-        self._breaks.append((seconds, attributes))
-        self._border = self._border or seconds >= LONG
+        self._rest = round((self._rest or 0.0) + seconds, 3)
+        self._border = self._border or self._rest >= LONG
         self._space()
 
     def border(self, *, paragraph: bool) -> None:
@@ -82,10 +82,11 @@ class SsmlWriter:
             return ""
         if self._border:
             self._cross()
-        self._writer.write(" " if self._breaks else run[: len(run) - len(body)])
+        self._writer.write(" " if self._rest is not None else run[: len(run) - len(body)])
         start = self._writer.opening
-        self._marks += [Mark(start, start, "break", attributes) for _, attributes in self._breaks]
-        self._breaks.clear()
+        if self._rest is not None:
+            self._marks.append(Mark(start, start, "break", (_time(self._rest),)))
+            self._rest = None
         for element in self._open:
             if element.mark is None:
                 element.mark = len(self._marks)
@@ -107,13 +108,12 @@ class SsmlWriter:
 
     def _cross(self) -> None:
         """End the block, and with it the marks of open elements, which begin anew in the next."""
-        asked = sum((seconds for seconds, _ in self._breaks), 0.0)
-        pause = min(round(asked, 3), LONGEST_BREAK)
+        pause = min(self._rest or 0.0, LONGEST_BREAK)
         own = self._paragraph and pause < LONG
         for element in self._open:
             self._end(element, None)
         self._writer.end(BlockKind.PARAGRAPH, None if own else pause)
-        self._breaks.clear()
+        self._rest = None
         self._border = self._paragraph = False
 
     def _end(self, element: _Open, alias: str | None) -> None:
@@ -126,3 +126,7 @@ class SsmlWriter:
     def _space(self) -> None:
         self._heard.append("\n")
         self._length += 1
+
+
+def _time(seconds: float) -> tuple[str, str]:
+    return ("time", f"{round(seconds * 1000)}ms") if seconds else ("strength", "none")
