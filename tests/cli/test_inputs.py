@@ -142,6 +142,14 @@ def test_the_dry_run_shows_sentences(place: Path):
     assert row.split()[:6] == ["1", "14", "no", "0.6", "s", "tones"]
 
 
+def test_the_dry_run_shows_markup(place: Path):
+    """Who asks for emphasis could not see whether the voice is told."""
+    (place / "refrain.toml").write_text(TONES.replace("price_", 'ssml = "emphasis"\nprice_'))
+    (place / "doc.ssml").write_text("<speak>Take <emphasis>this</emphasis> now.</speak>")
+    shown = " ".join(refrain(place, "plan", "doc.ssml").stdout.split())
+    assert "Take this now. = Take <emphasis>this</emphasis> now." in shown
+
+
 def test_json_is_what_the_server_answers(place: Path, server: Server):
     """A script that was written for one would not understand the other."""
     (place / "doc.txt").write_text(f"A heading\n\nHi. {LONG}")
