@@ -1,6 +1,8 @@
 """Markdown: made into HTML, and read by the reader of HTML."""
 
 import functools
+from collections.abc import Callable
+from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +20,9 @@ from app.text.normalize import spelled
 from app.text.origin import Origin, aligned
 
 _DEEPEST: Final = 20  # nested blocks; each level of a list counts twice. markdown-it calls itself for each
+_BRACKETS: Final = (
+    6  # nested brackets and what else is looked through in search of a link's end, at each of them
+)
 _QUOTES: Final = (
     4  # nested quotes: each level goes over all of its lines again, and nobody hears how many there are
 )
@@ -73,8 +78,23 @@ def _parser() -> MarkdownIt:
     # Any target will do: none is ever opened, and a refused one would leave the marks of its link in the text.
     parser.validateLink = _any_target  # type: ignore[method-assign] # how the library wants it to be set
     parser.block.ruler.before("table", "deep", _deep)
+    parser.core.ruler.at("inline", _inline(parser))
     parser.core.ruler.push("plain", _plain)
     return parser
+
+
+def _inline(parser: MarkdownIt) -> Callable[[StateCore], None]:
+    """The library's own step from blocks to what is within their lines, with a limit of its own for nesting."""
+    within = copy(parser)
+    within.options = deepcopy(parser.options)
+    within.options["maxNesting"] = _BRACKETS
+
+    def run(state: StateCore) -> None:
+        for token in state.tokens:
+            if token.type == "inline" and token.children is not None:
+                parser.inline.parse(token.content, within, state.env, token.children)
+
+    return run
 
 
 def _any_target(url: str) -> bool:  # noqa: ARG001 - markdown-it's signature

@@ -64,9 +64,7 @@ def _article(tree: LexborHTMLParser) -> str:
         return ""
     import trafilatura  # noqa: PLC0415 - takes 0.2 s and 30 MB; only whole pages need it
 
-    logging.getLogger("trafilatura").setLevel(
-        logging.CRITICAL + 1
-    )  # it logs what it thinks of a page, with text
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL + 1)  # it would log pieces of the page
     try:
         return (
             trafilatura.extract(

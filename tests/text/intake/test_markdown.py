@@ -58,6 +58,11 @@ def heard(source: str, reading: Reading = SILENT) -> list[str]:
         ("[^missing] stays", ["[^missing] stays"]),
         ("a [b and *c", ["a [b and *c"]),
         ("**a", ["**a"]),
+        (
+            "[![a **b _c_**](x)](y) *a **b *c **d *e **f *g **h** i* j** k* l** m* n** o*",
+            ["a b c a b c d e f g h i j k l m n o"],
+        ),
+        ("[[[[[[[[[[a]]]]]]]]]](x) (((((((((b)))))))))", ["[[[[[[[[[[a]]]]]]]]]](x) (((((((((b)))))))))"]),
     ],
 )
 def test_what_is_heard(source: str, blocks: list[str]):
@@ -119,6 +124,15 @@ def test_where_words_came_from():
         start = document.text.index(words)
         found = origin.span(Span(start, start + len(words)))
         assert source[found.start : found.end] == words
+
+
+def test_what_is_not_text_is_blank_where_words_are_looked_for():
+    """A word in a fence or an address would be taken for the one that is read."""
+    source = (
+        "---\na: b\n---\n# one **two**_three_ `four<b>`\n\n```\nno\n```\n"
+        '[five](no "no") six[^no] <i>7</i>\n\n[no]: no'
+    )
+    assert _blanked(source).split() == ["one", "two", "three", "four<b>", "five", "six", "7"]
 
 
 @pytest.mark.parametrize(
