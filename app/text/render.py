@@ -6,10 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
-from app.text.document import Document, Mark
+from app.text.document import ATOMIC, Document, Mark
 
-# Elements that mean the same when they are closed at the end of one stretch and opened again in the next.
-BREAKABLE: Final = frozenset({"prosody", "emphasis", "lang"})
 # XML 1.0 has no place for these, not even as references.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -26,8 +24,8 @@ def spoken(document: Document, start: int, end: int) -> str:
 def ssml(document: Document, start: int, end: int, takes: frozenset[str]) -> str | None:
     """The same with the elements in `takes`, escaped, well-formed, without a root; None: it is as `spoken` says.
 
-    Elements in `BREAKABLE` that reach across an edge of the stretch are closed and opened there. Others are
-    written whole or not at all; in place of those that are not, their alias is said, or their text. An empty
+    Elements that reach across an edge of the stretch are closed and opened there, but for those in `ATOMIC`: these
+    are written whole or not at all. In place of what is not written, its alias is said, or its text. An empty
     element (a break) belongs to the character behind it, and so to exactly one stretch. Never raises.
     """
     rendering = _Rendering(document, start, end, takes)
@@ -56,7 +54,7 @@ class _Rendering:
     def _begin(self, mark: Mark) -> None:
         self._until(max(mark.start, self._start))
         whole = self._start <= mark.start and mark.end <= self._end
-        if self._takes and mark.element in self._takes and (whole or mark.element in BREAKABLE):
+        if self._takes and mark.element in self._takes and (whole or mark.element not in ATOMIC):
             self._tag(mark)
         elif whole and mark.alias is not None:
             self._say(mark.alias)
