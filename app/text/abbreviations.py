@@ -75,18 +75,18 @@ _ENGLISH: Final = Rules(
     never=words(
         "mr mrs ms mx dr drs prof profs lt capt cpt cmdr adm maj sgt cpl pvt supt msgr messrs mme mlle e.g i.e eg ie "
         "vs viz cf approx incl esp resp asst assoc v insp mgr "
-        "Ald Amb Br Cir Civ Col Crim Det Evid Fr Ft Gen Gov Hon Mt Pres Proc Rep Reps Rev Rt Sen Sens Ste Suppl"
+        "Ald Amb Br Cir Civ Col Crim Det Div Evid Fr Ft Gen Gov Hon Inf Mt Pres Proc Rep Reps Rev Rt Sen Sens Ste Suppl"
     ),
     numbered=words(
-        "no nos fig figs sec secs sect sects thm lem prop def ch chap eq eqs arts "
+        "no nos cl fig figs sec secs sect sects thm lem prop def ch chap eq eqs arts "
         "p pp vol vols rm ca c para pt ver v ed ref ex "
         "jan feb mar apr jun jul aug sep sept oct nov dec ft oz lb lbs yd mi km cm mm kg hr hrs min mins mph "
         "tel ext apt ste rte hwy op bk ll approx circa gal sq cu App Art Col Tab"
     ),
     trailing=words(
         "inc corp ltd co bros jr sr esq st ave blvd rd ln ct pl hwy etc al dept dist est assn mfg univ intl govt "
-        "misc ed eds ret temp temps hosp bldg bldgs natl fl pkwy tpke mgmt acct contd doz encl hist inst mtg obs orig "
-        "qt qts supp treas twp gov't int'l ass'n wm chas geo jos thos mon tue tues thu thur thurs fri "
+        "misc ed eds ret temp temps cent hosp bldg bldgs natl fl pkwy tpke mgmt acct contd doz encl hist inst mtg "
+        "obs orig qt qts supp treas twp gov't int'l ass'n wm chas geo jos thos mon tue tues thu thur thurs fri "
         "calif conn fla mich minn okla penn tenn tex wis ariz ark kans ky neb nev "
         "Ala Colo Del Fed Ga Ill Ind Mass Md Miss Mo Mont Ore Va Wash Wyo"
     ),
@@ -114,9 +114,10 @@ _TABLES: Final[dict[str, _Table]] = {
     "de": _Table(
         never="dr prof hr fr frl st z.b d.h u.a bzw ca evtl ggf inkl zzgl vgl geb gest bzgl sog dipl ing hl "
         "v.a z.t m.e s.o s.u abb bd exkl einschl gegr ehem vorm entspr insb insbes bspw allg röm österr gen "
-        "hptm Mag lt em",
+        "hptm Mag lt em Az Fa",
         numbered="nr nrn abs art bd s kap abb str tel tab anm rn ziff jan feb febr mär apr aug sept okt nov dez ",
-        trailing="usw u.s.w etc o.ä u.ä u.dgl mio mrd std min sek jh jhd mwst zt co str tsd jr sr mrz Th Chr Joh Ph",
+        trailing="usw u.s.w etc o.ä u.ä u.dgl mio mrd std min sek jh jhd mwst zt co str tsd jr sr mrz "
+        "Th Chr Joh Ph Mo Di Mi Sa",
         starters="der die das ein eine er sie es wir ihr ich dann da dort hier aber und doch so nun heute gestern "
         "morgen danach später wenn als weil obwohl was wer wo wie warum auch nicht man dies dieser diese dieses "
         "im in am an auf bei mit nach seit von vor zu zum zur für durch sein seine ihre mein dem den des nur noch "
@@ -126,7 +127,7 @@ _TABLES: Final[dict[str, _Table]] = {
         capital_nouns=True,
     ),
     "fr": _Table(
-        never="m mm mme mmes mlle mlles dr pr me mgr st ste c.-à-d p.ex cf env boul éd ",
+        never="m mm mme mmes mlle mlles dr pr me mgr st ste c.-à-d p.ex cf env boul éd  apr",
         numbered="no vol p pp chap art fig n éd av bd tél lun mar mer jeu ven sam dim tabl",
         trailing="etc av bd boul j.-c j.c ex janv févr juil sept oct nov déc Ch Ph Th",
         starters="le la les un une des il elle ils elles on nous vous je tu ce cette ces mais et puis alors c'est "

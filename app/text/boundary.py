@@ -35,12 +35,13 @@ _LIST_NUMBER: Final = 3  # digits of the longest number of a list item
 _FIRST_PERSON: Final = frozenset({"i", "i'm", "i’m", "i'll", "i’ll", "i've", "i’ve", "i'd", "i’d"})  # noqa: RUF001
 _DAYS_AND_ZONES: Final = words(
     "monday tuesday wednesday thursday friday saturday sunday eastern pacific central mountain est edt pst pdt cst "
-    "cdt mst mdt gmt utc cet cest bst january february march april june july august september october november "
+    "cdt mst mdt et pt gmt utc cet cest bst january february march april june july august september october november "
     "december"
 )
 _SPEECH_DASHES: Final = frozenset("–—―")  # noqa: RUF001 - a line of dialogue opens with them
 _BRANDS: Final = words("yahoo jeopardy yum")  # as far as a capital behind them is often the name's
 _COMPANIES: Final = words("inc corp co ltd llc plc")
+_INITIALS: Final = frozenset(word[0].upper() for word in _COMPANIES)
 _PLAIN_END: Final = re.compile(r"[.?][ \n]{1,2}[A-Z][a-z ]")
 _QUOTED_WITHIN: Final = re.compile(r"""\s["'“„«‘]""")  # noqa: RUF001 - typographic quotes are meant
 # Beginnings of verbs of saying, so that "replied" and "replies" need one entry.
@@ -224,12 +225,17 @@ def _spaced(place: _Place, following: Following, *, closers: int, quoted: bool) 
     if place.mark != "!":
         return True
     token = place.token()
-    if place.ahead.word(following.at) in _COMPANIES or token.lower() in _BRANDS:
+    if token.lower() in _BRANDS or _company(place.ahead, following.at):
         return following.kind == "upper" and _starts(place, following)  # "Acme! Inc.", "Yahoo! Japan"
     if following.kind != "lower" or place.uncapitalized():
         return True
     # "I love Yahoo! because": an exclamation mark that is part of a name
     return not (marks.is_upper(token[:1]) and len(token) < place.length)
+
+
+def _company(ahead: Ahead, index: int) -> bool:
+    """Whether "Inc." or the like follows. Most first letters tell, so that live text need not wait for the word."""
+    return ahead.at(index) in _INITIALS and ahead.word(index) in _COMPANIES
 
 
 def _said(place: _Place, following: Following) -> bool:
