@@ -33,7 +33,7 @@ _FRONT: Final = regex.compile(
     regex.DOTALL,
 )
 _MARKS: Final = regex.compile(r"^[ \t]*+(?:(?:[-*+>]|[0-9]{1,9}[.)])[ \t]++)++|\n[ \t]*+\n", regex.MULTILINE)
-_BOX: Final = regex.compile(r"^\[[ xX]\]\s+")
+_BOX: Final = regex.compile(r"^\[[ xX]\](?:\s+|\Z)")
 _SYNTAX: Final = regex.compile(
     r"^ {0,3}(?P<fence>`{3,}+|~{3,}+)[^\n]*+(?:\n.*?(?:\n {0,3}(?P=fence)[`~]*+[^\S\n]*+$|\Z)|\Z)"
     r"|`++(?P<code>[^`\n]*+)`++"

@@ -46,7 +46,7 @@ def heard(source: str, reading: Reading = SILENT) -> list[str]:
         ("<script>\nno\n</script>\n\nyes", ["yes"]),
         ("1. a\n2. b\n   - c\n   - d\n\n3. e", ["1. a", "2. b", "c", "d", "3. e"]),
         ("7) a\n8) b", ["7. a", "8. b"]),
-        ("- [ ] open\n- [x] done\n- [link] stays", ["open", "done", "[link] stays"]),
+        ("- [ ] open\n- [x] done\n- [x]\n- [link] stays", ["open", "done", "[link] stays"]),
         (
             "| Name | Price |\n|------|------:|\n| Tea | $2 |\n| *Milk* | |",
             ["Name: Tea; Price: $2", "Name: Milk"],
