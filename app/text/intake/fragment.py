@@ -20,7 +20,7 @@ _KINDS: Final = dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), BlockKind.HE
     ("li", "dt", "dd"), BlockKind.ITEM
 )
 # Controls within a line: they touch no word beside them.
-_APART: Final = frozenset({"button", "label", "legend", "summary", "option", "td", "th"})
+_APART: Final = frozenset({"button", "label"})
 
 
 def read(source: str, reading: Reading) -> Writer:
