@@ -5,7 +5,6 @@ from typing import Final, NamedTuple
 from app.text import marks
 
 AHEAD: Final = 12  # characters behind a mark that a decision may see, and so the longest delay in live text
-_AMOUNTS: Final = frozenset("$€£¥₹₽~≈§#")  # a number follows
 _LISTING: Final = frozenset(", -–")  # noqa: RUF001 - between the numbers of footnotes
 
 
@@ -45,7 +44,7 @@ class Following(NamedTuple):
     """What follows a terminator, its closers and a blank. `at` is the index of its first letter."""
 
     at: int
-    kind: str  # "upper", "lower", "digit" (an amount, a Roman number), "uncased", "other"
+    kind: str  # "upper", "lower", "digit" (a Roman number, too), "uncased", "other"
     opener: str
 
 
@@ -56,7 +55,7 @@ def classify(ahead: Ahead, first: int) -> Following:
         index += 1
     character = ahead.at(index)
     opener = ahead.text[first:index]
-    if character.isdigit() or (character and character in _AMOUNTS):
+    if character.isdigit():
         return Following(index, "digit", opener)
     if character.islower():
         inner = marks.is_upper(ahead.at(index + 1))  # iPhone, eBay

@@ -297,7 +297,7 @@ def _after_stop(place: _Place, following: Following) -> bool:  # noqa: PLR0911 -
 
 
 def _counted(place: _Place, following: Following) -> bool:
-    """Whether what follows "Fig." or "Sept." goes on with it: "12", "S3", "the river"."""
+    """Whether what follows "Fig." or "Sept." goes on with it: "12", "S3", "$5", "the river"."""
     if following.kind == "lower":
         return not place.uncapitalized()
     return following.kind == "digit" or place.ahead.at(following.at + 1).isdigit()
