@@ -189,7 +189,7 @@ def test_a_very_long_live_sentence_comes_out_whole():
 HOSTILE = {
     "dots": ".",
     "spaced dots": ". ",
-    "unclosed quotes": '"a ',
+    "unclosed quotes": '"So? “Ann said. ',
     "stop and quotes": '."',
     "brackets": "([",
     "one address": "c.d?e=f&g/",
