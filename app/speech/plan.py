@@ -24,6 +24,8 @@ CacheMode = Literal["default", "refresh", "only", "bypass"]
 MAX_CHUNKS = 10_000
 """In one request: four times what 200,000 characters of prose come to. A letter on each line would be 66,666
 provider calls, 45 MB of plan and 1.8 s of planning."""
+MAX_PAUSES = 600.0
+"""Seconds of pauses that an author may ask for in one request: a break of 19 characters is 80 kB of MP3."""
 SPEED_MIN, SPEED_MAX = 0.25, 4.0
 
 
@@ -124,7 +126,7 @@ class Planner:
         Raises:
             InvalidInput: there is nothing to speak, or the text has characters that are not text.
             InvalidSsml: it is not SSML, or more of it than we take.
-            InputTooLong: it is over the limit, in characters or in chunks.
+            InputTooLong: it is over the limit, in characters, in chunks, or in seconds of pauses.
         """
         document = self._document(request)
         language = request.language or document.language or request.voice.language
@@ -155,7 +157,10 @@ class Planner:
             raise InvalidInput(str(error), param="input") from None
         except ssml_reader.InvalidSsml as error:
             raise InvalidSsml(str(error), param="input") from None
-        self._refuse_long(document.text)  # a table's headers are read anew with each of its rows
+        self._refuse_long(document.text)  # what is said in place of code may be longer than the code
+        if sum(block.pause or 0.0 for block in document.blocks) > MAX_PAUSES:
+            message = f"The pauses come to more than {MAX_PAUSES:g} s. Make them shorter, or send the text in parts."
+            raise InputTooLong(message, param="input")
         return document
 
     def _refuse_long(self, text: str) -> None:

@@ -204,3 +204,9 @@ def test_what_is_read_keeps_the_limit_as_well():
     house = f'[chunking]\ncode = "{"Here is code. " * 14}"\n'
     with pytest.raises(InputTooLong):
         plan("<p>a<pre>b</pre>" * 8_000, house=house, input_type="html")
+
+
+def test_pauses_have_a_limit_too():
+    """A few kilobytes of breaks would otherwise be answered with gigabytes of silence."""
+    with pytest.raises(InputTooLong, match="pauses"):
+        plan("<speak>" + '<p>a</p><break time="10s"/>' * 61 + "</speak>", input_type="ssml")
