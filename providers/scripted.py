@@ -4,10 +4,10 @@ It speaks, waits and fails exactly as told, needs neither network nor model, and
 """
 
 import asyncio
-import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import itertools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -36,6 +36,7 @@ from providers.interface import (
     Sound,
     Utterance,
 )
+from providers.poison import ANSWERS, Answer, poisoned_answer, poisoned_pcm
 
 FAULTS: MappingProxyType[str, type[ProviderError]] = MappingProxyType(
     {
@@ -54,9 +55,6 @@ FAULTS: MappingProxyType[str, type[ProviderError]] = MappingProxyType(
     }
 )
 
-Answer = Literal["tone", "silence", "noise", "empty", "odd", "html"]
-ANSWERS: tuple[Answer, ...] = ("tone", "silence", "noise", "empty", "odd", "html")
-
 # Parsers by option name; the names are the fields of `Script`.
 OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
     {
@@ -65,7 +63,9 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "piece_bytes": options.count(1, 1 << 24),
         "seconds_per_character": options.seconds,
         "sample_rate": options.count(8_000, 192_000),
-        "container": options.choice("pcm", "wav"),
+        "container": options.choice("pcm", "wav", "mp3"),
+        "announced": options.choice("pcm", "file"),
+        "announced_rate": options.count(1, 1 << 31),
         "answer": options.choice(*ANSWERS),
         "fault": options.choice(*FAULTS),
         "fault_calls": options.count(0, 1 << 31),
@@ -85,11 +85,11 @@ class Script:
     """How it behaves. Times are in seconds.
 
     `delay` passes before the first byte and `pace` between pieces of `piece_bytes` bytes. `answer` is what comes
-    instead of the tone: silence or noise of the same length, nothing at all (`empty`), the tone with its last
-    byte missing (`odd`), a page (`html`). `fault` names an error of the tree by its code, raised instead of an
+    instead of the tone (`poison.py` has the list). `announced` and `announced_rate` (Hz) are what it says that its
+    answer is, where that is not what it is. `fault` names an error of the tree by its code, raised instead of an
     answer (with `retry_after`); `die_after` cuts the answer with Unavailable after that many bytes. Both strike
     the first `fault_calls` calls only (None: all), and answers, faults and cuts alike only texts that contain
-    `when` (None: all). `container` `wav` sends a WAV file instead of bare PCM. `chunking`, `ssml` (elements) and the
+    `when` (None: all). `container` sends a WAV or MP3 file instead of bare PCM. `chunking`, `ssml` (elements) and the
     limits are what it says of itself in its capabilities; it does not hold anybody to them.
     """
 
@@ -98,7 +98,9 @@ class Script:
     piece_bytes: int = 4_800
     seconds_per_character: float = tones.SECONDS_PER_CHARACTER
     sample_rate: int = tones.SAMPLE_RATE
-    container: Literal["pcm", "wav"] = "pcm"
+    container: Literal["pcm", "wav", "mp3"] = "pcm"
+    announced: Literal["pcm", "file"] | None = None
+    announced_rate: int | None = None
     answer: Answer = "tone"
     fault: str | None = None
     fault_calls: int | None = None
@@ -109,6 +111,12 @@ class Script:
     ssml: frozenset[str] = frozenset()
     max_characters: int | None = None
     max_bytes: int | None = None
+
+    def announcement(self) -> tuple[Encoding, int]:
+        """What it says that its answer is: encoding, and sample rate in Hz."""
+        if (self.announced or self.container) == "pcm":
+            return "pcm_s16le", self.announced_rate or self.sample_rate
+        return "file", 0
 
     def limits(self) -> tuple[Limit, ...]:
         """Those that are set."""
@@ -184,8 +192,7 @@ class Scripted:
         try:
             script = self._script_for(utterance)
             await self._first_byte(script)
-            encoding: Encoding = "pcm_s16le" if script.container == "pcm" else "file"
-            sample_rate = script.sample_rate if script.container == "pcm" else 0
+            encoding, sample_rate = script.announcement()
             async with aclosing(self._pieces(call, script)) as pieces:
                 yield Sound(encoding=encoding, sample_rate=sample_rate, channels=1, pieces=pieces)
         except ProviderError:
@@ -217,8 +224,9 @@ class Scripted:
     async def _pieces(self, call: Call, script: Script) -> AsyncGenerator[bytes]:
         answer = _answer(call.utterance, script)
         end = len(answer) if script.die_after is None else min(script.die_after, len(answer))
-        for start in range(0, end, script.piece_bytes):
-            if start:
+        starts: Iterable[int] = range(0, end, script.piece_bytes)
+        for number, start in enumerate(itertools.cycle(starts) if script.answer == "endless" else starts):
+            if number:
                 await self.between.wait()
                 if script.pace:
                     await self._sleep(script.pace)
@@ -245,13 +253,8 @@ class Scripted:
 
 
 def _well(script: Script) -> Script:
-    return Script(
-        delay=script.delay,
-        pace=script.pace,
-        piece_bytes=script.piece_bytes,
-        seconds_per_character=script.seconds_per_character,
-        sample_rate=script.sample_rate,
-        container=script.container,
+    return replace(
+        script, answer="tone", announced=None, announced_rate=None, fault=None, die_after=None, when=None
     )
 
 
@@ -263,19 +266,8 @@ def _answer(utterance: Utterance, script: Script) -> bytes:
         seconds_per_character=script.seconds_per_character,
         sample_rate=script.sample_rate,
     )
-    match script.answer:
-        case "silence":
-            pcm = bytes(len(pcm))
-        case "noise":
-            pcm = random.Random(len(pcm)).randbytes(len(pcm))  # noqa: S311 - noise, not a secret
-        case "empty":
-            return b""
-        case "html":
-            return b"<html><body><h1>502 Bad Gateway</h1></body></html>"
-        case "tone" | "odd":
-            pass
-    answer = pcm if script.container == "pcm" else tones.wav(pcm, script.sample_rate)
-    return answer[:-1] if script.answer == "odd" else answer
+    sound = poisoned_pcm(script.answer, pcm)
+    return poisoned_answer(script.answer, tones.contained(script.container, sound, script.sample_rate))
 
 
 def from_settings(settings: ProviderSettings) -> Scripted:

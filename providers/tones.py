@@ -6,6 +6,7 @@ Pure functions, so that a test can work out what it should hear.
 import hashlib
 import io
 import wave
+from typing import Literal
 
 import numpy as np
 
@@ -57,3 +58,22 @@ def wav(pcm: bytes, sample_rate: int = SAMPLE_RATE) -> bytes:
         writer.setframerate(sample_rate)
         writer.writeframes(pcm)
     return file.getvalue()
+
+
+def mp3(pcm: bytes, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """Mono 16 bit PCM as an MP3 file that says how long it is."""
+    import av  # noqa: PLC0415 - loads the codecs: for those only who want such files
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp3") as writer:
+        stream = writer.add_stream("libmp3lame", rate=sample_rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.frombuffer(pcm, "<i2")[np.newaxis], format="s16", layout="mono")
+        frame.sample_rate = sample_rate
+        writer.mux(stream.encode(frame))
+        writer.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def contained(container: Literal["pcm", "wav", "mp3"], pcm: bytes, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """Mono 16 bit PCM as it is, or as a file."""
+    return {"pcm": lambda *_: pcm, "wav": wav, "mp3": mp3}[container](pcm, sample_rate)
