@@ -1,6 +1,6 @@
 """What a provider is. A vendor's file imports this, the errors, and nothing else of ours."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -87,6 +87,20 @@ Encoding = Literal["pcm_s16le", "file"]
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """When a stretch of `Utterance.text`, a word or less if it is to be a word's, is spoken.
+
+    `start` and `end` are characters, the second behind the last one; `begins` and `ends` are seconds from the
+    beginning of the provider's own sound.
+    """
+
+    start: int
+    end: int
+    begins: float
+    ends: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sound:
     """A provider's answer while it arrives.
 
@@ -94,12 +108,15 @@ class Sound:
     `channels`) or `file` (a whole WAV, MP3, FLAC, Ogg ... that says its own rate; `sample_rate` is then 0).
     `pieces` are bytes as they come, cut anywhere, also within a sample. Reading them raises `ProviderError`;
     a stream that ended normally is complete as far as the transport can tell. Nothing is checked yet.
+    `timings`, in the order of the text, are complete when the pieces have ended: who tells any gives a list and
+    fills it meanwhile. They are believed as far as they make sense.
     """
 
     encoding: Encoding
     sample_rate: int
     channels: int
     pieces: AsyncGenerator[bytes]
+    timings: Sequence[Timing] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from providers.interface import (
     ProviderSettings,
     ProviderVoice,
     Sound,
+    Timing,
     Utterance,
 )
 from providers.poison import ANSWERS, Answer, poisoned_answer, poisoned_pcm
@@ -72,6 +73,7 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "retry_after": options.seconds,
         "die_after": options.count(0, 1 << 31),
         "when": options.words,
+        "timings": options.choice("none", "words"),
         "chunking": options.choice("sentence", "group"),
         "ssml": options.names,
         "max_characters": options.count(1, 1 << 31),
@@ -89,7 +91,8 @@ class Script:
     answer is, where that is not what it is. `fault` names an error of the tree by its code, raised instead of an
     answer (with `retry_after`); `die_after` cuts the answer with Unavailable after that many bytes. Both strike
     the first `fault_calls` calls only (None: all), and answers, faults and cuts alike only texts that contain
-    `when` (None: all). `container` sends a WAV or MP3 file instead of bare PCM. `chunking`, `ssml` (elements) and the
+    `when` (None: all). `container` sends a WAV or MP3 file instead of bare PCM. With `timings` `words` each word
+    has a tone of its own, and its times are told. `chunking`, `ssml` (elements) and the
     limits are what it says of itself in its capabilities; it does not hold anybody to them.
     """
 
@@ -107,6 +110,7 @@ class Script:
     retry_after: float | None = None
     die_after: int | None = None
     when: str | None = None
+    timings: Literal["none", "words"] = "none"
     chunking: Profile = "sentence"
     ssml: frozenset[str] = frozenset()
     max_characters: int | None = None
@@ -173,6 +177,8 @@ class Scripted:
         """See `Provider`. Half to double speed, instructions taken and not heard; the rest by script."""
         script = self.script
         identity = (str(script.sample_rate), str(script.seconds_per_character), script.container)
+        if script.timings != "none":
+            identity += (script.timings,)
         return Capabilities(
             identity=identity,
             limits=script.limits(),
@@ -193,8 +199,9 @@ class Scripted:
             script = self._script_for(utterance)
             await self._first_byte(script)
             encoding, sample_rate = script.announcement()
-            async with aclosing(self._pieces(call, script)) as pieces:
-                yield Sound(encoding=encoding, sample_rate=sample_rate, channels=1, pieces=pieces)
+            timings: list[Timing] = []
+            async with aclosing(self._pieces(call, script, timings)) as pieces:
+                yield Sound(encoding, sample_rate, channels=1, pieces=pieces, timings=timings)
         except ProviderError:
             call.state = "failed"
             raise
@@ -221,7 +228,7 @@ class Scripted:
                 f"{self.name} fails as scripted.", provider=self.name, retry_after=script.retry_after
             )
 
-    async def _pieces(self, call: Call, script: Script) -> AsyncGenerator[bytes]:
+    async def _pieces(self, call: Call, script: Script, timings: list[Timing]) -> AsyncGenerator[bytes]:
         answer = _answer(call.utterance, script)
         end = len(answer) if script.die_after is None else min(script.die_after, len(answer))
         starts: Iterable[int] = range(0, end, script.piece_bytes)
@@ -233,6 +240,7 @@ class Scripted:
             yield answer[start : min(start + script.piece_bytes, end)]
         if script.die_after is not None:
             raise Unavailable(f"{self.name} broke off as scripted.", provider=self.name)
+        timings += _timings(call.utterance, script)
         call.state = "done"
 
     async def voices(self) -> list[ListedVoice]:
@@ -259,7 +267,8 @@ def _well(script: Script) -> Script:
 
 
 def _answer(utterance: Utterance, script: Script) -> bytes:
-    pcm = tones.tone_pcm(
+    speak = tones.tone_pcm if script.timings == "none" else tones.word_tones_pcm
+    pcm = speak(
         utterance.text,
         utterance.voice.voice,
         speed=utterance.speed,
@@ -268,6 +277,15 @@ def _answer(utterance: Utterance, script: Script) -> bytes:
     )
     sound = poisoned_pcm(script.answer, pcm)
     return poisoned_answer(script.answer, tones.contained(script.container, sound, script.sample_rate))
+
+
+def _timings(utterance: Utterance, script: Script) -> list[Timing]:
+    if script.timings == "none":
+        return []
+    places = tones.word_places(
+        utterance.text, speed=utterance.speed, seconds_per_character=script.seconds_per_character
+    )
+    return [Timing(*place) for place in places]
 
 
 def from_settings(settings: ProviderSettings) -> Scripted:

@@ -5,6 +5,7 @@ Pure functions, so that a test can work out what it should hear.
 
 import hashlib
 import io
+import re
 import wave
 from typing import Literal
 
@@ -47,6 +48,40 @@ def tone_pcm(
     envelope = np.minimum(1.0, np.minimum(moments, moments[::-1]) / _FADE)
     wavy = np.sin(2 * np.pi * frequency * moments) * envelope * _AMPLITUDE
     return (wavy * 32_767).astype("<i2").tobytes()
+
+
+def word_places(
+    text: str, *, speed: float = 1.0, seconds_per_character: float = SECONDS_PER_CHARACTER
+) -> list[tuple[int, int, float, float]]:
+    """Each word of a text: its first character, the one behind its last, and the seconds from which to which."""
+    pace = seconds_per_character / speed
+    spans = [word.span() for word in re.finditer(r"\S+", text)]
+    return [(start, end, start * pace, end * pace) for start, end in spans]
+
+
+def word_tones_pcm(
+    text: str,
+    voice: str,
+    *,
+    speed: float = 1.0,
+    seconds_per_character: float = SECONDS_PER_CHARACTER,
+    sample_rate: int = SAMPLE_RATE,
+) -> bytes:
+    """A tone for each word instead of one for the text, as long in all; silence between them."""
+    seconds = tone(text, voice, speed=speed, seconds_per_character=seconds_per_character)[1]
+    sound = np.zeros(round(seconds * sample_rate), "<i2")
+    for start, end, begins, _ in word_places(text, speed=speed, seconds_per_character=seconds_per_character):
+        word = tone_pcm(
+            text[start:end],
+            voice,
+            speed=speed,
+            seconds_per_character=seconds_per_character,
+            sample_rate=sample_rate,
+        )
+        at = round(begins * sample_rate)
+        here = sound[at : at + len(word) // 2]
+        here[:] = np.frombuffer(word, "<i2")[: len(here)]
+    return sound.tobytes()
 
 
 def wav(pcm: bytes, sample_rate: int = SAMPLE_RATE) -> bytes:
