@@ -176,9 +176,8 @@ class Scripted:
     def capabilities(self, voice: ProviderVoice) -> Capabilities:  # noqa: ARG002 - they are all alike
         """See `Provider`. Half to double speed, instructions taken and not heard; the rest by script."""
         script = self.script
-        identity = (str(script.sample_rate), str(script.seconds_per_character), script.container)
-        if script.timings != "none":
-            identity += (script.timings,)
+        told = () if script.timings == "none" else (script.timings,)
+        identity = (str(script.sample_rate), str(script.seconds_per_character), script.container, *told)
         return Capabilities(
             identity=identity,
             limits=script.limits(),

@@ -53,6 +53,8 @@ class Edges:
         self._held = _NOTHING  # whole windows that may still turn out to be an edge
         self._quiet = 0  # samples of silence at the end of what is held
         self.audible = 0  # samples from the first to the last window with sound, so far
+        self.cut = 0  # samples of silence taken away in front
+        self.onset = 0  # samples of silence kept there, behind the zeros
 
     def push(self, samples: Samples) -> Samples:
         """What is final by now, `samples` included; often empty."""
@@ -89,11 +91,14 @@ class Edges:
     def _begin(self, windows: Samples) -> Samples:
         joined = np.concatenate((self._held, windows))
         before = len(self._held) + _leading_silence(windows)
+        cut = max(0, before - ONSET)
+        self.cut += cut
         if before == len(joined):
-            self._held = joined[max(0, before - ONSET) :]
+            self._held = joined[cut:]
             return _NOTHING
         self._held = _NOTHING
-        real = _fade_in(joined[max(0, before - ONSET) :])
+        self.onset = before - cut
+        real = _fade_in(joined[cut:])
         quiet = _leading_silence(joined[before:][::-1])
         self.audible = len(joined) - before - quiet
         return self._release(np.concatenate((np.zeros(FRONT, np.int16), real)), quiet)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 
 from app.audio.check import BadSound, Meter, Samples, dot, refuse_short
-from app.audio.edges import RATE, Edges
+from app.audio.edges import FRONT, RATE, Edges
 from app.audio.encode import Encoder
 from app.audio.formats import Format, refuse_rate
 from app.audio.intake import FileIntake, PcmIntake
@@ -30,7 +30,9 @@ class Recorded:
 
     `tail` is the payload's last part, behind all that `feed` returned. `samples` (at 24 kHz) is the clip's
     exact length, whatever the client's rate, a multiple of its form's frame; `seconds` is the same.
-    `peak` (0 to 32,768) and `rms` are of the edited sound in steps of 16 bits.
+    `peak` (0 to 32,768) and `rms` are of the edited sound in steps of 16 bits. `audible` is from which sample
+    to which (without it) there is sound, to 10 ms. `lead` is by how many samples the provider's sound comes
+    later in the clip than it came, its tempo changed: zeros put in front, less silence taken away there.
     """
 
     tail: bytes
@@ -38,6 +40,8 @@ class Recorded:
     seconds: float
     peak: int
     rms: float
+    audible: tuple[int, int]
+    lead: int
 
 
 class Recorder:
@@ -147,7 +151,16 @@ class Recorder:
         refuse_short(self._edges.audible / RATE * self._tempo_factor, self._spoken)
         tail = self._waiting + payload + self._close_grid()
         rms = (self._squares / self._samples) ** 0.5
-        return Recorded(tail, self._samples, self._samples / RATE, self._peak, rms)
+        begin = FRONT + self._edges.onset
+        return Recorded(
+            tail,
+            self._samples,
+            self._samples / RATE,
+            self._peak,
+            rms,
+            audible=(begin, begin + self._edges.audible),
+            lead=FRONT - self._edges.cut,
+        )
 
     def _last_sound(self) -> bytes:
         if isinstance(self._intake, PcmIntake):

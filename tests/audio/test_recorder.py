@@ -5,7 +5,7 @@ import pytest
 
 from app.audio.check import BadSound
 from app.audio.formats import FORMATS
-from tests.audio.sounds import clip, decoded, joined, record, recorder, silence, tone
+from tests.audio.sounds import clip, decoded, joined, pieces, record, recorder, silence, tone
 
 PCM = FORMATS["pcm"]
 
@@ -18,6 +18,34 @@ def test_recorded_says_what_is_in_the_clip():
     assert recorded.seconds == recorded.samples / 24_000
     assert recorded.peak == np.abs(sound).max()
     assert recorded.rms == pytest.approx(np.sqrt((sound**2).mean()))
+
+
+@pytest.mark.parametrize("size", [1_000, 10**6])
+@pytest.mark.parametrize(
+    ("before", "cut"), [(0.0, 0), (0.004, 0), (0.010, 0), (1.0, 23_760), (1.005, 23_760)]
+)
+def test_recorded_says_where_the_sound_stands(before: float, cut: int, size: int):
+    """Captions would run ahead of the voice by all the silence that was cut."""
+    sound = np.concatenate((silence(before), tone(0.5, 2_000)))
+    payload, recorded = record(PCM, pieces(sound.tobytes(), size))
+    assert recorded.lead == 576 - cut
+    start, end = recorded.audible
+    loud = np.flatnonzero(np.abs(decoded(PCM, joined(PCM, [(payload, recorded.samples)]))) > 500)
+    assert 0 <= loud[0] - start < 240
+    assert 0 <= end - loud[-1] <= 240
+    assert abs(loud[0] - (before * 24_000 + recorded.lead)) < 24
+
+
+@pytest.mark.parametrize("tempo", [0.4, 0.8, 1.0, 1.5, 3.0])
+def test_a_moment_of_the_sound_is_found_in_the_clip(tempo: float):
+    """Words would be shown before or after they are said, by those who hear them faster."""
+    sound = np.concatenate((silence(0.7), tone(1, 500), tone(1, 3_000)))
+    payload, recorded = record(PCM, [sound.tobytes()], tempo=tempo)
+    clip = decoded(PCM, joined(PCM, [(payload, recorded.samples)]))
+    change = round(1.7 * 24_000 / tempo) + recorded.lead
+    for at, pitch in ((change - 480 - 600, 500), (change + 480, 3_000)):
+        spectrum = np.abs(np.fft.rfft(clip[at : at + 600]))
+        assert abs(spectrum.argmax() * 40 - pitch) <= 40
 
 
 @pytest.mark.parametrize("name", FORMATS)
