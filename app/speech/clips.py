@@ -10,7 +10,7 @@ import asyncio
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from logging import getLogger
@@ -20,11 +20,13 @@ import msgspec
 
 from app.audio.check import BadSound
 from app.audio.formats import Format
-from app.audio.recorder import Recorder
+from app.audio.recorder import Recorded, Recorder
 from app.errors import whereabouts
 from app.metrics import Metrics
 from app.speech.failures import BY_CODE, told
 from app.speech.plan import Candidate, PlannedChunk, SpeechRequest
+from app.speech.timings import NONE as UNTIMED
+from app.speech.timings import on_clip, packed
 from cache.cache import Cache
 from cache.errors import FlightFailed
 from cache.flight import Made
@@ -32,7 +34,7 @@ from cache.interface import Entry
 from cache.passage import Outcome
 from cache.value import new_entry
 from providers.errors import BadAudio, ProviderError, Unavailable
-from providers.interface import Utterance
+from providers.interface import Timing, Utterance
 
 log = getLogger("refrain")
 
@@ -41,12 +43,18 @@ T = TypeVar("T")
 Hear = Callable[[bytes], None]
 
 
-class ClipMeta(msgspec.Struct, frozen=True):
-    """What is kept beside a clip's sound. `samples` are at 24 kHz, whatever the clip's own rate."""
+class ClipMeta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is kept beside a clip's sound. `samples` are at 24 kHz, whatever the clip's own rate.
+
+    `audible` is from which to which of them there is sound. `timings` are the provider's, packed, on the clip's
+    clock, of characters as they were sent; no text.
+    """
 
     samples: int
     provider: str
     characters: int
+    audible: tuple[int, int] | None = None
+    timings: msgspec.Raw = UNTIMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +174,9 @@ class ClipSource:
         outcome = "ok"
         began = self._clock()
         try:
-            payload, samples = await self._record(candidate, request.format, request.sample_rate, emit)
+            payload, recorded, timings = await self._record(
+                candidate, request.format, request.sample_rate, emit
+            )
         except BadSound as error:
             outcome = BadAudio.code
             raise BadAudio(f"refused as {error.kind}", provider=provider.name) from None
@@ -187,14 +197,19 @@ class ClipSource:
         finally:
             self._metrics.provider_requests.labels(provider=provider.name, outcome=outcome).inc()
             self._metrics.provider_seconds.labels(provider=provider.name).observe(self._clock() - began)
-        meta = ClipMeta(samples, provider.name, len(utterance.text))
+        characters = len(utterance.text)
+        placed = on_clip(timings, recorded, characters=characters, tempo=candidate.tempo)
+        meta = ClipMeta(recorded.samples, provider.name, characters, recorded.audible, packed(placed))
         ttl = self._lifetimes.first_choice if candidate.first_choice else self._lifetimes.fallback
         return Made(msgspec.json.encode(meta), payload, ttl)
 
     async def _record(
         self, candidate: Candidate, fmt: Format, sample_rate: int, emit: Hear
-    ) -> tuple[bytes, int]:
-        """The clip's payload and its length in samples. Codecs run in threads: a piece may be a sentence long."""
+    ) -> tuple[bytes, Recorded, Sequence[Timing]]:
+        """The clip's payload, what it is, and its words' times as the provider tells them.
+
+        Codecs run in threads: a piece may be a sentence long.
+        """
         utterance = candidate.utterance
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
@@ -222,7 +237,7 @@ class ClipSource:
                 recorder.close()
         parts.append(recorded.tail)
         emit(recorded.tail)
-        return b"".join(parts), recorded.samples
+        return b"".join(parts), recorded, sound.timings
 
 
 def _translated(error: ProviderError | FlightFailed, provider: str) -> ProviderError:
