@@ -21,6 +21,16 @@ def spoken(document: Document, start: int, end: int) -> str:
     return _Rendering(document, start, end, takes=None).text
 
 
+def replaced(document: Document, start: int, end: int) -> tuple[tuple[int, int, int], ...]:
+    """Where `spoken` says something else than the text, in order.
+
+    Each: from where to where, in characters behind `start`, and how many characters are said there instead.
+    """
+    if not document.marks:
+        return ()
+    return tuple(_Rendering(document, start, end, takes=None).replaced)
+
+
 def ssml(document: Document, start: int, end: int, takes: frozenset[str]) -> str | None:
     """The same with the elements in `takes`, escaped, well-formed, without a root; None: it is as `spoken` says.
 
@@ -37,6 +47,7 @@ class _Rendering:
 
     def __init__(self, document: Document, start: int, end: int, takes: frozenset[str] | None) -> None:
         self.marked = False
+        self.replaced: list[tuple[int, int, int]] = []
         self._document = document
         self._start, self._end = start, end
         self._takes = takes
@@ -58,6 +69,7 @@ class _Rendering:
             self._tag(mark)
         elif whole and mark.alias is not None:
             self._say(mark.alias)
+            self.replaced.append((mark.start - self._start, mark.end - self._start, len(mark.alias)))
             self._position = mark.end
 
     def _until(self, offset: int) -> None:

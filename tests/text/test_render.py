@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from time import process_time
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from app.text.blocks import Block
 from app.text.document import BlockKind, Document, Mark
 from app.text.origin import Origin
-from app.text.render import spoken, ssml
+from app.text.render import replaced, spoken, ssml
 
 ALL = frozenset({"prosody", "emphasis", "lang", "say-as", "phoneme", "sub", "break"})
 
@@ -70,6 +71,25 @@ def test_an_alias_stands_for_all_inside_it():
     assert spoken(read, 0, 9) == "outer gh"
     assert ssml(read, 0, 9, frozenset({"prosody", "sub"})) == 'outer <prosody rate="slow">gh</prosody>'
     assert spoken(read, 1, 6) == "binneref"
+
+
+@given(marked(), st.data())
+def test_what_is_said_instead_is_told(read: Document, data: st.DataObject):
+    """Captions would mark other words than those that are spoken."""
+    said = [data.draw(st.none() | st.sampled_from(["", "X", "XYZ XYZ"])) for _ in read.marks]
+    marks = [replace(mark, alias=alias) for mark, alias in zip(read.marks, said, strict=True)]
+    aliased = document(read.text, *marks)
+    start = data.draw(st.integers(0, len(read.text) - 1))
+    end = data.draw(st.integers(start + 1, len(read.text)))
+    text, voiced = read.text[start:end].replace("\n", " "), spoken(aliased, start, end)
+    at, heard = 0, 0
+    for begin, behind, length in replaced(aliased, start, end):
+        assert at <= begin <= behind
+        assert voiced[heard : heard + begin - at] == text[at:begin]
+        heard += begin - at
+        assert voiced[heard : heard + length].strip("XYZ ") == ""
+        at, heard = behind, heard + length
+    assert voiced[heard:] == text[at:]
 
 
 def test_line_ends_are_blanks():
