@@ -4,6 +4,7 @@ All common decoders play half an MP3 without a word. So frames are walked, and l
 are compared with what is there.
 """
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 from app.audio.check import BadSound
@@ -45,19 +46,13 @@ def container_of(data: bytes) -> Container:
 
 
 def refuse_cut(container: Container, data: bytes) -> None:
-    """Raise if the file ends early, as far as the structure of MP3, WAV, Ogg and MP4 tells.
+    """Raise if the file ends early, as far as its structure tells.
 
     Raises:
         BadSound: `cut`, or `unreadable` where the structure breaks.
     """
-    if container == "mp3":
-        _walk_mp3(data)
-    elif container == "wav":
-        _walk_wav(data)
-    elif container == "ogg":
-        _walk_ogg(data)
-    elif container == "mov":
-        _walk_mov(data)
+    if walk := _WALKS.get(container):
+        walk(data)
 
 
 def flac_samples(data: bytes) -> int:
@@ -161,3 +156,33 @@ def _walk_mov(data: bytes) -> None:
         at = at + max(size, 8) if size else len(data)  # 0: up to the end
     if at > len(data):
         raise _cut()
+
+
+def _walk_matroska(data: bytes) -> None:
+    at = 0
+    while at < len(data):
+        _, at = _ebml_number(data, at)
+        size, at = _ebml_number(data, at)
+        at += size or 0
+    if at > len(data):
+        raise _cut()
+
+
+def _ebml_number(data: bytes, at: int) -> tuple[int | None, int]:
+    """The number that stands here (RFC 8794, 4), and where it ends; None: "not known", its parts follow."""
+    length = 9 - data[at : at + 1].ljust(1, b"\0")[0].bit_length()
+    end = at + length
+    if end > len(data) or length > 8:  # noqa: PLR2004 - bytes, the most there are
+        raise _cut()
+    bits = (1 << 7 * length) - 1
+    number = int.from_bytes(data[at:end], "big") & bits
+    return None if number == bits else number, end
+
+
+_WALKS: Final[dict[Container, Callable[[bytes], None]]] = {
+    "mp3": _walk_mp3,
+    "wav": _walk_wav,
+    "ogg": _walk_ogg,
+    "mov": _walk_mov,
+    "matroska": _walk_matroska,
+}
