@@ -38,7 +38,7 @@ class Resampler:
         if self._stream is None or not (last or len(samples)):
             return samples
         resampled = self._stream.resample_chunk(samples.astype(np.float32), last=last)
-        return _to_16_bits(resampled)
+        return to_16_bits(resampled)
 
 
 class Tempo:
@@ -104,6 +104,8 @@ def _graph(factor: float, sample_rate: int) -> av.filter.Graph:
     return graph
 
 
-def _to_16_bits(samples: NDArray[np.float32]) -> Samples:
+def to_16_bits(samples: NDArray[np.floating]) -> Samples:
+    """The nearest steps of 16 bits; what is beyond full scale becomes full scale."""
     # Resampling overshoots at full scale; without the limit that would wrap around to a loud click.
-    return np.clip(np.rint(samples), -32_768, 32_767).astype(np.int16)
+    limited: Samples = np.clip(np.rint(samples), -32_768, 32_767).astype(np.int16)
+    return limited
