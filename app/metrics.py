@@ -66,6 +66,12 @@ class Metrics:
             ["provider", "outcome"],
             registry=registry,
         )
+        self.bad_audio = Counter(
+            "refrain_bad_audio",
+            "Answers of a provider that were refused as no sound, by kind of poison.",
+            ["provider", "kind"],
+            registry=registry,
+        )
         self.provider_seconds = Histogram(
             "refrain_provider_seconds", "From asking to the checked end.", ["provider"], registry=registry
         )

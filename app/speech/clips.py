@@ -179,7 +179,12 @@ class ClipSource:
             )
         except BadSound as error:
             outcome = BadAudio.code
+            self._metrics.bad_audio.labels(provider=provider.name, kind=error.kind).inc()
             raise BadAudio(f"refused as {error.kind}", provider=provider.name) from None
+        except BadAudio:
+            outcome = BadAudio.code
+            self._metrics.bad_audio.labels(provider=provider.name, kind="adapter").inc()
+            raise
         except ProviderError as error:
             outcome = error.code
             raise
