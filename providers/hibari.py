@@ -39,6 +39,10 @@ SEED: Final = 1
 MOST_PHONEMES: Final = 400
 """The engine's own bound for one run of the network, which it keeps only where there is a comma to cut at."""
 
+LOUDNESS: MappingProxyType[str, float] = MappingProxyType({"heart": -26.0})
+"""LUFS, of voices that were measured: 40 sentences of samples/article.txt, one by one, came to -25.9 (standard
+deviation 0.4), at half speed to -26.4, at double speed to -26.5."""
+
 OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType({})
 
 _RUN = re.compile(rf"\S.{{0,{MOST_PHONEMES - 1}}}(?=\s|$)|\S{{1,{MOST_PHONEMES}}}")
@@ -64,7 +68,7 @@ class Hibari:
         self._running: set[_Job] = set()
         self._closed = False
 
-    def capabilities(self, voice: ProviderVoice) -> Capabilities:  # noqa: ARG002 - all its voices are alike
+    def capabilities(self, voice: ProviderVoice) -> Capabilities:
         """See `Provider`. English; half to double speed."""
         return Capabilities(
             identity=(*self._versions, f"reading {RULES}", f"seed {SEED}"),
@@ -72,6 +76,7 @@ class Hibari:
             speed_range=(0.5, 2.0),
             languages=frozenset(("en",)),
             price=self._price,
+            loudness=LOUDNESS.get(voice.voice),
         )
 
     @asynccontextmanager

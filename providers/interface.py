@@ -62,6 +62,8 @@ class Capabilities:
     sound better with several sentences at once. `ssml` are the elements of SSML that this voice takes.
     `identity` is all that, besides the utterance itself, decides how this voice sounds (an engine's version,
     a server's address): it goes into the digest. `price` is per million characters, in the operator's currency.
+    `loudness` is how loud this voice is known to speak, in LUFS (integrated, EBU R 128), over many sentences and
+    without instructions; None: nobody knows, and the first clips are measured.
     """
 
     identity: tuple[str, ...]
@@ -72,6 +74,7 @@ class Capabilities:
     instructions: bool = False
     languages: frozenset[str] | None = None
     price: float = 0.0
+    loudness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,17 @@ def seconds(value: str) -> float:
     return number
 
 
+def decibels(value: str) -> float:
+    """A gain."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not -60 <= number <= 60:  # noqa: PLR2004 - more is no sound, or only clipping
+        raise ValueError("a gain in decibels from -60 to 60")
+    return number
+
+
 def count(least: int, most: int) -> Parser:
     """A whole number within these bounds."""
 

@@ -74,6 +74,8 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "die_after": options.count(0, 1 << 31),
         "when": options.words,
         "timings": options.choice("none", "words"),
+        "gain": options.decibels,
+        "loudness": options.choice("known", "unknown"),
         "chunking": options.choice("sentence", "group"),
         "ssml": options.names,
         "max_characters": options.count(1, 1 << 31),
@@ -92,7 +94,8 @@ class Script:
     answer (with `retry_after`); `die_after` cuts the answer with Unavailable after that many bytes. Both strike
     the first `fault_calls` calls only (None: all), and answers, faults and cuts alike only texts that contain
     `when` (None: all). `container` sends a WAV or MP3 file instead of bare PCM. With `timings` `words` each word
-    has a tone of its own, and its times are told. `chunking`, `ssml` (elements) and the
+    has a tone of its own, and its times are told. `gain` makes it louder, in decibels; `loudness` is whether it
+    says how loud it is. `chunking`, `ssml` (elements) and the
     limits are what it says of itself in its capabilities; it does not hold anybody to them.
     """
 
@@ -111,6 +114,8 @@ class Script:
     die_after: int | None = None
     when: str | None = None
     timings: Literal["none", "words"] = "none"
+    gain: float = 0.0
+    loudness: Literal["known", "unknown"] = "known"
     chunking: Profile = "sentence"
     ssml: frozenset[str] = frozenset()
     max_characters: int | None = None
@@ -177,15 +182,21 @@ class Scripted:
         """See `Provider`. Half to double speed, instructions taken and not heard; the rest by script."""
         script = self.script
         told = () if script.timings == "none" else (script.timings,)
-        identity = (str(script.sample_rate), str(script.seconds_per_character), script.container, *told)
+        sound = (
+            str(script.sample_rate),
+            str(script.seconds_per_character),
+            script.container,
+            str(script.gain),
+        )
         return Capabilities(
-            identity=identity,
+            identity=(*sound, *told),
             limits=script.limits(),
             profile=script.chunking,
             ssml=script.ssml,
             speed_range=(0.5, 2.0),
             instructions=True,
             price=self._price,
+            loudness=tones.LOUDNESS + script.gain if script.loudness == "known" else None,
         )
 
     @asynccontextmanager
@@ -274,7 +285,7 @@ def _answer(utterance: Utterance, script: Script) -> bytes:
         seconds_per_character=script.seconds_per_character,
         sample_rate=script.sample_rate,
     )
-    sound = poisoned_pcm(script.answer, pcm)
+    sound = poisoned_pcm(script.answer, tones.amplified(pcm, script.gain))
     return poisoned_answer(script.answer, tones.contained(script.container, sound, script.sample_rate))
 
 

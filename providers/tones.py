@@ -13,6 +13,8 @@ import numpy as np
 
 SAMPLE_RATE = 24_000
 SECONDS_PER_CHARACTER = 0.06
+LOUDNESS = -10.0
+"""LUFS, about: a high tone is up to 3 dB louder to the ear than a low one of the same height."""
 
 _LOWEST = 300
 _STEP = 25
@@ -48,6 +50,14 @@ def tone_pcm(
     envelope = np.minimum(1.0, np.minimum(moments, moments[::-1]) / _FADE)
     wavy = np.sin(2 * np.pi * frequency * moments) * envelope * _AMPLITUDE
     return (wavy * 32_767).astype("<i2").tobytes()
+
+
+def amplified(pcm: bytes, gain: float) -> bytes:
+    """The same, so many decibels louder; what is beyond full scale is clipped."""
+    if not gain:
+        return pcm
+    louder = np.frombuffer(pcm, "<i2") * 10 ** (gain / 20)
+    return np.clip(louder, -32_768, 32_767).astype("<i2").tobytes()
 
 
 def word_places(
