@@ -176,11 +176,11 @@ class Meter:
             raise BadSound("empty", "The provider sent no sound.")
         if self._peak < _LEAST_PEAK:
             raise BadSound("silent", "The provider sent silence.")
-        if abs(self._sum / self._count) > _LOUDEST_OFFSET:
-            raise BadSound("dc_offset", "The provider's sound is far off zero: it is no PCM of 16 bits.")
         hiss = self._autocorrelation() < _LEAST_AUTOCORRELATION
         if hiss and (self._too_loud() or self._loud > _LONGEST_HISS * self._rate):
             raise _noise()
+        if abs(self._sum / self._count) > _LOUDEST_OFFSET:
+            raise BadSound("dc_offset", "The provider's sound is far off zero: it is no PCM of 16 bits.")
 
     def _measure(self) -> None:
         samples = np.concatenate(self._waiting) if self._waiting else _NOTHING
