@@ -27,6 +27,7 @@ from app.metrics import CacheFigures, Metrics
 from app.settings import Settings
 from app.speech.clips import ClipSource, Lifetimes
 from app.speech.failures import remembered
+from app.speech.outputs import Outputs
 from app.speech.plan import Planner
 from app.speech.studio import Studio
 from app.speech.voices import Voices
@@ -49,6 +50,7 @@ class House:
 
     settings: Settings
     voices: Voices
+    outputs: Outputs
     providers: dict[str, Provider]
     cache: Cache
     metrics: Metrics
@@ -85,7 +87,8 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
             metrics=metrics,
             deadline=settings.server.deadline,
         )
-        yield House(settings, Voices(settings.voices), providers, cache, metrics, studio)
+        voices, outputs = Voices(settings.voices), Outputs(settings.sound)
+        yield House(settings, voices, outputs, providers, cache, metrics, studio)
 
 
 async def warm(house: House) -> None:
@@ -130,8 +133,8 @@ def create_app(settings: Settings) -> Refrain:
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with open_house(settings, metrics) as house:
             max_body = settings.server.max_body
-            app.register(SpeechSurface(house.studio, house.voices, metrics, max_body).route())
-            app.register(PlanSurface(house.studio, house.voices, max_body).route())
+            app.register(SpeechSurface(house.studio, house.voices, house.outputs, metrics, max_body).route())
+            app.register(PlanSurface(house.studio, house.voices, house.outputs, max_body).route())
             app.register(ReplaySurface(house.studio).route())
             app.register(listings(house.voices))
             document(app)

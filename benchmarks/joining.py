@@ -13,7 +13,7 @@ import numpy as np
 
 from app.audio.check import Samples
 from app.audio.encode import Encoder
-from app.audio.formats import FORMATS, SAMPLE_RATE, Format
+from app.audio.formats import FORMATS, SAMPLE_RATE, Format, output
 from app.audio.join import join
 from app.audio.recorder import Recorder
 from app.server import open_house
@@ -36,7 +36,7 @@ def measure() -> Iterator[Figure]:
         clips = asyncio.run(_article(Path(home)))
     sound = _decoded(clips)
     mp3 = FORMATS["mp3"]
-    here = _times(lambda: b"".join(join(mp3, SAMPLE_RATE, clips)))
+    here = _times(lambda: b"".join(join(output(mp3), clips)))
     anew = _times(lambda: _encoded_anew(mp3, clips))
     what = f"Article, {len(clips)} warm mp3 clips, {len(sound) / SAMPLE_RATE:.0f} s"
     yield Figure(f"{what}: joined", "ms", tuple(here))
@@ -52,7 +52,7 @@ async def _article(home: Path) -> Clips:
     settings = parse("", {"REFRAIN_REDIS__DATA_DIR": str(home)})
     async with open_house(settings) as house:
         text = asking.ARTICLE.read_text(encoding="utf-8")
-        request = SpeechRequest(text, house.voices.find("default"), FORMATS["mp3"], SAMPLE_RATE)
+        request = SpeechRequest(text, house.voices.find("default"), output(FORMATS["mp3"]))
         plan = await house.studio.plan(request)
         async with house.studio.perform(plan) as speech:
             assert isinstance(speech, Live)
@@ -66,14 +66,18 @@ async def _article(home: Path) -> Clips:
 def _five_minutes(fmt: Format, sound: Samples) -> Figure:
     each = np.array_split(np.resize(sound, _SECONDS * SAMPLE_RATE), _CLIPS)
     clips = [_clip(fmt, part) for part in each]
-    times = _times(lambda: b"".join(join(fmt, SAMPLE_RATE, clips)))
+    times = _times(lambda: b"".join(join(output(fmt), clips)))
     return Figure(f"{fmt.name}: five minutes joined from {_CLIPS} clips", "ms", tuple(times))
 
 
 def _clip(fmt: Format, sound: Samples) -> tuple[bytes, int]:
     characters = len(sound) * 16 // SAMPLE_RATE
     recorder = Recorder(
-        encoding="pcm_s16le", sample_rate=SAMPLE_RATE, channels=1, characters=characters, fmt=fmt
+        encoding="pcm_s16le",
+        sample_rate=SAMPLE_RATE,
+        channels=1,
+        characters=characters,
+        output=output(fmt),
     )
     payload = recorder.feed(sound.tobytes())
     recorded = recorder.finish()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from app.audio.formats import FORMATS, SAMPLE_RATE
+from app.audio.formats import FORMATS, output
 from app.settings import Settings, parse
 from app.speech.plan import Planner, SpeechRequest
 from app.speech.voices import Voices
@@ -135,7 +135,7 @@ def _planner(settings: Settings) -> Planner:
 
 def _requests(settings: Settings) -> Callable[[str], SpeechRequest]:
     voice = Voices(settings.voices).find("default")
-    return lambda text: SpeechRequest(text, voice, FORMATS["mp3"], SAMPLE_RATE)
+    return lambda text: SpeechRequest(text, voice, output(FORMATS["mp3"]))
 
 
 def _rate(what: str, unit: str, amount: int, work: Callable[[], object]) -> Figure:

@@ -20,7 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "app.toml_lines": set(),
     "app.settings": {
         "app.units", "app.toml_lines", "app.text.normalize", "app.text.language", "app.text.pronunciation",
-        "cache.address", "providers.interface", "providers.kinds",
+        "app.audio.offers", "cache.address", "providers.interface", "providers.kinds",
     },
     "app.speech": {
         "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",

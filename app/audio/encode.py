@@ -34,13 +34,13 @@ class Encoder:
         codec.thread_count = 1
         if form.bit_rate is not None:
             codec.bit_rate = form.bit_rate
-        block = {"frame_size": str(form.block * sample_rate // _FORM_RATE)} if form.block else {}
-        codec.options = dict(form.options) | block
+        block = form.block * sample_rate // _FORM_RATE if form.block else 0
+        codec.options = dict(form.options) | ({"frame_size": str(block)} if block else {})
         codec.open()
         self._codec: AudioCodecContext | None = codec
         self._rate = sample_rate
         self._format = form.sample_format
-        self._frame = codec.frame_size
+        self._frame = codec.frame_size or block  # G.711 takes any: the block is ours alone
         self._partial = _NOTHING
         self._samples = 0  # given to the codec
         self._packets = 0  # got from it

@@ -2,27 +2,24 @@
 
 from collections.abc import Sequence
 
-from app.audio.formats import Format, refuse_rate
-from app.audio.joiners import Bytes, Joiner
+from app.audio.formats import Output
+from app.audio.joiners import Bytes
 
 
-def joiner(fmt: Format, sample_rate: int) -> Joiner:
-    """A new joiner for one response.
-
-    Raises:
-        ValueError: the format does not come at this sample rate (Hz).
-    """
-    refuse_rate(fmt, sample_rate)
-    return fmt.joiner(sample_rate)
-
-
-def join(fmt: Format, sample_rate: int, clips: Sequence[tuple[Bytes, int]]) -> list[Bytes]:
-    """A whole hit's bytes, from each clip's payload and samples at 24 kHz.
+def join(output: Output, clips: Sequence[tuple[Bytes, int]]) -> list[Bytes]:
+    """A whole response, from each clip's payload and samples at 24 kHz.
 
     Raises:
-        ValueError: as `joiner` and `Joiner.add`.
+        ValueError: as `Joiner.add`.
     """
-    joining = joiner(fmt, sample_rate)
+    joining = output.joiner()
     head = joining.head(sum(samples for _, samples in clips))
     parts = [head, *(joining.add(payload, last=True) for payload, _ in clips), joining.end()]
     return [part for part in parts if part]
+
+
+def extents(output: Output, clips: Sequence[tuple[int, int]]) -> list[int]:
+    """Bytes of the response's head, of each clip in it, and of its end, from each clip's bytes and samples."""
+    joining = output.joiner()
+    head = joining.head(sum(samples for _, samples in clips))
+    return [len(head), *(joining.skip(payload, samples) for payload, samples in clips), len(joining.end())]

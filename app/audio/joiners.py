@@ -1,7 +1,6 @@
-"""One joiner per kind of response. Only wav and pcm (decoded) and flac (encoded anew) need a codec."""
+"""What a joiner is, and the simple ones. Only wav and pcm need a codec; `flac` and `mp4` have files of their own."""
 
 import struct
-from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 import av
@@ -10,9 +9,8 @@ from av.audio.codeccontext import AudioCodecContext
 from av.codec import CodecContext
 
 from app.audio.check import Samples
-from app.audio.encode import Encoder
-from app.audio.forms import FLAC, OPUS
-from app.audio.ogg import Stream, frame_size, joined_size
+from app.audio.forms import OPUS, prefixed_frames
+from app.audio.ogg import Stream, joined_size
 
 Bytes = bytes | memoryview
 _RATE: Final = 24_000
@@ -23,11 +21,15 @@ _WAV_HEAD: Final = 44
 class Joiner(Protocol):
     """Makes one response's bytes from clips, in order. Whether clips come in pieces or whole changes nothing.
 
-    `head` once, `add` any number of times, `end` once. CPU only; not for several threads at once.
+    `head` once, then for each clip `add` any number of times or `skip` once, then `end` once. CPU only; not for
+    several threads at once.
     """
 
     def head(self, samples: int | None) -> bytes:
-        """What stands before the sound. `samples` at 24 kHz of all clips; None while they are not known."""
+        """What stands before the sound. `samples` at 24 kHz of all clips; None while they are not known.
+
+        As long in either case.
+        """
         ...
 
     def add(self, piece: Bytes, *, last: bool) -> Bytes:
@@ -40,36 +42,36 @@ class Joiner(Protocol):
         """
         ...
 
+    def skip(self, payload: int, samples: int) -> int:
+        """Pass over a clip of so many bytes and samples (at 24 kHz); how many bytes of the response it takes.
+
+        What comes behind is then as if the clip had been added.
+        """
+        ...
+
     def end(self) -> bytes:
         """What stands behind the sound."""
         ...
 
-    def size(self, clips: Sequence[tuple[int, int]]) -> int | None:
-        """Bytes of the whole response, from each clip's (bytes of payload, samples at 24 kHz).
-
-        None where only joining tells. Does not change the joiner.
-        """
-        ...
-
 
 class Appending:
-    """mp3 and aac: frames after frames."""
+    """mp3, aac, ulaw and alaw: frames after frames."""
 
     def head(self, samples: int | None) -> bytes:  # noqa: ARG002 - constant rate: the length says it
         """Nothing."""
         return b""
 
-    def add(self, piece: Bytes, *, last: bool) -> Bytes:  # noqa: ARG002
+    def add(self, piece: Bytes, *, last: bool) -> Bytes:  # noqa: ARG002 - frames go out as they come
         """The piece itself."""
         return piece
+
+    def skip(self, payload: int, samples: int) -> int:  # noqa: ARG002 - nothing in the payload counts frames
+        """As long as it is."""
+        return payload
 
     def end(self) -> bytes:
         """Nothing."""
         return b""
-
-    def size(self, clips: Sequence[tuple[int, int]]) -> int | None:
-        """The sum."""
-        return sum(payload for payload, _ in clips)
 
 
 class OggJoiner:
@@ -88,27 +90,26 @@ class OggJoiner:
         clip = memoryview(self._partial + piece if self._partial else piece)
         pages, used = self._stream.pages(clip)
         self._partial = bytes(clip[used:])
-        _refuse_rest(self._partial, last=last)
+        refuse_rest(self._partial, last=last)
         return pages
+
+    def skip(self, payload: int, samples: int) -> int:
+        """Page headers and payload."""
+        packets = samples // OPUS.frame
+        self._stream.skip(packets)
+        return joined_size(payload, packets)
 
     def end(self) -> bytes:
         """The last page."""
         return self._stream.end()
 
-    def size(self, clips: Sequence[tuple[int, int]]) -> int | None:
-        """Page headers and payloads."""
-        return frame_size() + sum(joined_size(payload, samples // OPUS.frame) for payload, samples in clips)
-
 
 class FlacDecoder:
-    """A FLAC clip's payload, in pieces, to samples."""
+    """FLAC clips' payloads, in pieces, to samples."""
 
     def __init__(self, sample_rate: int) -> None:
-        codec = CodecContext.create("flac", "r")
-        assert isinstance(codec, AudioCodecContext)
-        codec.thread_count = 1
-        codec.sample_rate = sample_rate
-        self._codec = codec
+        self._rate = sample_rate
+        self._codec: AudioCodecContext | None = None  # opened at the first frame: most joiners only count
         self._partial = b""
 
     def decode(self, piece: Bytes, *, last: bool) -> Samples:
@@ -119,18 +120,27 @@ class FlacDecoder:
         """
         data = memoryview(self._partial + piece if self._partial else piece)
         parts, at = [np.zeros(0, np.int16)], 0
-        for start, end in _frames(data):
+        for start, end in prefixed_frames(data):
             parts.extend(self._frame(bytes(data[start:end])))
             at = end
         self._partial = bytes(data[at:])
-        _refuse_rest(self._partial, last=last)
+        refuse_rest(self._partial, last=last)
         return np.concatenate(parts)
 
     def _frame(self, frame: bytes) -> list[Samples]:
+        codec = self._codec or self._open()
         try:
-            return [decoded.to_ndarray()[0] for decoded in self._codec.decode(av.Packet(frame))]
+            return [decoded.to_ndarray()[0] for decoded in codec.decode(av.Packet(frame))]
         except av.error.FFmpegError:
             raise ValueError("a cached clip holds a frame that cannot be decoded") from None
+
+    def _open(self) -> AudioCodecContext:
+        codec = CodecContext.create("flac", "r")
+        assert isinstance(codec, AudioCodecContext)
+        codec.thread_count = 1
+        codec.sample_rate = self._rate
+        self._codec = codec
+        return codec
 
 
 class PcmJoiner:
@@ -148,13 +158,13 @@ class PcmJoiner:
         """The samples of the frames that are whole by now."""
         return self._decoder.decode(piece, last=last).astype("<i2", copy=False).tobytes()
 
+    def skip(self, payload: int, samples: int) -> int:  # noqa: ARG002 - what FLAC saved does not count
+        """Two bytes per sample."""
+        return 2 * at_rate(samples, self._rate)
+
     def end(self) -> bytes:
         """Nothing."""
         return b""
-
-    def size(self, clips: Sequence[tuple[int, int]]) -> int | None:
-        """Two bytes per sample."""
-        return 2 * at_rate(sum(samples for _, samples in clips), self._rate)
 
 
 class WavJoiner(PcmJoiner):
@@ -167,52 +177,13 @@ class WavJoiner(PcmJoiner):
         form = struct.pack("<IHHIIHH", 16, 1, 1, self._rate, 2 * self._rate, 2, 16)
         return b"RIFF" + struct.pack("<I", whole) + b"WAVEfmt " + form + b"data" + struct.pack("<I", size)
 
-    def size(self, clips: Sequence[tuple[int, int]]) -> int | None:
-        """The header and two bytes per sample."""
-        return _WAV_HEAD + (super().size(clips) or 0)
-
-
-class FlacJoiner:
-    """flac: one stream over all clips; every frame but the last has the same length, as players want it."""
-
-    def __init__(self, sample_rate: int) -> None:
-        self._decoder = FlacDecoder(sample_rate)
-        self._encoder = Encoder(FLAC, sample_rate)
-        self._rate = sample_rate
-
-    def head(self, samples: int | None) -> bytes:
-        """The marker and STREAMINFO (RFC 9639, 8.2), with the number of samples where it is known, else 0."""
-        info = bytearray(self._encoder.extradata)
-        fields = int.from_bytes(info[10:18], "big") & ~((1 << 36) - 1)
-        total = 0 if samples is None else at_rate(samples, self._rate)
-        info[10:18] = (fields | total).to_bytes(8, "big")
-        return b"fLaC\x80" + len(info).to_bytes(3, "big") + bytes(info)
-
-    def add(self, piece: Bytes, *, last: bool) -> Bytes:
-        """The frames that are done by now."""
-        return b"".join(self._encoder.push(self._decoder.decode(piece, last=last)))
-
-    def end(self) -> bytes:
-        """The last frames."""
-        return b"".join(self._encoder.finish())
-
-    def size(self, clips: Sequence[tuple[int, int]]) -> int | None:  # noqa: ARG002
-        """Not known before."""
-        return None
-
 
 def at_rate(samples: int, sample_rate: int) -> int:
-    """A clip's length at 24 kHz, a multiple of 480, as a number of samples at one of the `SAMPLE_RATES`."""
+    """A clip's length at 24 kHz, a multiple of its form's frame, as a number of samples at a rate on offer."""
     return samples * sample_rate // _RATE
 
 
-def _frames(data: memoryview) -> Iterator[tuple[int, int]]:
-    at = 0
-    while at + 2 <= len(data) and (end := at + 2 + int.from_bytes(data[at : at + 2], "big")) <= len(data):
-        yield at + 2, end
-        at = end
-
-
-def _refuse_rest(rest: bytes, *, last: bool) -> None:
+def refuse_rest(rest: bytes, *, last: bool) -> None:
+    """Raise ValueError if a clip ends with bytes that are no whole frame."""
     if last and rest:
         raise ValueError("a cached clip ends within a frame")

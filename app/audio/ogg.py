@@ -85,6 +85,11 @@ class Stream:
             at = end
         return b"".join(out), at
 
+    def skip(self, packets: int) -> None:
+        """Count a clip of so many packets without its bytes."""
+        self._page += pages_of(packets)
+        self._samples += _PACKET * packets
+
     def end(self) -> bytes:
         """The last page: silence for the samples that the pre-skip took; its position trims the rest."""
         return self._header(page_body([_SILENCE]), _LAST, self._samples + PRE_SKIP)
@@ -116,9 +121,3 @@ def crc(page: bytes) -> int:
 def joined_size(payload: int, packets: int) -> int:
     """Bytes that a clip's pages take in the stream: 26 more for each page than its body."""
     return payload + (_CHECKSUM_AT + 4) * pages_of(packets)
-
-
-def frame_size() -> int:
-    """Bytes of the stream's first two pages and the last one: what is there with no clip at all."""
-    empty = Stream()
-    return len(empty.head()) + len(empty.end())

@@ -14,7 +14,7 @@ import numpy as np
 from app.audio.check import BadSound, Meter, Samples, dot, refuse_short
 from app.audio.edges import FRONT, RATE, Edges
 from app.audio.encode import Encoder
-from app.audio.formats import Format, refuse_rate
+from app.audio.formats import Output
 from app.audio.intake import FileIntake, PcmIntake
 from app.audio.joiners import at_rate
 from app.audio.rate import Resampler, Tempo
@@ -59,25 +59,21 @@ class Recorder:
         channels: int,
         characters: int,
         spoken: int | None = None,
-        fmt: Format,
-        out_rate: int = RATE,
+        output: Output,
         tempo: float = 1.0,
     ) -> None:
         """`encoding`, `sample_rate` (Hz) and `channels` are the provider's; a `file` says its own.
 
         `characters` of the text bound how long its sound may be, those of them that are `spoken` (left out:
-        all) how short: a line of dots may take its time, or none. `out_rate` (Hz) is the client's. `tempo` is
-        how much faster the sound is to become: the part of the speed that the provider could not do.
+        all) how short: a line of dots may take its time, or none. `output` is what the client asked for. `tempo`
+        is how much faster the sound is to become: the part of the speed that the provider could not do.
 
         Raises:
             BadSound: `unreadable`, the provider announces a sample rate or channels that no speech has.
-            ValueError: the format does not come at `out_rate`.
         """
-        refuse_rate(fmt, out_rate)
         self._characters = characters
         self._spoken = characters if spoken is None else spoken
-        self._fmt = fmt
-        self._out_rate = out_rate
+        self._output = output
         self._intake: PcmIntake | FileIntake
         self._waiting = b""
         self._samples = 0
@@ -86,14 +82,14 @@ class Recorder:
         self._edges = Edges()
         self._tempo_factor = tempo
         self._tempo = Tempo(tempo, RATE)
-        self._packer = fmt.form.packer()
+        self._packer = output.form.packer()
         if encoding == "file":
             self._intake = FileIntake(characters)
         else:
             self._intake = PcmIntake(channels)
             self._listen(sample_rate, channels)
-        self._encoder = Encoder(fmt.form, out_rate)
-        self._to_client = Resampler(RATE, out_rate)
+        self._encoder = Encoder(output.form, output.sample_rate)
+        self._to_client = Resampler(RATE, output.sample_rate)
 
     def feed(self, piece: bytes) -> bytes:
         """The part of the payload that is final with this piece of the provider's sound; often empty.
@@ -183,9 +179,9 @@ class Recorder:
 
         The resampler's own count may be off by one; the encoder takes exactly the samples of the grid.
         """
-        payload = self._encode(np.zeros(-self._samples % self._fmt.form.frame, np.int16))
+        payload = self._encode(np.zeros(-self._samples % self._output.form.frame, np.int16))
         rest = self._to_client.finish()
-        missing = at_rate(self._samples, self._out_rate) - self._encoder.pushed
+        missing = at_rate(self._samples, self._output.sample_rate) - self._encoder.pushed
         rest = np.concatenate((rest, np.zeros(max(0, missing - len(rest)), np.int16)))[:missing]
         payload += self._pack(self._encoder.push(rest)) + self._pack(self._encoder.finish())
         return payload + self._packer.end()

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.audio.edges import RATE
 from app.audio.encode import Encoder
-from app.audio.formats import Format
+from app.audio.formats import Format, Output
 from app.audio.forms import Form
 from app.audio.joiners import at_rate
 
@@ -20,16 +20,15 @@ def rest_samples(fmt: Format, seconds: float) -> int:
     return round(max(0.0, seconds) * RATE / frame) * frame
 
 
-def silence(fmt: Format, sample_rate: int, samples: int) -> list[tuple[bytes, int]]:
+def silence(output: Output, samples: int) -> list[tuple[bytes, int]]:
     """So many samples (at 24 kHz, from `rest_samples`) of zeros, as clips for `join`; none where it is 0.
 
-    `sample_rate` in Hz is the client's. Encoded at its first use in this process (1 to 5 ms) and kept: 222 kB in
-    all, if every length in every format was used.
+    Encoded at its first use in this process (1 to 5 ms) and kept.
     """
-    form = fmt.form
+    form = output.form
     most = _LONGEST // form.frame
     whole, rest = divmod(samples // form.frame, most)
-    return [_encoded(form, sample_rate, frames) for frames in [most] * whole + [rest] if frames]
+    return [_encoded(form, output.sample_rate, frames) for frames in [most] * whole + [rest] if frames]
 
 
 @cache  # bounded by itself: less than a second of frames, for each form and rate of the table

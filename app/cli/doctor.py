@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from app.audio.formats import FORMATS, SAMPLE_RATE, Format
+from app.audio.formats import FORMATS, SAMPLE_RATE, Format, output
 from app.audio.recorder import Recorder
 from app.cli import Failed, config_option, configured
 from app.cli.tables import table
@@ -90,7 +90,9 @@ def _codec(fmt: Format) -> Finding:
     what = f"format {fmt.name}"
     samples = (int(8000 * math.sin(2 * math.pi * 220 * n / SAMPLE_RATE)) for n in range(SAMPLE_RATE))
     tone = struct.pack(f"<{SAMPLE_RATE}h", *samples)
-    recorder = Recorder(encoding="pcm_s16le", sample_rate=SAMPLE_RATE, channels=1, characters=15, fmt=fmt)
+    recorder = Recorder(
+        encoding="pcm_s16le", sample_rate=SAMPLE_RATE, channels=1, characters=15, output=output(fmt)
+    )
     try:
         size = len(recorder.feed(tone)) + len(recorder.finish().tail)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a codec is to be told, not raised

@@ -60,7 +60,7 @@ def plan(
 async def _estimate(settings: Settings, file: str, wish: Wish) -> Estimate:
     text = document(file)
     async with open_house(settings) as house:
-        planned = await house.studio.plan(wish.request(text, file, house.voices))
+        planned = await house.studio.plan(wish.request(text, file, house.voices, house.outputs))
         return await estimate(house.studio, planned)
 
 

@@ -95,9 +95,9 @@ async def _in_process(
     settings: Settings, text: str, source: str, wish: Wish, file: BinaryIO, bar: Progress
 ) -> None:
     async with open_house(settings) as house:
-        plan = await house.studio.plan(wish.request(text, source, house.voices))
+        plan = await house.studio.plan(wish.request(text, source, house.voices, house.outputs))
         # In a file the head's lengths can be right: made first, then written as a whole hit.
-        if file.seekable() and not plan.request.format.streams_exactly:
+        if file.seekable() and not plan.request.output.format.streams_exactly:
             await _perform(house, plan, io.BytesIO(), bar)
         await _perform(house, plan, file, bar)
 

@@ -99,7 +99,7 @@ async def _warm(settings: Settings, texts: list[Text], wish: Wish, concurrency: 
     slots = asyncio.Semaphore(concurrency)
     async with open_house(settings) as house:
         await _require_redis(house)
-        requests = [wish.request(text, source, house.voices) for text, source in texts]
+        requests = [wish.request(text, source, house.voices, house.outputs) for text, source in texts]
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("texts", total=len(requests))
 

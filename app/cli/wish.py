@@ -7,8 +7,8 @@ from typing import TypeVar, get_args
 
 import click
 
-from app.audio.formats import FORMATS, SAMPLE_RATE
-from app.errors import UnsupportedFormat
+from app.audio.formats import FORMATS
+from app.speech.outputs import Outputs
 from app.speech.plan import SpeechRequest
 from app.speech.voices import Voices
 from app.text.intake.kinds import InputType
@@ -40,20 +40,16 @@ class Wish:
         """As the option says, else by the ending of the name of the file that a text is from."""
         return self.input_type or ENDINGS.get(Path(source).suffix.lower(), "text")
 
-    def request(self, text: str, source: str, voices: Voices) -> SpeechRequest:
+    def request(self, text: str, source: str, voices: Voices, outputs: Outputs) -> SpeechRequest:
         """What to speak. `source` is the name of the file that the text is from, or `-`.
 
         Raises:
             UnknownVoice, UnsupportedFormat: with those that exist.
         """
-        fmt = FORMATS.get(self.fmt or "mp3")
-        if fmt is None:
-            raise UnsupportedFormat(f"Unknown format. Use one of {', '.join(FORMATS)}.")
         return SpeechRequest(
             text=text,
             voice=voices.find(self.voice),
-            format=fmt,
-            sample_rate=SAMPLE_RATE,
+            output=outputs.find(self.fmt),
             language=self.language,
             input_type=self.type_of(source),
         )

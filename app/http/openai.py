@@ -31,6 +31,7 @@ from app.http.wire import (
 )
 from app.metrics import Metrics
 from app.speech.failures import told
+from app.speech.outputs import Outputs
 from app.speech.report import report
 from app.speech.studio import Live, Ready, Studio
 from app.speech.voices import Voices
@@ -42,10 +43,13 @@ log = getLogger("refrain")
 class SpeechSurface:
     """Decodes, performs, sends."""
 
-    def __init__(self, studio: Studio, voices: Voices, metrics: Metrics, max_body: int) -> None:
+    def __init__(
+        self, studio: Studio, voices: Voices, outputs: Outputs, metrics: Metrics, max_body: int
+    ) -> None:
         """`max_body` in bytes."""
         self._studio = studio
         self._voices = voices
+        self._outputs = outputs
         self._metrics = metrics
         self._max_body = max_body
 
@@ -63,7 +67,7 @@ class SpeechSurface:
         try:
             body = decode(await read_json_body(scope, receive, self._max_body))
             began = time.perf_counter()
-            plan = await self._studio.plan(speech_request(body, self._voices))
+            plan = await self._studio.plan(speech_request(body, self._voices, self._outputs))
             async with self._studio.perform(plan) as speech:
                 if isinstance(speech, Ready):
                     await self._send_ready(send, body, speech, began)

@@ -8,6 +8,7 @@ from litestar.types import HTTPScope, Receive, Send
 from app.http.requests import decode, speech_request
 from app.http.wire import ClientGone, encoded, read_json_body, require_method, send_whole
 from app.speech.estimate import estimate
+from app.speech.outputs import Outputs
 from app.speech.studio import Studio
 from app.speech.voices import Voices
 
@@ -15,10 +16,11 @@ from app.speech.voices import Voices
 class PlanSurface:
     """Decodes, plans, answers."""
 
-    def __init__(self, studio: Studio, voices: Voices, max_body: int) -> None:
+    def __init__(self, studio: Studio, voices: Voices, outputs: Outputs, max_body: int) -> None:
         """`max_body` in bytes."""
         self._studio = studio
         self._voices = voices
+        self._outputs = outputs
         self._max_body = max_body
 
     def route(self) -> ASGIRouteHandler:
@@ -36,7 +38,7 @@ class PlanSurface:
             body = decode(await read_json_body(scope, receive, self._max_body))
         except ClientGone:
             return
-        plan = await self._studio.plan(speech_request(body, self._voices))
+        plan = await self._studio.plan(speech_request(body, self._voices, self._outputs))
         answer = msgspec.json.encode(await estimate(self._studio, plan))
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
         await send_whole(send, 200, encoded(headers), [answer])

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from app.audio.formats import FORMATS, SAMPLE_RATE, SAMPLE_RATES, Format
-from app.errors import InvalidInput, InvalidJson, UnsupportedFormat
+from app.errors import InvalidInput, InvalidJson
+from app.speech.outputs import Outputs
 from app.speech.plan import SPEED_MAX, SPEED_MIN, CacheMode, SpeechRequest
 from app.speech.voices import Voices
 from app.text.intake.kinds import InputType
@@ -34,7 +34,8 @@ class SpeechBody(msgspec.Struct, frozen=True):
         str | None, Meta(description="Taken from stock clients and ignored: the voice decides who speaks.")
     ] = None
     response_format: Annotated[
-        str | None, Meta(description="mp3 (default), opus, aac, flac, wav or pcm (16 bit, mono).")
+        str | None,
+        Meta(description="mp3 (default), opus, aac, m4a, flac, wav, pcm (16 bit), ulaw or alaw; all mono."),
     ] = None
     speed: Annotated[float | None, Meta(description="From 0.25 to 4; 1 is the voice's own pace.")] = None
     instructions: Annotated[
@@ -62,7 +63,17 @@ class SpeechBody(msgspec.Struct, frozen=True):
     ] = None
     sample_rate: Annotated[
         int | None,
-        Meta(description="Of wav and pcm, in Hz: 8000, 16000, 22050, 24000 (default), 44100, 48000."),
+        Meta(
+            description="In Hz. wav, pcm, flac: 8000, 16000, 22050, 24000 (default), 44100, 48000; mp3: 24000 "
+            "(default), 48000; the others have no choice."
+        ),
+    ] = None
+    bit_rate: Annotated[
+        int | None,
+        Meta(
+            description="Of mp3, opus, aac and m4a, in bits per second, such as 32000, 64000 or 96000; left out: as "
+            "the operator set it."
+        ),
     ] = None
 
 
@@ -95,43 +106,22 @@ def decode(body: bytes) -> SpeechBody:
         raise InvalidJson("The body is nested too deep. Send a flat object.") from None
 
 
-def speech_request(body: SpeechBody, voices: Voices) -> SpeechRequest:
+def speech_request(body: SpeechBody, voices: Voices, outputs: Outputs) -> SpeechRequest:
     """What to speak, and how.
 
     Raises:
         UnknownVoice, UnsupportedFormat, InvalidInput: each naming its field.
     """
-    fmt = _format(body.response_format)
     return SpeechRequest(
         text=body.input,
         voice=voices.find(body.voice if isinstance(body.voice, str) else body.voice.id),
-        format=fmt,
-        sample_rate=_sample_rate(body.sample_rate, fmt),
+        output=outputs.find(body.response_format, body.sample_rate, body.bit_rate),
         speed=_speed(body.speed),
         instructions=_instructions(body.instructions),
         language=_language(body.language),
         cache=body.cache or "default",
         input_type=body.input_type or "text",
     )
-
-
-def _format(name: str | None) -> Format:
-    fmt = FORMATS.get(name or "mp3")
-    if fmt is None:
-        raise UnsupportedFormat(f"Unknown format. Use one of {', '.join(FORMATS)}.", param="response_format")
-    return fmt
-
-
-def _sample_rate(rate: int | None, fmt: Format) -> int:
-    if rate is None or rate == SAMPLE_RATE:
-        return SAMPLE_RATE
-    if not fmt.takes_rate:
-        message = f"{fmt.name} comes at {SAMPLE_RATE} Hz. Ask for wav or pcm, or leave `sample_rate` out."
-        raise UnsupportedFormat(message, param="sample_rate")
-    if rate not in SAMPLE_RATES:
-        rates = ", ".join(map(str, SAMPLE_RATES))
-        raise UnsupportedFormat(f"Unknown sample rate. Use one of {rates}.", param="sample_rate")
-    return rate
 
 
 def _speed(speed: float | None) -> float:

@@ -39,7 +39,7 @@ def live_headers(speech: Live, seconds: float, *, sse: bool = False) -> Pairs:
         speech.plan.request.cache != "bypass"
     ):  # what is not kept can be had nowhere; others' sound may be there
         pairs.append(("Content-Location", f"/v1/speech/{speech.plan.digest}"))
-    return [*pairs, *(_SSE if sse else [("Content-Type", speech.plan.request.format.media_type)])]
+    return [*pairs, *(_SSE if sse else [("Content-Type", speech.plan.request.output.format.media_type)])]
 
 
 def replay_headers(speech: Ready) -> Pairs:

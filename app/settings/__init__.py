@@ -8,7 +8,7 @@ from app.settings.loading import OPENAI_VOICES, load, parse
 from app.settings.mistakes import BadConfiguration, Problem
 from app.settings.pronunciation import Entry
 from app.settings.table import Table
-from app.settings.tables import Chunking, Link, ProviderTable, Settings, VoiceTable
+from app.settings.tables import Chunking, Link, ProviderTable, Settings, Sound, VoiceTable
 
 __all__ = [
     "OPENAI_VOICES",
@@ -19,6 +19,7 @@ __all__ = [
     "Problem",
     "ProviderTable",
     "Settings",
+    "Sound",
     "Table",
     "VoiceTable",
     "load",

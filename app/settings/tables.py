@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from app.audio.offers import AAC_BIT_RATES, MP3_BIT_RATES, OPUS_BIT_RATES
 from app.settings.pronunciation import Lists
 from app.settings.table import Table
 from app.units import Bytes, Seconds, secret
@@ -55,6 +56,23 @@ class Chunking(Table):
     paragraph_pause: Pause = 0.35
     item_pause: Pause = 0.2
     code: Annotated[str, Field(max_length=200)] = ""
+
+
+def _bit_rate(offered: tuple[int, ...]) -> AfterValidator:
+    def check(bit_rate: int) -> int:
+        if bit_rate not in offered:
+            raise ValueError(f"use one of {', '.join(map(str, offered))} (bits per second)")
+        return bit_rate
+
+    return AfterValidator(check)
+
+
+class Sound(Table):
+    """What speech comes in where a request does not say. Bit rates in bits per second; m4a has that of aac."""
+
+    mp3_bit_rate: Annotated[int, _bit_rate(MP3_BIT_RATES)] = 64_000
+    opus_bit_rate: Annotated[int, _bit_rate(OPUS_BIT_RATES)] = 32_000
+    aac_bit_rate: Annotated[int, _bit_rate(AAC_BIT_RATES)] = 64_000
 
 
 def _known_kind(kind: str) -> str:
@@ -130,6 +148,7 @@ class Settings(Table):
     redis: Redis = Redis()
     cache: Cache = Cache()
     chunking: Chunking = Chunking()
+    sound: Sound = Sound()
     providers: dict[Name, ProviderTable] = Field(default_factory=dict)
     voices: dict[Name, VoiceTable] = Field(default_factory=dict)
     pronunciation: Lists = Field(default_factory=dict)

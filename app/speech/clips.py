@@ -19,7 +19,7 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from app.audio.check import BadSound
-from app.audio.formats import Format
+from app.audio.formats import Output
 from app.audio.recorder import Recorded, Recorder
 from app.errors import whereabouts
 from app.metrics import Metrics
@@ -174,9 +174,7 @@ class ClipSource:
         outcome = "ok"
         began = self._clock()
         try:
-            payload, recorded, timings = await self._record(
-                candidate, request.format, request.sample_rate, emit
-            )
+            payload, recorded, timings = await self._record(candidate, request.output, emit)
         except BadSound as error:
             outcome = BadAudio.code
             self._metrics.bad_audio.labels(provider=provider.name, kind=error.kind).inc()
@@ -209,7 +207,7 @@ class ClipSource:
         return Made(msgspec.json.encode(meta), payload, ttl)
 
     async def _record(
-        self, candidate: Candidate, fmt: Format, sample_rate: int, emit: Hear
+        self, candidate: Candidate, output: Output, emit: Hear
     ) -> tuple[bytes, Recorded, Sequence[Timing]]:
         """The clip's payload, what it is, and its words' times as the provider tells them.
 
@@ -226,8 +224,7 @@ class ClipSource:
                 channels=sound.channels,
                 characters=_at_pace(len(utterance.text), utterance),
                 spoken=_at_pace(sum(map(str.isalnum, utterance.text)), utterance),
-                fmt=fmt,
-                out_rate=sample_rate,
+                output=output,
                 tempo=candidate.tempo,
             )
             parts: list[bytes] = []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from app.audio.formats import FORMATS, Format, clip_identity
+from app.audio.formats import FORMATS, Format, Output, output
 from app.audio.silence import rest_samples
 from app.speech.clips import Clip, ClipMeta
 from app.speech.plan import Plan
@@ -30,23 +30,34 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
     rest: int = 0
 
 
-class Manifest(msgspec.Struct, frozen=True):
-    """A speech: its format and its clips in order."""
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A speech: its format and its clips in order.
+
+    `bit_rate` is in bits per second, None where the format has no such choice or the usual one was taken.
+    """
 
     format: str
     sample_rate: int
     clips: tuple[ClipLine, ...]
+    bit_rate: int | None = None
+    layout: int = 1
 
     @classmethod
     def of(cls, plan: Plan, clips: Sequence[Clip]) -> "Manifest":
         """From the clips of all of a plan's chunks, in order."""
         lines = tuple(_line(clip, rest) for clip, rest in zip(clips, rests(plan), strict=True))
-        return cls(plan.request.format.name, plan.request.sample_rate, lines)
+        wanted = plan.request.output
+        return cls(wanted.format.name, wanted.sample_rate, lines, wanted.bit_rate, wanted.form.layout)
 
     @property
     def fmt(self) -> Format:
         """The table's row for the format."""
         return FORMATS[self.format]
+
+    @property
+    def output(self) -> Output:
+        """The format with its parameters."""
+        return output(self.fmt, self.sample_rate, self.bit_rate)
 
     @property
     def samples(self) -> int:
@@ -60,7 +71,7 @@ class Manifest(msgspec.Struct, frozen=True):
         if any(clip.rest for clip in self.clips):
             # Rests are not kept but encoded where they are sent, by the encoder that is there then.
             rests = ",".join(str(clip.rest) for clip in self.clips)
-            named.update(f"{clip_identity(self.fmt, self.sample_rate)} {rests}".encode())
+            named.update(f"{self.output.identity} {rests}".encode())
         for clip in self.clips:
             named.update(bytes.fromhex(clip.checksum))
         return f'"{named.hexdigest()}"'
@@ -77,7 +88,7 @@ class Manifest(msgspec.Struct, frozen=True):
         clip made anew without this speech being asked for; then it is not gone, it sounds otherwise.
         """
         lines = tuple(_now(line, entry) for line, entry in zip(self.clips, entries, strict=True))
-        return Manifest(self.format, self.sample_rate, lines)
+        return msgspec.structs.replace(self, clips=lines)
 
     def cache_control(self, now: float) -> str:
         """`immutable` where every clip is by the first choice; else what is left of the stand-in's life."""
@@ -94,7 +105,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 def rests(plan: Plan) -> list[int]:
     """The silence behind each chunk's clip, in samples at 24 kHz."""
-    return [rest_samples(plan.request.format, planned.rest) for planned in plan.chunks]
+    return [rest_samples(plan.request.output.format, planned.rest) for planned in plan.chunks]
 
 
 def _now(line: ClipLine, entry: Entry) -> ClipLine:

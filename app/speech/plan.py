@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.audio.formats import Format, clip_identity
+from app.audio.formats import Output
 from app.errors import InputTooLong, InvalidInput, InvalidSsml
 from app.settings import Chunking, Entry
 from app.speech.voices import Voice
@@ -35,8 +35,7 @@ class SpeechRequest:
 
     text: str
     voice: Voice
-    format: Format
-    sample_rate: int
+    output: Output
     speed: float = 1.0
     instructions: str | None = None
     language: str | None = None
@@ -136,7 +135,7 @@ class Planner:
         if len(cut) > MAX_CHUNKS:
             message = f"The text has more than {MAX_CHUNKS} lines or sentences. Send it in parts."
             raise InputTooLong(message, param="input")
-        form = clip_identity(request.format, request.sample_rate)
+        form = request.output.identity
         rests = _rests(document, cut, self._pauses)
         planned = tuple(
             PlannedChunk(
@@ -146,7 +145,7 @@ class Planner:
         )
         fields = [candidate.digest for chunk in planned for candidate in chunk.candidates]
         fields += [str(rest) for rest in rests]
-        fields += [request.format.name, str(request.sample_rate), str(len(links))]
+        fields += [request.output.format.name, str(request.output.sample_rate), str(len(links))]
         return Plan(digest("speech", fields), document, request, planned)
 
     def _document(self, request: SpeechRequest) -> Document:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from app.audio.join import join, joiner
+from app.audio.join import join
 from app.audio.joiners import Joiner
 from app.audio.silence import silence
 from app.errors import NotCached, NotFound
@@ -67,11 +67,11 @@ class Live:
             ProviderError: the provider of the first chunk failed after some of its sound came.
         """
         request = self.plan.request
-        joining = joiner(request.format, request.sample_rate)
+        joining = request.output.joiner()
         pending = joining.head(None)
         async with aclosing(self._rehearsal.items()) as items:
             async for item in items:
-                if request.format.codec_on_join:
+                if request.output.format.decodes:
                     out = await asyncio.to_thread(self._joined, joining, item)
                 else:
                     out = self._joined(joining, item)
@@ -89,7 +89,7 @@ class Live:
         if not isinstance(item, ChunkEnd):
             return bytes(joining.add(item, last=False))
         request = self.plan.request
-        rest = silence(request.format, request.sample_rate, self.rests[len(self.clips)])
+        rest = silence(request.output, self.rests[len(self.clips)])
         return b"".join(joining.add(payload, last=True) for payload in (b"", *(one for one, _ in rest)))
 
     async def _keep(self) -> None:
@@ -224,14 +224,14 @@ class Studio:
         return await self._joined(plan.digest, manifest, [clip.entry for clip in clips])
 
     async def _joined(self, digest: str, manifest: Manifest, entries: Sequence[Entry]) -> Ready:
-        fmt, rate = manifest.fmt, manifest.sample_rate
+        output = manifest.output
         clips: list[tuple[bytes, int]] = []
         for entry, line in zip(entries, manifest.clips, strict=True):
-            clips += [(entry.payload, line.samples), *silence(fmt, rate, line.rest)]
-        if fmt.codec_on_join:
-            parts = await asyncio.to_thread(join, fmt, rate, clips)
+            clips += [(entry.payload, line.samples), *silence(output, line.rest)]
+        if output.format.decodes:
+            parts = await asyncio.to_thread(join, output, clips)
         else:
-            parts = join(fmt, rate, clips)
+            parts = join(output, clips)
         return Ready(digest, manifest, parts)
 
     def _count_hits(self, clips: Iterable[Clip]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from app.audio.check import Meter
-from app.audio.formats import FORMATS, SAMPLE_RATE, Format
+from app.audio.formats import FORMATS, SAMPLE_RATE, Format, output
 from app.audio.join import join
 from tests.audio.sounds import Clip, Samples, clip, decoded, joined, speech
 
@@ -44,7 +44,7 @@ def _worst_join(fmt: Format, clips: list[Clip]) -> float:
 def _report(fmt: Format, sounds: list[Samples]) -> str:
     clips: list[Clip] = []
     encoding = _best(lambda: clips.extend(clip(fmt, sound, characters=250) for sound in sounds), 1)
-    joining = _best(lambda: join(fmt, SAMPLE_RATE, clips))
+    joining = _best(lambda: join(output(fmt), clips))
     rate = sum(len(payload) for payload, _ in clips) / sum(samples for _, samples in clips) * SAMPLE_RATE
     error = _worst_join(fmt, [clip(fmt, sound[5_000:40_000]) for sound in sounds])
     return (

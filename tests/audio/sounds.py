@@ -7,15 +7,18 @@ from typing import Any
 
 import av
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.codec import CodecContext
 from hibari import Hibari
 from numpy.typing import NDArray
 
-from app.audio.formats import SAMPLE_RATE, Format
+from app.audio.formats import SAMPLE_RATE, Format, Output, output
 from app.audio.join import join
 from app.audio.recorder import Recorded, Recorder
 
 Samples = NDArray[np.int16]
 Clip = tuple[bytes, int]
+RAW = {"ulaw": "pcm_mulaw", "alaw": "pcm_alaw"}
 
 SENTENCES = (
     "Hi.",
@@ -71,18 +74,23 @@ def pieces(data: bytes, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-def recorder(fmt: Format, **changes: Any) -> Recorder:
+def usual(wanted: Format | Output) -> Output:
+    """A format with its usual parameters, or what has its own."""
+    return wanted if isinstance(wanted, Output) else output(wanted)
+
+
+def recorder(fmt: Format | Output, **changes: Any) -> Recorder:
     """A recorder for 20 characters of mono PCM at 24 kHz, unless `changes` say otherwise."""
-    usual: dict[str, Any] = {
+    ordinary: dict[str, Any] = {
         "encoding": "pcm_s16le",
         "sample_rate": SAMPLE_RATE,
         "channels": 1,
         "characters": 20,
     }
-    return Recorder(fmt=fmt, **(usual | changes))
+    return Recorder(output=usual(fmt), **(ordinary | changes))
 
 
-def record(fmt: Format, parts: Iterable[bytes], **changes: Any) -> tuple[bytes, Recorded]:
+def record(fmt: Format | Output, parts: Iterable[bytes], **changes: Any) -> tuple[bytes, Recorded]:
     """A clip's whole payload, from the provider's pieces."""
     recording = recorder(fmt, **changes)
     fed = b"".join([recording.feed(part) for part in parts])
@@ -90,25 +98,38 @@ def record(fmt: Format, parts: Iterable[bytes], **changes: Any) -> tuple[bytes, 
     return fed + recorded.tail, recorded
 
 
-def clip(fmt: Format, sound: Samples, **changes: Any) -> Clip:
+def clip(fmt: Format | Output, sound: Samples, **changes: Any) -> Clip:
     """A clip as `join` takes it, from PCM."""
     payload, recorded = record(fmt, pieces(sound.tobytes(), 4_096), **changes)
     return payload, recorded.samples
 
 
-def joined(fmt: Format, clips: Iterable[Clip], sample_rate: int = SAMPLE_RATE) -> bytes:
+def joined(fmt: Format | Output, clips: Iterable[Clip]) -> bytes:
     """A whole hit."""
-    return b"".join(join(fmt, sample_rate, list(clips)))
+    return b"".join(join(usual(fmt), list(clips)))
 
 
-def decoded(fmt: Format, data: bytes) -> NDArray[np.float64]:
+def decoded(fmt: Format | Output, data: bytes) -> NDArray[np.float64]:
     """What a player hears, in steps of 16 bits, at the player's own rate (Opus: 48 kHz)."""
-    if fmt.name == "pcm":
+    name = usual(fmt).format.name
+    if name == "pcm":
         return np.frombuffer(data, "<i2").astype(np.float64)
+    if name in RAW:
+        return _raw(RAW[name], data)
     with av.open(io.BytesIO(data)) as opened:
         parts = [frame.to_ndarray()[0] for frame in opened.decode(audio=0)]
     sound = np.concatenate(parts)
     return sound.astype(np.float64) * (32_768 if sound.dtype == np.float32 else 1)
+
+
+def _raw(codec: str, data: bytes) -> NDArray[np.float64]:
+    """G.711, as its own decoder has it: nothing says what it is but its name."""
+    decoder = CodecContext.create(codec, "r")
+    assert isinstance(decoder, AudioCodecContext)
+    decoder.sample_rate = 8_000
+    decoder.layout = "mono"
+    sound = [frame.to_ndarray()[0] for frame in decoder.decode(av.Packet(data))]
+    return np.concatenate(sound).astype(np.float64)
 
 
 def file(kind: str, codec: str, sound: Samples, **options: str) -> bytes:

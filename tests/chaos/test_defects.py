@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from app.audio.formats import FORMATS
+from app.audio.formats import FORMATS, output
 from app.audio.joiners import Appending
 from app.server import House, open_house
 from app.settings import parse
@@ -152,7 +152,7 @@ async def test_remembered_plans_are_bounded_with_all_that_hangs_on_them(parts: H
     try:
         for n in range(6_000):
             request = SpeechRequest(
-                f"Number {n}.", voice, FORMATS["mp3"], 24_000, instructions=f"{n:04}" * 1_000
+                f"Number {n}.", voice, output(FORMATS["mp3"]), instructions=f"{n:04}" * 1_000
             )
             await parts.studio.plan(request)
         held, _ = tracemalloc.get_traced_memory()
@@ -163,7 +163,7 @@ async def test_remembered_plans_are_bounded_with_all_that_hangs_on_them(parts: H
 
 async def test_a_listener_does_not_hold_what_was_heard(parts: House):
     """Some hundred listeners of long articles would hold all of their sound until they end."""
-    request = SpeechRequest(TEXT, parts.voices.find("default"), FORMATS["mp3"], 24_000, cache="bypass")
+    request = SpeechRequest(TEXT, parts.voices.find("default"), output(FORMATS["mp3"]), cache="bypass")
     async with parts.studio.perform(await parts.studio.plan(request)) as speech:
         assert isinstance(speech, Live)
         heard = b"".join([piece async for piece in speech.sound()])

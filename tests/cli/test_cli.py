@@ -81,7 +81,7 @@ def test_say_reads_standard_input_and_files_and_writes_to_a_pipe(folder: Path):
         (("say", "Hello.", "--voice", "nobody"), 1, "No such voice"),
         (("say", "Hello.", "--format", "midi"), 1, "Unknown format"),
         (("say", "@nowhere.txt"), 2, "Cannot read nowhere.txt"),
-        (("say", "Hello.", "-o", "x.m4a"), 2, "No format is written as .m4a"),
+        (("say", "Hello.", "-o", "x.m4b"), 2, "No format is written as .m4b"),
         (("say", "Hello.", "-o", "no/such/folder/x.mp3"), 2, "Cannot write"),
         (("say", "Hello.", "--server", "http://127.0.0.1:9"), 1, "No whole answer"),
         (("say", "Hello.", "--config", "nowhere.toml"), 2, "no such file"),

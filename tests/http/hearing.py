@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.codec import CodecContext
 from numpy.typing import NDArray
 
 from providers import tones
@@ -12,7 +14,8 @@ from providers import tones
 Samples = NDArray[np.float64]
 
 DELAY = {"mp3": 1_105, "aac": 1_024}
-"""Samples at 24 kHz by which a codec's decoder is late; Opus' header hides its own."""
+"""Samples at 24 kHz by which a codec's decoder is late; Opus' header and the edit list of m4a hide their own."""
+TELEPHONY = {"ulaw": "pcm_mulaw", "alaw": "pcm_alaw"}
 LOUD = 0.05
 
 
@@ -49,11 +52,22 @@ def heard(fmt: str, data: bytes, pcm_rate: int = 24_000) -> Heard:
     """What a player plays."""
     if fmt == "pcm":
         return Heard(np.frombuffer(data, "<i2").astype(np.float64) / 32_768, pcm_rate)
+    if fmt in TELEPHONY:
+        return Heard(_telephony(TELEPHONY[fmt], data), 8_000)
     with av.open(io.BytesIO(data), "r") as opened:
         frames = list(opened.decode(audio=0))
     sound = np.concatenate([frame.to_ndarray()[0] for frame in frames])
     scale = 1 if sound.dtype == np.float32 else 32_768
     return Heard(sound.astype(np.float64) / scale, frames[0].sample_rate)
+
+
+def _telephony(codec: str, data: bytes) -> Samples:
+    """G.711 has no head: its decoder is told what it is."""
+    decoder = CodecContext.create(codec, "r")
+    assert isinstance(decoder, AudioCodecContext)
+    decoder.sample_rate, decoder.layout = 8_000, "mono"
+    parts = [frame.to_ndarray()[0] for frame in decoder.decode(av.Packet(data))]
+    return np.concatenate(parts).astype(np.float64) / 32_768
 
 
 def assert_says(

@@ -4,7 +4,7 @@
 
 import pytest
 
-from app.audio.formats import FORMATS, SAMPLE_RATE
+from app.audio.formats import FORMATS, output
 from app.errors import InputTooLong, InvalidInput, InvalidSsml
 from app.settings import parse
 from app.speech.plan import Plan, Planner, SpeechRequest
@@ -42,7 +42,7 @@ def plan(text: str, voice: str = "plain", house: str = "", **fields: str) -> Pla
     providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
     planner = Planner(providers, settings.chunking, settings.pronunciation, settings.server.max_input_chars)
     chosen = Voices(settings.voices).find(voice)
-    return planner.plan(SpeechRequest(text, chosen, FORMATS["mp3"], SAMPLE_RATE, **fields))  # type: ignore[arg-type]
+    return planner.plan(SpeechRequest(text, chosen, output(FORMATS["mp3"]), **fields))  # type: ignore[arg-type]
 
 
 def said(planned: Plan, link: int = 0) -> list[tuple[str, str | None]]:

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 import app.speech.studio
-from app.audio.formats import FORMATS
+from app.audio.formats import FORMATS, output
 from app.metrics import Metrics
 from app.settings import parse
 from app.speech.clips import ClipSource
@@ -39,7 +39,7 @@ async def test_remembered_plans_take_bounded_memory(monkeypatch: pytest.MonkeyPa
     tracemalloc.start()
     try:
         for number in range(2_000):
-            await planning.plan(SpeechRequest(f"No. {number}.", backed, FORMATS["mp3"], 24_000))
+            await planning.plan(SpeechRequest(f"No. {number}.", backed, output(FORMATS["mp3"])))
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -49,7 +49,7 @@ async def test_remembered_plans_take_bounded_memory(monkeypatch: pytest.MonkeyPa
 async def test_a_remembered_plan_is_the_same():
     """Planning again what was just planned would cost each hit the cutting and hashing of its text."""
     planning, voices = studio()
-    request = SpeechRequest("Said again and again.", voices.find("alloy"), FORMATS["mp3"], 24_000)
+    request = SpeechRequest("Said again and again.", voices.find("alloy"), output(FORMATS["mp3"]))
     assert await planning.plan(request) is await planning.plan(request)
 
 
@@ -57,7 +57,7 @@ async def test_a_plan_does_not_depend_on_the_way_it_is_made():
     """Long texts are planned in a thread: their addresses must not depend on that."""
     planning, voices = studio()
     text = "The same sentence, once more. " * 300
-    request = SpeechRequest(text, voices.find("alloy"), FORMATS["mp3"], 24_000)
+    request = SpeechRequest(text, voices.find("alloy"), output(FORMATS["mp3"]))
     assert (await planning.plan(request)).digest == planning._planner.plan(request).digest
 
 
