@@ -14,6 +14,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import Receive, Scope, Send
 
 from app.errors import RefrainError
+from app.http.captions import CaptionSurface
 from app.http.documentation import document
 from app.http.envelope import Envelope
 from app.http.listings import listings
@@ -136,6 +137,7 @@ def create_app(settings: Settings) -> Refrain:
             app.register(SpeechSurface(house.studio, house.voices, house.outputs, metrics, max_body).route())
             app.register(PlanSurface(house.studio, house.voices, house.outputs, max_body).route())
             app.register(ReplaySurface(house.studio).route())
+            app.register(CaptionSurface(house.studio).router())
             app.register(listings(house.voices))
             document(app)
             await warm(house)

@@ -18,6 +18,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 
 from app.audio.formats import FORMATS
 from app.errors import TABLE
+from app.http.captions import FORMS, Captions
 from app.http.requests import SpeechBody
 from app.speech.estimate import Estimate
 
@@ -26,8 +27,8 @@ _COMPONENT = "#/components/schemas/{name}"
 
 def document(app: Litestar) -> None:
     """Add the routes that are raw ASGI to the app's document."""
-    (body, estimate), components = msgspec.json.schema_components(
-        (SpeechBody, Estimate), ref_template=_COMPONENT
+    (body, estimate, captions), components = msgspec.json.schema_components(
+        (SpeechBody, Estimate, Captions), ref_template=_COMPONENT
     )
     schema = app.openapi_schema
     schema.components.schemas.update({name: _Raw(content) for name, content in components.items()})
@@ -57,6 +58,13 @@ def document(app: Litestar) -> None:
         get=_operation("replay", "What was said once, by its address; Range, ETag", 200, _sounds()),
         head=_operation("replay_head", "The same without the sound", 200, {}),
     )
+    for name, form in FORMS.items():
+        body_of = Reference(captions["$ref"]) if name == "json" else Schema(type=OpenAPIType.STRING)
+        written = {form.media_type.partition(";")[0]: OpenAPIMediaType(schema=body_of)}
+        paths[f"/v1/speech/{{address}}/captions.{name}"] = PathItem(
+            parameters=[address],
+            get=_operation(f"captions_{name}", "What is heard when, sentence by sentence", 200, written),
+        )
 
 
 class _Raw(Schema):

@@ -62,7 +62,7 @@ class ReplaySurface:
 
 async def _send(scope: HTTPScope, send: Send, speech: Ready) -> None:
     headers = replay_headers(speech)
-    if _matches(header(scope, b"if-none-match"), speech.manifest.etag):
+    if matches(header(scope, b"if-none-match"), speech.manifest.etag):
         await send_whole(send, 304, encoded(headers))
         return
     headers.append(("Content-Type", speech.manifest.fmt.media_type))
@@ -95,7 +95,7 @@ def _address(address: str) -> tuple[str, str | None]:
     return match[1], match[2]
 
 
-def _matches(condition: str | None, etag: str) -> bool:
+def matches(condition: str | None, etag: str) -> bool:
     """If-None-Match compares weakly."""
     if condition is None:
         return False

@@ -9,6 +9,9 @@ from app.audio.formats import FORMATS, Format, Output, output
 from app.audio.silence import rest_samples
 from app.speech.clips import Clip, ClipMeta
 from app.speech.plan import Plan
+from app.text.chunks import Chunk
+from app.text.document import Document
+from app.text.render import replaced
 from cache.interface import Entry
 from cache.value import new_entry
 
@@ -17,6 +20,9 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One clip of a speech, in order. `samples` at 24 kHz, `size` in bytes, `expires` in epoch seconds.
 
     `rest` is the silence behind it, at 24 kHz as well, not counted in `samples` and `size`.
+
+    For captions: `sentences` as they were written, together the chunk's text, and where of it something else is
+    said (`app.text.render.replaced`).
     """
 
     digest: str
@@ -28,6 +34,21 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
     first_choice: bool
     expires: float
     rest: int = 0
+    sentences: tuple[str, ...] = ()
+    replaced: tuple[tuple[int, int, int], ...] = ()
+
+    def now(self, entry: Entry) -> "ClipLine":
+        """The same with the clip that is there by now."""
+        if entry.checksum == self.checksum:
+            return self
+        meta = msgspec.json.decode(entry.meta, type=ClipMeta)
+        return msgspec.structs.replace(
+            self,
+            checksum=entry.checksum,
+            samples=meta.samples,
+            size=len(entry.payload),
+            expires=entry.made_at + entry.ttl,
+        )
 
 
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,7 +66,10 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def of(cls, plan: Plan, clips: Sequence[Clip]) -> "Manifest":
         """From the clips of all of a plan's chunks, in order."""
-        lines = tuple(_line(clip, rest) for clip, rest in zip(clips, rests(plan), strict=True))
+        lines = tuple(
+            _line(plan.document, planned.chunk, clip, rest)
+            for planned, clip, rest in zip(plan.chunks, clips, rests(plan), strict=True)
+        )
         wanted = plan.request.output
         return cls(wanted.format.name, wanted.sample_rate, lines, wanted.bit_rate, wanted.form.layout)
 
@@ -87,7 +111,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         The address names the request. Another replica, or another text with the same sentence, may have had a
         clip made anew without this speech being asked for; then it is not gone, it sounds otherwise.
         """
-        lines = tuple(_now(line, entry) for line, entry in zip(self.clips, entries, strict=True))
+        lines = tuple(line.now(entry) for line, entry in zip(self.clips, entries, strict=True))
         return msgspec.structs.replace(self, clips=lines)
 
     def cache_control(self, now: float) -> str:
@@ -108,20 +132,7 @@ def rests(plan: Plan) -> list[int]:
     return [rest_samples(plan.request.output.format, planned.rest) for planned in plan.chunks]
 
 
-def _now(line: ClipLine, entry: Entry) -> ClipLine:
-    if entry.checksum == line.checksum:
-        return line
-    meta = msgspec.json.decode(entry.meta, type=ClipMeta)
-    return msgspec.structs.replace(
-        line,
-        checksum=entry.checksum,
-        samples=meta.samples,
-        size=len(entry.payload),
-        expires=entry.made_at + entry.ttl,
-    )
-
-
-def _line(clip: Clip, rest: int) -> ClipLine:
+def _line(document: Document, chunk: Chunk, clip: Clip, rest: int) -> ClipLine:
     entry, meta = clip.entry, clip.meta
     return ClipLine(
         digest=clip.digest,
@@ -133,4 +144,14 @@ def _line(clip: Clip, rest: int) -> ClipLine:
         first_choice=clip.first_choice,
         expires=entry.made_at + entry.ttl,
         rest=rest,
+        sentences=_sentences(chunk),
+        replaced=replaced(document, chunk.start, chunk.end),
     )
+
+
+def _sentences(chunk: Chunk) -> tuple[str, ...]:
+    """Each with the blanks behind it: the only place where a speech's text is put where it is kept."""
+    if len(chunk.sentences) == 1:
+        return (chunk.text,)
+    starts = [span.start - chunk.start for span in chunk.sentences]
+    return tuple(chunk.text[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True))

@@ -145,6 +145,8 @@ class Planner:
         )
         fields = [candidate.digest for chunk in planned for candidate in chunk.candidates]
         fields += [str(rest) for rest in rests]
+        # Two texts that are said alike are still two where one has other words in its captions.
+        fields += [one.chunk.text for one in planned if one.chunk.text != one.candidates[0].utterance.text]
         fields += [request.output.format.name, str(request.output.sample_rate), str(len(links))]
         return Plan(digest("speech", fields), document, request, planned)
 

@@ -14,9 +14,10 @@ from app.audio.joiners import Joiner
 from app.audio.silence import silence
 from app.errors import NotCached, NotFound
 from app.metrics import Metrics
-from app.speech.clips import Clip, ClipSource
+from app.speech.captions import Cue, captions
+from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.live import ChunkEnd, Item, Rehearsal, rehearsing
-from app.speech.manifest import Manifest, rests
+from app.speech.manifest import ClipLine, Manifest, rests
 from app.speech.plan import Plan, Planner, SpeechRequest
 from cache.cache import Cache
 from cache.interface import Entry
@@ -28,6 +29,8 @@ REMEMBERED_BYTES = 8 * 2**20
 """Bound on the plans that are remembered: a text asked for again is not cut and hashed again."""
 CANDIDATE_BYTES = 1_000
 """What a plan takes for each clip that would do, besides its text: 10,000 plans of one short chunk took 10 MB."""
+CAPTIONED_AT_ONCE = 32
+"""Clips that are read at a time for captions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,32 @@ class Studio:
         except msgspec.ValidationError:  # the digest of a clip, not of a speech
             raise _gone() from None
 
+    async def captions(self, digest: str) -> tuple[Manifest, list[Cue]]:
+        """The speech of that address as it is now, and its captions.
+
+        Raises:
+            NotFound: as `replay`, or it was kept without its text.
+        """
+        manifest = await self.manifest(digest)
+        if not all(line.sentences for line in manifest.clips):
+            raise NotFound(
+                "This speech was kept without its text. POST its text again to have captions of it."
+            )
+        lines: list[ClipLine] = []
+        metas: list[ClipMeta] = []
+        # Never all clips at once: an hour of them is 30 MB, of which only what is kept beside the sound is wanted.
+        for start in range(0, len(manifest.clips), CAPTIONED_AT_ONCE):
+            few = manifest.clips[start : start + CAPTIONED_AT_ONCE]
+            for line, entry in zip(
+                few, await self._cache.get_many([line.digest for line in few]), strict=True
+            ):
+                if entry is None:
+                    raise _gone()
+                lines.append(line.now(entry))
+                metas.append(msgspec.json.decode(entry.meta, type=ClipMeta))
+        current = msgspec.structs.replace(manifest, clips=tuple(lines))
+        return current, await asyncio.to_thread(captions, lines, metas)
+
     async def _look_up(self, plan: Plan) -> tuple[Entry | None, dict[int, Clip]]:
         """The speech's manifest and its clips, as far as they are there: one round trip."""
         if plan.request.cache in {"refresh", "bypass"}:
@@ -247,4 +276,6 @@ def _weight(plan: Plan) -> int:
 
 
 def _gone() -> NotFound:
-    return NotFound("No speech is at this address, or no longer. POST its text to have it made.")
+    return NotFound(
+        "No speech is at this address, no longer, or not yet all of it. POST its text to have it made."
+    )

@@ -1,0 +1,120 @@
+"""`GET /v1/speech/{digest}/captions.vtt`, `.srt`, `.json`: what is heard when; HEAD is answered by the envelope."""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+from litestar import Router, get
+from litestar.enums import ScopeType
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app.errors import NotFound
+from app.http.replay import matches
+from app.http.wire import encoded, header, send_whole
+from app.speech.captions import Cue
+from app.speech.studio import Studio
+from app.speech.subtitles import subrip, webvtt
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{40}")
+
+
+class CaptionWord(msgspec.Struct, frozen=True):
+    """A word as it was written, with its punctuation; times in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+class Caption(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A sentence; `words` are those of which the provider told the times."""
+
+    start: float
+    end: float
+    text: str
+    words: tuple[CaptionWord, ...] = ()
+
+
+class Captions(msgspec.Struct, frozen=True):
+    """All of a speech, whose sound is `duration` seconds long."""
+
+    duration: float
+    cues: list[Caption]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of captions: its media type, and how it is written."""
+
+    media_type: str
+    write: Callable[[Sequence[Cue]], bytes]
+
+
+def _json(cues: Sequence[Cue]) -> bytes:
+    duration = cues[-1].end / 1_000  # the last one lasts as long as the sound
+    return msgspec.json.encode(Captions(duration, [_caption(cue) for cue in cues]))
+
+
+def _caption(cue: Cue) -> Caption:
+    words = (CaptionWord(word.text, word.start / 1_000, word.end / 1_000) for word in cue.words if word.told)
+    return Caption(cue.start / 1_000, cue.end / 1_000, cue.text, tuple(words))
+
+
+FORMS: Final = MappingProxyType(
+    {
+        "vtt": Form("text/vtt; charset=utf-8", lambda cues: webvtt(cues).encode()),
+        "srt": Form("application/x-subrip; charset=utf-8", lambda cues: subrip(cues).encode()),
+        "json": Form("application/json; charset=utf-8", _json),
+    }
+)
+
+
+class CaptionSurface:
+    """One speech's captions in the form that is asked for."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    def router(self) -> Router:
+        """For Litestar."""
+        return Router("/v1/speech", route_handlers=[self._route(name) for name in FORMS])
+
+    def _route(self, name: str) -> HTTPRouteHandler:
+        @get(f"/{{address:str}}/captions.{name}", include_in_schema=False, name=f"captions.{name}")
+        async def captions(address: FromPath[str]) -> ASGIApp:
+            return await self.captions(address, FORMS[name])
+
+        return captions
+
+    async def captions(self, address: str, form: Form) -> ASGIApp:
+        """The answer to one request.
+
+        Raises:
+            NotFound: nothing is at this address, not yet, or no text.
+        """
+        if not _DIGEST.fullmatch(address):
+            raise NotFound(
+                "That is not the address of a speech. Use the Content-Location of the answer that made it, "
+                "and /captions.vtt, .srt or .json behind it."
+            )
+        manifest, cues = await self._studio.captions(address)
+        body = form.write(cues)
+        etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+        headers = [("Cache-Control", manifest.cache_control(time.time())), ("ETag", etag)]
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
+            assert scope["type"] == ScopeType.HTTP
+            if matches(header(scope, b"if-none-match"), etag):
+                await send_whole(send, 304, encoded(headers))
+                return
+            sized = [*headers, ("Content-Type", form.media_type), ("Content-Length", str(len(body)))]
+            await send_whole(send, 200, encoded(sized), [body])
+
+        return answer
