@@ -33,7 +33,7 @@ ONSET: Final = 240  # samples of the provider's own silence kept before the firs
 BEHIND: Final = 1_728  # of zeros after all: 72 ms, for the codecs' delays and overlaps (mp3: 1,681 samples)
 PAUSE: Final = 4_032  # of the provider's own silence before these zeros, at most: 168 ms
 # What of the above changes the sound, for the digest: a change here must change this.
-EDGES_VERSION: Final = "edges1"
+EDGES_VERSION: Final = "edges2"
 
 _WINDOW_MS: Final = 10
 _WINDOW: Final = 240
