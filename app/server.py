@@ -28,6 +28,7 @@ from app.metrics import CacheFigures, Metrics
 from app.settings import Settings
 from app.speech.clips import ClipSource, Lifetimes
 from app.speech.failures import remembered
+from app.speech.levels import Levels
 from app.speech.outputs import Outputs
 from app.speech.plan import Planner
 from app.speech.studio import Studio
@@ -81,9 +82,15 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         lifetimes = Lifetimes(settings.cache.ttl, settings.cache.fallback_ttl)
         studio = Studio(
             planner=Planner(
-                providers, settings.chunking, settings.pronunciation, settings.server.max_input_chars
+                providers,
+                settings.chunking,
+                settings.pronunciation,
+                settings.server.max_input_chars,
+                settings.sound.loudness,
             ),
-            source=ClipSource(cache, lifetimes, metrics, time.perf_counter),
+            source=ClipSource(
+                cache, Levels(cache, settings.cache.ttl), lifetimes, metrics, clock=time.perf_counter
+            ),
             cache=cache,
             metrics=metrics,
             deadline=settings.server.deadline,

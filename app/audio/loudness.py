@@ -88,6 +88,11 @@ class Leveling:
     target: float
     voice: float | None = None
 
+    @property
+    def identity(self) -> str:
+        """All of it that decides a clip's bytes and is known beforehand, for the content digest."""
+        return f"{LOUDNESS_VERSION} {self.target:g} {self.voice}"
+
 
 class Leveler:
     """Brings one clip of mono sound at 24 kHz to its loudness. As many samples come out as go in."""

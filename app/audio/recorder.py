@@ -1,9 +1,9 @@
 """A provider's sound to a clip: checked, edited, encoded, while it still arrives.
 
-    bytes ─▶ intake ─▶ meter ─▶ 24 kHz ─▶ tempo ─▶ edges ─▶ grid ─▶ client's rate ─▶ encoder ─▶ payload
-            (samples) (checks)                    (pydub)         (wav, pcm)
+    bytes ─▶ intake ─▶ meter ─▶ 24 kHz ─▶ tempo ─▶ loudness ─▶ edges ─▶ grid ─▶ client's rate ─▶ encoder
+            (samples) (checks)                     (limiter)  (pydub)         (wav, pcm, ...)
 
-Loudness over providers belongs between tempo and edges.
+The encoder's packets, as they are packed, are the payload.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from app.audio.encode import Encoder
 from app.audio.formats import Output
 from app.audio.intake import FileIntake, PcmIntake
 from app.audio.joiners import at_rate
+from app.audio.loudness import Leveler, Leveling, Measured
 from app.audio.rate import Resampler, Tempo
 
 _LEAST_RATE: Final = 4_000
@@ -33,6 +34,7 @@ class Recorded:
     `peak` (0 to 32,768) and `rms` are of the edited sound in steps of 16 bits. `audible` is from which sample
     to which (without it) there is sound, to 10 ms. `lead` is by how many samples the provider's sound comes
     later in the clip than it came, its tempo changed: zeros put in front, less silence taken away there.
+    `measured` is how loud the sound came; None where that was known, or did not matter.
     """
 
     tail: bytes
@@ -42,6 +44,7 @@ class Recorded:
     rms: float
     audible: tuple[int, int]
     lead: int
+    measured: Measured | None = None
 
 
 class Recorder:
@@ -61,12 +64,14 @@ class Recorder:
         spoken: int | None = None,
         output: Output,
         tempo: float = 1.0,
+        leveling: Leveling | None = None,
     ) -> None:
         """`encoding`, `sample_rate` (Hz) and `channels` are the provider's; a `file` says its own.
 
         `characters` of the text bound how long its sound may be, those of them that are `spoken` (left out:
         all) how short: a line of dots may take its time, or none. `output` is what the client asked for. `tempo`
         is how much faster the sound is to become: the part of the speed that the provider could not do.
+        `leveling` is how loud; left out: as it comes. Where it does not know the voice, all comes at the end.
 
         Raises:
             BadSound: `unreadable`, the provider announces a sample rate or channels that no speech has.
@@ -79,6 +84,7 @@ class Recorder:
         self._samples = 0
         self._peak = 0
         self._squares = 0.0
+        self._leveler = Leveler(leveling)
         self._edges = Edges()
         self._tempo_factor = tempo
         self._tempo = Tempo(tempo, RATE)
@@ -131,16 +137,15 @@ class Recorder:
 
     def _record(self, samples: Samples) -> bytes:
         self._meter.push(samples)
-        payload = self._waiting + self._encode(self._edges.push(self._tempo.push(self._to_24.push(samples))))
+        payload = self._waiting + self._edit(self._tempo.push(self._to_24.push(samples)))
         self._waiting = b"" if self._meter.begun else payload
         return payload if self._meter.begun else b""
 
     def _finish(self) -> Recorded:
         payload = self._last_sound()
         self._meter.finish()
-        payload += self._encode(self._edges.push(self._tempo.push(self._to_24.finish())))
-        payload += self._encode(self._edges.push(self._tempo.finish()))
-        payload += self._encode(self._edges.finish())
+        payload += self._edit(self._tempo.push(self._to_24.finish())) + self._edit(self._tempo.finish())
+        payload += self._encode(self._edges.push(self._leveler.finish())) + self._encode(self._edges.finish())
         if not self._samples:
             raise BadSound("silent", "The provider sent silence.")
         # Shorter or longer by the tempo is our own doing, and not held against the provider.
@@ -156,6 +161,7 @@ class Recorder:
             rms,
             audible=(begin, begin + self._edges.audible),
             lead=FRONT - self._edges.cut,
+            measured=self._leveler.measured,
         )
 
     def _last_sound(self) -> bytes:
@@ -164,6 +170,9 @@ class Recorder:
         rate, sound = self._intake.finish()
         self._listen(rate, 1)
         return b"".join(self._record(samples) for samples in sound)
+
+    def _edit(self, samples: Samples) -> bytes:
+        return self._encode(self._edges.push(self._leveler.push(samples)))
 
     def _encode(self, samples: Samples) -> bytes:
         if not len(samples):

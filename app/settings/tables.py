@@ -1,6 +1,7 @@
 """What `refrain.toml` may say: its tables, with the defaults for what it leaves out."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -67,9 +68,27 @@ def _bit_rate(offered: tuple[int, ...]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Sound(Table):
-    """What speech comes in where a request does not say. Bit rates in bits per second; m4a has that of aac."""
+QUIETEST, LOUDEST = -36, -14
+"""LUFS. Above, the limiter would be at work all the time, and codecs' peaks pass the ceiling."""
 
+
+def _loudness(value: Any) -> float | None:
+    if value == "off":
+        return None
+    with suppress(TypeError, ValueError):
+        number = float(value)
+        if QUIETEST <= number <= LOUDEST:
+            return number
+    raise ValueError(f'use a loudness in LUFS from {QUIETEST} to {LOUDEST}, or "off"')
+
+
+class Sound(Table):
+    """What speech comes in where a request does not say. Bit rates in bits per second; m4a has that of aac.
+
+    `loudness` is that of all voices, in LUFS; None (`off` in the file): as loud as each provider's sound comes.
+    """
+
+    loudness: Annotated[float | None, BeforeValidator(_loudness)] = -19.0
     mp3_bit_rate: Annotated[int, _bit_rate(MP3_BIT_RATES)] = 64_000
     opus_bit_rate: Annotated[int, _bit_rate(OPUS_BIT_RATES)] = 32_000
     aac_bit_rate: Annotated[int, _bit_rate(AAC_BIT_RATES)] = 64_000

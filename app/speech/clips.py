@@ -24,6 +24,7 @@ from app.audio.recorder import Recorded, Recorder
 from app.errors import whereabouts
 from app.metrics import Metrics
 from app.speech.failures import BY_CODE, told
+from app.speech.levels import Levels
 from app.speech.plan import Candidate, PlannedChunk, SpeechRequest
 from app.speech.timings import NONE as UNTIMED
 from app.speech.timings import on_clip, packed
@@ -103,13 +104,16 @@ class ClipSource:
     def __init__(
         self,
         cache: Cache,
+        levels: Levels,
         lifetimes: Lifetimes,
         metrics: Metrics,
+        *,
         clock: Callable[[], float],
         now: Callable[[], float] = time.time,
     ) -> None:
         """`clock` is monotonic, `now` the time of day, both in seconds."""
         self._cache = cache
+        self._levels = levels
         self._lifetimes = lifetimes
         self._metrics = metrics
         self._clock = clock
@@ -214,6 +218,7 @@ class ClipSource:
         Codecs run in threads: a piece may be a sentence long.
         """
         utterance = candidate.utterance
+        leveling = await self._levels.leveling(candidate)
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
             spent = len(utterance.text) * candidate.price / 1e6
@@ -226,6 +231,7 @@ class ClipSource:
                 spoken=_at_pace(sum(map(str.isalnum, utterance.text)), utterance),
                 output=output,
                 tempo=candidate.tempo,
+                leveling=leveling,
             )
             parts: list[bytes] = []
             try:
@@ -237,6 +243,7 @@ class ClipSource:
                 recorded = await _in_thread(recorder.finish)
             finally:
                 recorder.close()
+        await self._levels.learn(candidate, recorded.measured)
         parts.append(recorded.tail)
         emit(recorded.tail)
         return b"".join(parts), recorded, sound.timings

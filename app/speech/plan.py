@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.audio.formats import Output
+from app.audio.loudness import Leveling
 from app.errors import InputTooLong, InvalidInput, InvalidSsml
 from app.settings import Chunking, Entry
 from app.speech.voices import Voice
@@ -47,7 +48,8 @@ class SpeechRequest:
 class Candidate:
     """One clip that would do for a chunk: by whom, how asked for, and under which digest it is kept.
 
-    `tempo` is the part of the speed that the provider cannot do itself and that is done to its sound.
+    `tempo` is the part of the speed that the provider cannot do itself and that is done to its sound. `leveling`
+    is how loud it is made; None: as it comes.
     `price` is per million characters. `first_choice` is False for the chain's later links.
     """
 
@@ -57,6 +59,7 @@ class Candidate:
     tempo: float
     price: float
     first_choice: bool
+    leveling: Leveling | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,13 @@ class Planner:
         chunking: Chunking,
         pronunciation: Mapping[str, Mapping[str, Entry]],
         max_input_chars: int,
+        loudness: float | None = None,
     ) -> None:
-        """`providers` by configured name, `pronunciation` by language and word."""
+        """`providers` by configured name, `pronunciation` by language and word.
+
+        `loudness` is that of all clips, in LUFS; None: they stay as loud as they come.
+        """
+        self._loudness = loudness
         self._providers = providers
         self._pronunciations = Pronunciations(
             {
@@ -130,7 +138,10 @@ class Planner:
         document = self._document(request)
         language = request.language or document.language or request.voice.language
         document = annotated(document, self._pronunciations.marks(document.text, language))
-        links = [_Link.of(voice, request, self._providers[voice.provider]) for voice in request.voice.chain]
+        links = [
+            _Link.of(voice, request, self._providers[voice.provider], self._loudness)
+            for voice in request.voice.chain
+        ]
         cut = chunks(document, self._limits(links, document), language=language)
         if len(cut) > MAX_CHUNKS:
             message = f"The text has more than {MAX_CHUNKS} lines or sentences. Send it in parts."
@@ -216,16 +227,22 @@ class _Link:
     tempo: float
     instructions: str | None
     first: bool
+    leveling: Leveling | None
 
     @classmethod
-    def of(cls, voice: ProviderVoice, request: SpeechRequest, provider: Provider) -> "_Link":
+    def of(
+        cls, voice: ProviderVoice, request: SpeechRequest, provider: Provider, loudness: float | None
+    ) -> "_Link":
         capabilities = provider.capabilities(voice)
         slowest, fastest = capabilities.speed_range
         native = min(max(request.speed, slowest), fastest)
         instructions = request.instructions if capabilities.instructions else None
         tempo = round(request.speed / native, 6)
         first = voice is request.voice.chain[0]
-        return cls(provider, voice, capabilities, native, tempo, instructions, first)
+        # How loud a voice is that was told how to speak, nobody knows beforehand.
+        known = capabilities.loudness if instructions is None else None
+        leveling = None if loudness is None else Leveling(loudness, known)
+        return cls(provider, voice, capabilities, native, tempo, instructions, first, leveling)
 
     def sent(self, document: Document, start: int, end: int) -> tuple[str, str | None]:
         """That stretch as this link's voice is given it: plain, and as SSML if it takes any."""
@@ -254,7 +271,10 @@ class _Link:
                 self.instructions,
                 language,
                 form,
+                self.leveling.identity if self.leveling else None,
             ],
         )
         utterance = Utterance(text, self.voice, self.speed, language, self.instructions, markup)
-        return Candidate(name, self.provider, utterance, self.tempo, self.capabilities.price, self.first)
+        return Candidate(
+            name, self.provider, utterance, self.tempo, self.capabilities.price, self.first, self.leveling
+        )

@@ -1,0 +1,102 @@
+"""How loud each provider's voice speaks: told by the provider, or measured from its first clips and then kept.
+
+Nothing here waits between reading and changing what this process knows, so clips that end at once cannot disturb
+one another. A clip that is cancelled or refused is never learned from. Replicas share what is learned through the
+cache; two that have learned a voice in the same moment may each keep their own value until they restart, which
+differ by less than the voice's clips do.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+
+from app.audio.loudness import FAINT, LOUDNESS_VERSION, Leveling, Measured, mean
+from app.speech.plan import Candidate
+from cache.cache import Cache
+from cache.digest import digest
+from cache.value import new_entry
+
+ENOUGH = 5
+"""Clips by which a voice is known; with fewer, an odd one would decide."""
+LEAST = 1.0
+"""Seconds of a clip that must count for it to be one of them."""
+REMEMBERED = 1_000
+"""Voices that a process keeps in mind: clients can make more of them, by their instructions."""
+
+
+class Level(msgspec.Struct, frozen=True):
+    """What is kept of a voice: how loud it speaks, in LUFS."""
+
+    loudness: float
+
+
+class Levels:
+    """Remembers how loud voices are."""
+
+    def __init__(self, cache: Cache, ttl: float, now: Callable[[], float] = time.time) -> None:
+        """What is learned is kept for `ttl` seconds; `now` is the time of day, in seconds."""
+        self._cache = cache
+        self._ttl = ttl
+        self._now = now
+        self._known: OrderedDict[str, float] = OrderedDict()
+        self._heard: OrderedDict[str, list[Measured]] = OrderedDict()
+
+    async def leveling(self, candidate: Candidate) -> Leveling | None:
+        """How the clip is to be leveled; None: not at all. Looks into the cache only for a voice not known yet."""
+        leveling = candidate.leveling
+        if leveling is None or leveling.voice is not None:
+            return leveling
+        return replace(leveling, voice=await self._find(_name(candidate)))
+
+    async def learn(self, candidate: Candidate, measured: Measured | None) -> None:
+        """Take in how loud a clip came; None: it was not measured.
+
+        Not from clips with markup, which may ask to be spoken softer, nor from hardly any sound.
+        """
+        if measured is None or candidate.utterance.ssml is not None:
+            return
+        if measured.seconds < LEAST or measured.loudness <= FAINT:
+            return
+        name = _name(candidate)
+        heard = self._heard.setdefault(name, [])
+        heard.append(measured)
+        if len(heard) < ENOUGH:
+            _bound(self._heard)
+            return
+        del self._heard[name]
+        # Another replica may have been quicker: who comes later takes its word, so that all speak alike.
+        if await self._find(name) is None:
+            self._know(name, mean(heard))
+            kept = msgspec.json.encode(Level(self._known[name]))
+            await self._cache.put(name, new_entry(kept, b"", made_at=self._now(), ttl=self._ttl))
+
+    async def _find(self, name: str) -> float | None:
+        if name not in self._known:
+            (entry,) = await self._cache.get_many([name])
+            if entry is not None:
+                self._know(name, msgspec.json.decode(entry.meta, type=Level).loudness)
+        return self._known.get(name)
+
+    def _know(self, name: str, loudness: float) -> None:
+        # The first word counts: a clip that began before must not change it for those that come.
+        self._known.setdefault(name, loudness)
+        self._heard.pop(name, None)
+        _bound(self._known)
+
+
+def _bound(remembered: OrderedDict[str, float] | OrderedDict[str, list[Measured]]) -> None:
+    while len(remembered) > REMEMBERED:
+        remembered.popitem(last=False)
+
+
+def _name(candidate: Candidate) -> str:
+    """Under which a voice's level is kept. Instructions make another voice of it: "whisper" is one."""
+    provider, utterance = candidate.provider, candidate.utterance
+    voice = utterance.voice
+    identity = provider.capabilities(voice).identity
+    settings = [part for pair in voice.settings for part in pair]
+    fields = [LOUDNESS_VERSION, provider.name, len(identity), *identity, voice.voice, voice.model, *settings]
+    return digest("level", [*fields, utterance.instructions])
