@@ -4,13 +4,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks import crowd, hits, joining, lag, machine, memory, planning, reuse, starting
+from benchmarks import checks, crowd, hits, joining, lag, machine, memory, planning, reuse, starting
 from benchmarks.figures import HEAD, Figure
 
 MEASURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "starting": starting.measure,
     "hits": hits.measure,
     "joining": joining.measure,
+    "checks": checks.measure,
     "crowd": crowd.measure,
     "memory": memory.measure,
     "lag": lag.measure,

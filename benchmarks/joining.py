@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from app.server import open_house
 from app.settings import parse
 from app.speech.plan import SpeechRequest
 from app.speech.studio import Live
-from benchmarks import asking
+from benchmarks import asking, tools
 from benchmarks.figures import Figure
 
 Clips = Sequence[tuple[bytes | memoryview, int]]
@@ -28,10 +29,12 @@ Clips = Sequence[tuple[bytes | memoryview, int]]
 _RUNS = 7
 _CLIPS = 20
 _SECONDS = 300
+_TOOL_RUNS = 3
+_MUST = {"mp3": "< 2", "aac": "< 2", "opus": "< 12"}
 
 
 def measure() -> Iterator[Figure]:
-    """The article's own clips as mp3 both ways; then five minutes from twenty clips in every format."""
+    """The article's own clips as mp3 both ways; then five minutes from twenty clips, beside the usual tools."""
     with tempfile.TemporaryDirectory(prefix="refrain-bench-") as home:
         clips = asyncio.run(_article(Path(home)))
     sound = _decoded(clips)
@@ -44,7 +47,9 @@ def measure() -> Iterator[Figure]:
     ratios = tuple(slow / fast for slow, fast in zip(anew, here, strict=True))
     yield Figure(f"{what}: times faster", "ratio", ratios, ">= 20")
     for fmt in FORMATS.values():
-        yield _five_minutes(fmt, sound)
+        yield from _five_minutes(fmt, sound)
+    if None in (tools.FFMPEG, tools.FFPROBE):
+        print(f"\n{tools.LEFT_OUT}")
 
 
 async def _article(home: Path) -> Clips:
@@ -63,11 +68,21 @@ async def _article(home: Path) -> Clips:
         return [(clip.entry.payload, clip.meta.samples) for _, clip in sorted(found.items())]
 
 
-def _five_minutes(fmt: Format, sound: Samples) -> Figure:
+def _five_minutes(fmt: Format, sound: Samples) -> Iterator[Figure]:
     each = np.array_split(np.resize(sound, _SECONDS * SAMPLE_RATE), _CLIPS)
     clips = [_clip(fmt, part) for part in each]
-    times = _times(lambda: b"".join(join(output(fmt), clips)))
-    return Figure(f"{fmt.name}: five minutes joined from {_CLIPS} clips", "ms", tuple(times))
+    wanted, what = output(fmt), f"{fmt.name}: five minutes joined from {_CLIPS} clips"
+    ours = tools.cpu(lambda: b"".join(join(wanted, clips)), _RUNS)
+    yield Figure(f"{what}, CPU", "ms", tuple(ours), _MUST.get(fmt.name, ""))
+    if fmt.name not in _MUST:
+        return
+    files = [b"".join(join(wanted, [clip])) for clip in clips]
+    with tempfile.TemporaryDirectory(prefix="refrain-bench-") as home:
+        for tool, work in tools.joiners(fmt.name, files, Path(home)):
+            theirs = tools.cpu(work, _TOOL_RUNS)
+            yield Figure(f"{what}, CPU: {tool}", "ms", tuple(theirs))
+            ratios = tuple(one / statistics.median(ours) for one in theirs)
+            yield Figure(f"{what}, CPU: {tool}, times ours", "ratio", ratios)
 
 
 def _clip(fmt: Format, sound: Samples) -> tuple[bytes, int]:

@@ -162,7 +162,7 @@ class Meter:
             raise BadSound("too_long", f"The provider spoke over {self._most:.0f} s, too long for the text.")
         self._waiting.append(samples)
         together = self._arrived - self._count >= _MEASURED_TOGETHER * self._rate
-        if together or (not self.begun and np.any(_at_least(_CLEAR, samples))):
+        if together or (not self.begun and len(samples) and _highest(samples) >= _CLEAR):
             self._measure()
 
     def finish(self) -> None:
@@ -202,8 +202,7 @@ class Meter:
         self._squares += dot(exact, exact)
         self._products += dot(exact[1:], exact[:-1]) + self._last * float(exact[0])
         self._last = float(exact[-1])
-        # Not np.abs on 16 bits: the absolute value of -32,768 would be negative.
-        self._peak = max(self._peak, int(samples.max()), -int(samples.min()))
+        self._peak = max(self._peak, _highest(samples))
         self._loud += int(np.count_nonzero(_at_least(_LEAST_PEAK, samples)))
         clear = _at_least(_CLEAR, samples)
         self._clear += int(np.count_nonzero(clear))
@@ -228,6 +227,11 @@ class Meter:
         mean = self._sum / self._count
         spread = self._squares / self._count - mean * mean
         return (self._products / self._count - mean * mean) / spread if spread > 0 else 0.0
+
+
+def _highest(samples: Samples) -> int:
+    # Not np.abs on 16 bits: the absolute value of -32,768 would be negative.
+    return max(int(samples.max()), -int(samples.min()))
 
 
 def _at_least(level: int, samples: Samples) -> NDArray[np.bool_]:
