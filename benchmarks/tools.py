@@ -62,5 +62,5 @@ def _pydub(files: list[Path], fmt: str, joined: str) -> None:
 
     together = AudioSegment.empty()
     for file in files:
-        together += AudioSegment.from_file(io.BytesIO(file.read_bytes()), fmt)
+        together += AudioSegment.from_file(io.BytesIO(file.read_bytes()))
     together.export(joined, format={"aac": "adts"}.get(fmt, fmt), bitrate="64k")
