@@ -10,16 +10,19 @@ import functools
 import os
 import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from providers import limits, options
+from providers import hibari_words, limits, options
 from providers.errors import BadRequest, BadVoice, ProviderError, Unavailable
 from providers.hibari_text import RULES, readable
+from providers.hibari_words import ReadWord, SpokenWord, read_words, spoken_words, with_lengths
 from providers.interface import (
     Capabilities,
     Health,
@@ -27,9 +30,16 @@ from providers.interface import (
     ProviderSettings,
     ProviderVoice,
     Sound,
+    Timing,
     Utterance,
 )
 from providers.patience import Patience
+
+if TYPE_CHECKING:
+    # numpy is loaded with the engine, off the event loop.
+    from numpy import float32
+    from numpy.random import Generator
+    from numpy.typing import NDArray
 
 SAMPLE_RATE: Final = 24_000
 MOST_CHARACTERS: Final = 2_000
@@ -45,6 +55,8 @@ deviation 0.4), at half speed to -26.4, at double speed to -26.5."""
 
 OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType({})
 
+_SPECTRA: Final = 6  # outputs of the network that the sound is made of; the engine's own
+_LEAST_IDS: Final = 3  # a pause in front, one behind, and something between
 _RUN = re.compile(rf"\S.{{0,{MOST_PHONEMES - 1}}}(?=\s|$)|\S{{1,{MOST_PHONEMES}}}")
 
 
@@ -71,7 +83,7 @@ class Hibari:
     def capabilities(self, voice: ProviderVoice) -> Capabilities:
         """See `Provider`. English; half to double speed."""
         return Capabilities(
-            identity=(*self._versions, f"reading {RULES}", f"seed {SEED}"),
+            identity=(*self._versions, f"reading {RULES}", f"words {hibari_words.RULES}", f"seed {SEED}"),
             limits=(limits.characters(MOST_CHARACTERS),),
             speed_range=(0.5, 2.0),
             languages=frozenset(("en",)),
@@ -83,18 +95,20 @@ class Hibari:
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for the first sentence's sound. One piece for each sentence."""
         patience = self._patience()
-        job = self._start(utterance)
+        timings: list[Timing] = []
+        job = self._start(utterance, timings)
         try:
             first = await patience.first(job.next)
             async with aclosing(_pieces(first, job, patience)) as pieces:
-                yield Sound(encoding="pcm_s16le", sample_rate=SAMPLE_RATE, channels=1, pieces=pieces)
+                yield Sound("pcm_s16le", SAMPLE_RATE, channels=1, pieces=pieces, timings=timings)
         finally:
             job.stop()
             self._running.discard(job)
 
-    def _start(self, utterance: Utterance) -> "_Job":
+    def _start(self, utterance: Utterance, timings: list[Timing]) -> "_Job":
         self._refuse_when_closed()
-        job = _Job(asyncio.get_running_loop(), functools.partial(self._spoken, utterance), self._failure)
+        work = functools.partial(self._spoken, utterance, timings)
+        job = _Job(asyncio.get_running_loop(), work, self._failure)
         self._running.add(job)
         job.future = self._threads.submit(job.run)
         return job
@@ -109,29 +123,31 @@ class Hibari:
             return error
         return BadRequest(f"{self.name} cannot read this text.", provider=self.name)
 
-    def _spoken(self, utterance: Utterance) -> Iterator[bytes]:
-        """The sound of one sentence after the other; runs in a thread."""
+    def _spoken(self, utterance: Utterance, timings: list[Timing]) -> Iterator[bytes]:
+        """The sound of one sentence after the other; runs in a thread. At the end the timings are there."""
         import numpy as np  # noqa: PLC0415 - loaded with the engine, off the event loop
 
         engine = self._engine(utterance.voice.voice)
         noise = np.random.default_rng(SEED)
-        said = False
+        words: list[SpokenWord] = []
+        said = 0
         for run in self._runs(engine, readable(utterance.text)):
-            wave = engine.from_ids(engine.ids(run), utterance.speed, noise)
+            wave, lengths = _wave(engine, run.phonemes, utterance.speed, noise)
             if wave.size:
-                said = True
+                words += spoken_words(run.phonemes, run.words, engine.vocab, lengths, said / SAMPLE_RATE)
+                said += wave.size
                 yield (np.clip(wave, -1.0, 1.0) * 32_767).astype("<i2").tobytes()
         if not said:
             raise BadRequest(f"{self.name} finds nothing to say in this text.", provider=self.name)
+        timings += hibari_words.timings(utterance.text, words)
 
-    def _runs(self, engine: Any, text: str) -> Iterator[str]:
+    def _runs(self, engine: Any, text: str) -> Iterator["_Run"]:
         with self._reading:
             sentences = engine.split_sentences(text)
         for sentence in sentences:
             with self._reading:
-                phonemes = engine.phonemize(sentence)
-            for part in phonemes:
-                yield from _RUN.findall(part)
+                runs = _read(engine, sentence)
+            yield from runs
 
     def _engine(self, voice: str) -> Any:
         # Under the lock, so that two first utterances do not both load it.
@@ -141,6 +157,7 @@ class Hibari:
             return self._engines[voice]
 
     def _load(self, voice: str) -> Any:
+        import numpy as np  # noqa: PLC0415
         from hibari import Hibari as Engine  # noqa: PLC0415 - with onnxruntime 0.2 s, so not at start
         from hibari.voices import VOICES, voice_path  # noqa: PLC0415
 
@@ -155,9 +172,14 @@ class Hibari:
                 f"put {os.path.basename(str(missing))} into hibari's cache folder, or use heart.",  # noqa: PTH119
                 provider=self.name,
             ) from None
-        engine = Engine(voice=voice, threads=1)
+        model = Path(voice_path(voice, download_missing=False)).read_bytes()
+        try:
+            engine = Engine(voice=voice, model=with_lengths(model), threads=1)
+        except Exception:  # noqa: BLE001 - the runtime has many; a network that has no lengths speaks all the same
+            engine = Engine(voice=voice, threads=1)
         # The dictionaries load with the first word, the network for unknown words with the first of those.
-        engine("Warm blorgish.", 1.0, SEED)
+        for run in _read(engine, "Warm blorgish."):
+            _wave(engine, run.phonemes, 1.0, np.random.default_rng(SEED))
         return engine
 
     async def voices(self) -> list[ListedVoice]:
@@ -184,6 +206,41 @@ class Hibari:
         for job in tuple(self._running):
             job.abandon(Unavailable(f"{self.name} is closed.", provider=self.name))
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What goes through the network at once, and the words in it, as far as they are known."""
+
+    phonemes: str
+    words: Sequence[ReadWord] = ()
+
+
+def _read(engine: Any, sentence: str) -> list[_Run]:
+    """A sentence as the engine's own `phonemize` has it, and which word is where in it."""
+    from hibari.g2p import normalize  # noqa: PLC0415 - loaded with the engine
+
+    g2p = engine.g2p
+    phonemes, words = read_words(g2p.phonemize_tokens(g2p.tokenize(normalize(sentence))))
+    if len(phonemes) <= MOST_PHONEMES:
+        return [_Run(phonemes, words)] if phonemes else []
+    return [_Run(part) for cut in engine.phonemize(sentence) for part in _RUN.findall(cut)]
+
+
+def _wave(
+    engine: Any, phonemes: str, speed: float, noise: "Generator"
+) -> "tuple[NDArray[float32], list[int]]":
+    """As the engine's `from_ids`, and where each phoneme ends, if the network tells."""
+    import numpy as np  # noqa: PLC0415 - loaded with the engine
+    from hibari import dsp  # noqa: PLC0415
+
+    ids = engine.ids(phonemes)
+    if len(ids) < _LEAST_IDS:
+        return np.zeros(0, np.float32), []
+    given = {"ids": np.asarray([ids], np.int64), "speed": np.asarray([speed], np.float32)}
+    told = engine.sess.run(None, given)
+    wave = dsp.synth(*(one[0] for one in told[:_SPECTRA]), noise)
+    return wave, told[_SPECTRA].tolist() if len(told) > _SPECTRA else []
 
 
 class _Job:
