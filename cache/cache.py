@@ -58,6 +58,11 @@ class Cache:
                 self._memory.add(digest, entry)
         return [e if e is not None else below[d] for d, e in zip(digests, found, strict=True)]
 
+    async def has_all(self, digests: list[str]) -> bool:
+        """Whether `get_many` would find all of them, without reading them: at most one trip."""
+        missing = {digest for digest in digests if self._memory.peek(digest) is None}
+        return not missing or (self._shared is not None and await self._shared.tier.has_all(sorted(missing)))
+
     def board(self, digest: str, make: Make) -> AbstractAsyncContextManager[Seat]:
         """A seat in the flight to this digest: see `Flights.board`."""
         return self._flights.board(digest, make)

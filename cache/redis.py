@@ -49,6 +49,15 @@ class RedisTier:
         self._misses += len(found) - hits
         return found
 
+    async def has_all(self, digests: list[str]) -> bool:
+        """Whether these digests, no two alike, are all there, damaged or not. False while Redis is away."""
+        keys = [self._link.keys.of("clip", digest) for digest in digests]
+        try:
+            count = await self._link.call(lambda: self._link.client.exists(*keys))
+        except Away:
+            return False
+        return bool(count == len(keys))
+
     async def _look(self, digests: list[str]) -> list[Entry | None]:
         if self._link.outage.open:
             return [None] * len(digests)

@@ -20,7 +20,7 @@ from app.cli.wish import Wish, speech_options
 from app.server import House, open_house
 from app.settings import Settings
 from app.speech.plan import Plan
-from app.speech.studio import Ready
+from app.speech.ready import Ready
 from app.text.intake.kinds import InputType
 from providers.errors import ProviderError
 
@@ -106,7 +106,9 @@ async def _perform(house: House, plan: Plan, file: IO[bytes], bar: Progress) -> 
     task = bar.add_task("chunks", total=len(plan.chunks))
     async with house.studio.perform(plan) as speech:
         if isinstance(speech, Ready):
-            file.writelines(speech.parts)
+            async with aclosing(speech.sound()) as found:
+                async for window in found:
+                    file.writelines(window)
             bar.update(task, completed=len(plan.chunks))
             return
         try:

@@ -7,7 +7,7 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.http.operations import Lifecycle
-from app.http.wire import header
+from app.http.wire import HEAD, header
 from app.metrics import Metrics
 
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -47,7 +47,9 @@ class Envelope:
 def _as_get(scope: HTTPScope) -> HTTPScope:
     """A copy, as the server must still see HEAD; without Range, which is defined for GET only (RFC 9110, 14.2)."""
     headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
-    as_get: HTTPScope = {**scope, "method": HttpMethod.GET, "headers": headers}
+    # Long answers need not be made for nothing: `wire.is_head` tells them.
+    extensions = {**(scope.get("extensions") or {}), HEAD: {}}
+    as_get: HTTPScope = {**scope, "method": HttpMethod.GET, "headers": headers, "extensions": extensions}
     return as_get
 
 

@@ -17,6 +17,7 @@ from litestar.types import HTTPScope, Receive, Send
 from app.errors import RefrainError, whereabouts
 from app.http.problems import defect, openai_body
 from app.http.requests import SpeechBody, decode, speech_request
+from app.http.sound import Head, send_sound
 from app.http.speech_headers import live_headers, ready_headers
 from app.http.wire import (
     ClientGone,
@@ -27,13 +28,13 @@ from app.http.wire import (
     send_end,
     send_head,
     send_slices,
-    send_whole,
 )
 from app.metrics import Metrics
 from app.speech.failures import told
 from app.speech.outputs import Outputs
+from app.speech.ready import Ready
 from app.speech.report import report
-from app.speech.studio import Live, Ready, Studio
+from app.speech.studio import Live, Studio
 from app.speech.voices import Voices
 from providers.errors import ProviderError
 
@@ -70,23 +71,27 @@ class SpeechSurface:
             plan = await self._studio.plan(speech_request(body, self._voices, self._outputs))
             async with self._studio.perform(plan) as speech:
                 if isinstance(speech, Ready):
-                    await self._send_ready(send, body, speech, began)
+                    await self._send_ready(receive, send, body, speech, began)
                 else:
                     async with WhileConnected(receive):
                         await self._send_live(send, body, speech, began)
         except ClientGone:
             return
 
-    async def _send_ready(self, send: Send, body: SpeechBody, speech: Ready, began: float) -> None:
+    async def _send_ready(
+        self, receive: Receive, send: Send, body: SpeechBody, speech: Ready, began: float
+    ) -> None:
         took = time.perf_counter() - began
         self._metrics.first_audio.observe(took)
         headers = ready_headers(speech, took, sse=body.stream_format == "sse")
         if body.stream_format != "sse":
-            await send_whole(send, 200, encoded(headers), speech.parts)
+            await send_sound(receive, send, Head(200, encoded(headers), speech.size), speech.sound())
             return
         await send_head(send, 200, encoded(headers))
-        for part in speech.parts:
-            await send_slices(send, _delta(part))
+        async with WhileConnected(receive), aclosing(speech.sound()) as sound:
+            async for window in sound:
+                for part in window:
+                    await send_slices(send, _delta(part))
         await send_slices(send, _done(report(speech)))
         await send_end(send)
 

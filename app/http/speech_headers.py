@@ -2,7 +2,8 @@
 
 import time
 
-from app.speech.studio import Live, Ready
+from app.speech.ready import Ready
+from app.speech.studio import Live
 
 Pairs = list[tuple[str, str]]
 

@@ -18,6 +18,10 @@ STALLED = 30.0
 """Seconds that one slice may take to be taken by the reader; the connection is cut after that."""
 
 
+HEAD = "refrain.head"
+"""Among the scope's extensions where GET stands for HEAD."""
+
+
 class ClientGone(Exception):
     """The client closed the connection, or stopped reading, before the answer was complete."""
 
@@ -33,6 +37,11 @@ def header(scope: HTTPScope, name: bytes) -> str | None:
         if key == name:
             return value.decode("latin-1")
     return None
+
+
+def is_head(scope: HTTPScope) -> bool:
+    """Whether nobody reads the body."""
+    return HEAD in (scope.get("extensions") or {})
 
 
 def require_method(scope: HTTPScope, *allowed: str) -> None:

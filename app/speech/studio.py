@@ -5,11 +5,9 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 
 import msgspec
 
-from app.audio.join import join
 from app.audio.joiners import Joiner
 from app.audio.silence import silence
 from app.errors import NotCached, NotFound
@@ -19,6 +17,7 @@ from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.live import ChunkEnd, Item, Rehearsal, rehearsing
 from app.speech.manifest import ClipLine, Manifest, rests
 from app.speech.plan import Plan, Planner, SpeechRequest
+from app.speech.ready import Read, Ready, as_listed, held
 from cache.cache import Cache
 from cache.interface import Entry
 
@@ -33,18 +32,12 @@ CAPTIONED_AT_ONCE = 32
 """Clips that are read at a time for captions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A speech of which every clip was found. `parts` joined are its bytes, header and all."""
+AT_ONCE_BYTES = 2**20
+"""A replay whose clips come to no more is read in one trip; of a longer one only what is asked for."""
 
-    digest: str
-    manifest: Manifest
-    parts: Sequence[bytes | memoryview]
 
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return sum(len(part) for part in self.parts)
+class MadeAnew(Exception):
+    """A clip is not the one any more that the speech's manifest tells of: the bytes that were announced are gone."""
 
 
 class Live:
@@ -177,18 +170,41 @@ class Studio:
             self._count_hits(known.values())
             yield Live(plan, rehearsal, self._cache, self._clock)
 
-    async def replay(self, digest: str) -> Ready:
-        """The speech of that address.
+    async def replay(self, digest: str, *, at_once: bool = False) -> Ready:
+        """The speech of that address; a long one is read while its `sound` is, unless it is wanted `at_once`.
+
+        Reading may then raise `NotFound`, when a clip has gone since, or `MadeAnew`.
 
         Raises:
             NotFound: it was never made, or is no longer whole.
         """
         manifest = await self.manifest(digest)
-        entries = await self._cache.get_many([line.digest for line in manifest.clips])
-        found = [entry for entry in entries if entry is not None]
-        if len(found) != len(manifest.clips):
+        if at_once or sum(line.size for line in manifest.clips) <= AT_ONCE_BYTES:
+            found = await self._entries(manifest.clips)
+            return Ready(digest, manifest.with_sound(found), held(found))
+        if not await self._cache.has_all([line.digest for line in manifest.clips]):
             raise _gone()
-        return await self._joined(digest, manifest.with_sound(found), found)
+        return Ready(digest, manifest, self._reader(digest, manifest))
+
+    def _reader(self, digest: str, manifest: Manifest) -> Read:
+        async def read(first: int, behind: int) -> Sequence[Entry]:
+            lines = manifest.clips[first:behind]
+            entries = await self._entries(lines)
+            if not as_listed(lines, entries):
+                # Kept, so that whoever comes next, this listener's retry most of all, gets it from the beginning.
+                now = manifest.with_sound(await self._entries(manifest.clips))
+                await self._cache.put(digest, now.entry(self._clock()))
+                raise MadeAnew
+            return entries
+
+        return read
+
+    async def _entries(self, lines: Sequence[ClipLine]) -> list[Entry]:
+        entries = await self._cache.get_many([line.digest for line in lines])
+        found = [entry for entry in entries if entry is not None]
+        if len(found) != len(lines):
+            raise _gone()
+        return found
 
     async def manifest(self, digest: str) -> Manifest:
         """What the speech of that address consists of.
@@ -200,9 +216,12 @@ class Studio:
         if entry is None:
             raise _gone()
         try:
-            return msgspec.json.decode(entry.meta, type=Manifest)
+            manifest = msgspec.json.decode(entry.meta, type=Manifest)
         except msgspec.ValidationError:  # the digest of a clip, not of a speech
             raise _gone() from None
+        if manifest.layout != manifest.fmt.form.layout:  # of another release, whose clips are not joined here
+            raise _gone()
+        return manifest
 
     async def captions(self, digest: str) -> tuple[Manifest, list[Cue]]:
         """The speech of that address as it is now, and its captions.
@@ -250,18 +269,7 @@ class Studio:
         # The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
         if kept is None or kept.meta != msgspec.json.encode(manifest):
             await self._cache.put(plan.digest, manifest.entry(self._clock()))
-        return await self._joined(plan.digest, manifest, [clip.entry for clip in clips])
-
-    async def _joined(self, digest: str, manifest: Manifest, entries: Sequence[Entry]) -> Ready:
-        output = manifest.output
-        clips: list[tuple[bytes, int]] = []
-        for entry, line in zip(entries, manifest.clips, strict=True):
-            clips += [(entry.payload, line.samples), *silence(output, line.rest)]
-        if output.format.decodes:
-            parts = await asyncio.to_thread(join, output, clips)
-        else:
-            parts = join(output, clips)
-        return Ready(digest, manifest, parts)
+        return Ready(plan.digest, manifest, held([clip.entry for clip in clips]))
 
     def _count_hits(self, clips: Iterable[Clip]) -> None:
         for clip in clips:

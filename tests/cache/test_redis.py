@@ -44,6 +44,26 @@ async def test_all_clips_of_a_speech_cost_one_command(shared: Shared, valkey: Se
     assert commands(valkey) - before <= 2  # one is this look at the counter itself
 
 
+async def test_whether_all_are_there_costs_one_command_and_no_sound(valkey: Server, keys: Keys):
+    """Who asks for a minute of an audio book would have all of it read, or be sent half of what is not there."""
+    digests = [f"{number:040x}" for number in range(100)]
+    writer = open_cache(memory_bytes=0, redis_url=valkey.url, keys=keys)
+    reader = open_cache(memory_bytes=2**20, redis_url=valkey.url, keys=keys)
+    try:
+        for digest in digests:
+            await writer.put(digest, sound(digest.encode()))
+        assert await reader.has_all(digests[:1] * 2)
+        before = commands(valkey)
+        assert await reader.has_all(digests)
+        assert commands(valkey) - before <= 2  # one is this look at the counter itself
+        await writer.delete(digests[50])
+        assert not await reader.has_all(digests)
+        assert reader.statistics().memory.entries == 0
+    finally:
+        await writer.aclose()
+        await reader.aclose()
+
+
 async def test_the_clips_of_a_book_come_in_order_though_in_windows(shared: Shared):
     """Megabytes in one command would hold up everybody else, and look like an outage on a slow line."""
     digests = [f"{number:040x}" for number in range(200)]

@@ -1,0 +1,119 @@
+"""A speech of which every clip is there: any stretch of its bytes, joined as they are sent."""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from itertools import accumulate
+
+from app.audio.join import extents
+from app.audio.joiners import Bytes, Joiner
+from app.audio.silence import silence
+from app.speech.manifest import ClipLine, Manifest
+from cache.interface import Entry
+
+WINDOW = 2**20
+"""Bytes of the response that are read and joined at a time, but for a clip that is longer: a listener of an hour of
+wav must not cost 170 MB."""
+
+Read = Callable[[int, int], Awaitable[Sequence[Entry]]]
+"""Gives the entries of a manifest's clips from one position up to and without another."""
+
+
+class Ready:
+    """`digest` is its address, `manifest` says what it consists of."""
+
+    def __init__(self, digest: str, manifest: Manifest, read: Read) -> None:
+        """`read` may raise whatever is to be raised where the bytes are read."""
+        self.digest = digest
+        self.manifest = manifest
+        self._read = read
+        self._output = manifest.output
+        self._rests = [silence(self._output, line.rest) if line.rest else [] for line in manifest.clips]
+        parts = [part for number in range(len(manifest.clips)) for part in self._sizes(number)]
+        head, *middle, end = extents(self._output, parts)
+        each = iter(middle)
+        lengths = [sum(next(each) for _ in range(1 + len(rest))) for rest in self._rests]
+        # Where each clip begins in the response, and behind all of them where its end does.
+        self._starts = list(accumulate(lengths, initial=head))
+        self.size = self._starts[-1] + end
+
+    def _sizes(self, number: int) -> list[tuple[int, int]]:
+        """Bytes and samples of a clip and of the silence behind it."""
+        line = self.manifest.clips[number]
+        return [(line.size, line.samples), *((len(rest), samples) for rest, samples in self._rests[number])]
+
+    async def sound(self, start: int = 0, end: int | None = None) -> AsyncGenerator[list[Bytes]]:
+        """Bytes `start` up to and without `end` (left out: all), about a `WINDOW` of them at a time.
+
+        Only the clips that have these bytes are read, and only theirs are decoded where joining decodes.
+
+        Raises:
+            ValueError: a clip is damaged.
+        """
+        end = self.size if end is None else end
+        joining = self._output.joiner()
+        head = joining.head(self.manifest.samples)
+        first = max(0, bisect_right(self._starts, start) - 1)
+        for number in range(first):
+            for size, samples in self._sizes(number):
+                joining.skip(size, samples)
+        at = self._starts[first] if first else 0
+        parts: list[Bytes] = [] if first else [head]
+        count = len(self.manifest.clips)
+        last = min(bisect_left(self._starts, end), count)
+        for begin, behind in self._windows(first, last):
+            parts += await self._joined(joining, begin, behind)
+            if behind == last == count:
+                parts.append(joining.end())
+            yield _cut(parts, start - at, end - at)
+            at = self._starts[behind]
+            parts = []
+        if first >= last:  # nothing but of the head or the end
+            parts += [joining.end()] if first == count else []
+            yield _cut(parts, start - at, end - at)
+
+    def _windows(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The clips `first` up to and without `last` in runs."""
+        while first < last:
+            behind = max(first + 1, bisect_right(self._starts, self._starts[first] + WINDOW) - 1)
+            yield first, min(behind, last)
+            first = behind
+
+    async def _joined(self, joining: Joiner, first: int, behind: int) -> list[Bytes]:
+        entries = await self._read(first, behind)
+        payloads: list[Bytes] = []
+        for number, entry in enumerate(entries, first):
+            payloads += [entry.payload, *(rest for rest, _ in self._rests[number])]
+        if self._output.format.decodes:
+            return await asyncio.to_thread(_join, joining, payloads)
+        return _join(joining, payloads)
+
+
+def held(entries: Sequence[Entry]) -> Read:
+    """Entries that are at hand."""
+
+    async def read(first: int, behind: int) -> Sequence[Entry]:
+        return entries[first:behind]
+
+    return read
+
+
+def as_listed(lines: Sequence[ClipLine], entries: Sequence[Entry]) -> bool:
+    """Whether clips are still those of which a manifest tells the lengths."""
+    return all(entry.checksum == line.checksum for line, entry in zip(lines, entries, strict=True))
+
+
+def _join(joining: Joiner, payloads: Sequence[Bytes]) -> list[Bytes]:
+    return [joining.add(payload, last=True) for payload in payloads]
+
+
+def _cut(parts: Sequence[Bytes], start: int, end: int) -> list[Bytes]:
+    """The bytes `start` up to and without `end` of what the parts are together, without copying; none empty."""
+    cut: list[Bytes] = []
+    position = 0
+    for part in parts:
+        begin, stop = max(start - position, 0), min(end - position, len(part))
+        if begin < stop:
+            cut.append(part if stop - begin == len(part) else memoryview(part)[begin:stop])
+        position += len(part)
+    return cut
