@@ -52,7 +52,8 @@ def joiners(fmt: str, clips: Sequence[bytes], home: Path) -> Iterator[tuple[str,
 
 
 def _run(command: list[str]) -> None:
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    # It finds fault with every join of ADTS, and goes on.
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _pydub(files: list[Path], fmt: str, joined: str) -> None:

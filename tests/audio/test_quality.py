@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from app.audio.formats import FORMATS, SAMPLE_RATE, Format
+from app.audio.loudness import Leveling
 from app.audio.rate import Resampler
 from tests.audio.clicks import clicks
 from tests.audio.sounds import (
@@ -163,10 +164,13 @@ def test_ffmpeg_says_nothing(fmt: Format, made: dict[str, list[Clip]], name: str
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 24_000, 44_100, 48_000])
 @pytest.mark.parametrize("what", ["tone", "speech"])
-def test_first_bytes_leave_within_100_ms_of_sound(fmt: Format, what: str, rate: int):
+@pytest.mark.parametrize("leveling", [None, Leveling(-19, -23)], ids=["as it comes", "to -19 LUFS"])
+def test_first_bytes_leave_within_100_ms_of_sound(
+    fmt: Format, what: str, rate: int, leveling: Leveling | None
+):
     """Whoever waits for the first sound would wait for the codec, too."""
     sound = tone(2, 220, rate) if what == "tone" else _from_the_first_clear_sound(rate)
-    recording, heard = recorder(fmt, sample_rate=rate), 0
+    recording, heard = recorder(fmt, sample_rate=rate, leveling=leveling), 0
     for part in pieces(sound.tobytes(), 2 * rate // 100):
         heard += 10
         if recording.feed(part):
