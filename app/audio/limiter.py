@@ -26,7 +26,8 @@ _NEAR: Final = (-2, -1, 1, 2, 3)
 _LOW: Final = 0.5  # of the ceiling
 _RECOVERY: Final = 0.2  # of what is missing, in each window: 95 % after 70 ms
 _AS_GOOD_AS_ONE: Final = 0.999
-_NOTHING: Final = np.zeros(0, np.float32)
+_AT_ONCE: Final = 200 * _WINDOW  # of a long piece: what is worked on stays in the processor's cache
+_NOTHING: Final = np.zeros(0, np.int16)
 _RAMP: Final = np.arange(_WINDOW, dtype=np.float32) / _WINDOW
 
 Floats = NDArray[np.floating]
@@ -54,15 +55,14 @@ class Limiter:
         self._most = 32_768 * ceiling / gain  # of the sound as it comes
         # The last samples of the window before, and what is no window yet.
         self._coming = np.zeros(_BEFORE, np.float32)
-        self._held = _NOTHING  # a window, or none yet
+        self._held = np.zeros(0, np.float32)  # a window, or none yet
         self._allowed: list[float] = []  # shares of the gain, of what is held
         self._border: float | None = None  # the share at the beginning of what is held
 
     def push(self, samples: Samples) -> Samples:
         """What is final by now."""
-        self._coming = np.concatenate((self._coming, samples.astype(np.float32)))
-        self._take((len(self._coming) - _BEFORE - _BEHIND) // _WINDOW)
-        return self._release(max(0, len(self._allowed) - 1))
+        pieces = range(0, len(samples), _AT_ONCE)
+        return np.concatenate((_NOTHING, *(self._push(samples[at : at + _AT_ONCE]) for at in pieces)))
 
     def finish(self) -> Samples:
         """The rest."""
@@ -72,36 +72,43 @@ class Limiter:
         whole = self._release(len(self._allowed))
         return whole[: len(whole) - missing]
 
+    def _push(self, samples: Samples) -> Samples:
+        self._coming = np.concatenate((self._coming, samples.astype(np.float32)))
+        self._take((len(self._coming) - _BEFORE - _BEHIND) // _WINDOW)
+        return self._release(max(0, len(self._allowed) - 1))
+
     def _take(self, windows: int) -> None:
         """Learn what the next windows allow, and hold them."""
         if windows <= 0:
             return
         size = windows * _WINDOW
-        sound = self._coming[_BEFORE : _BEFORE + size]
-        peaks = _peaks(sound, self._coming[: _BEFORE + size + _BEHIND], self._most)
-        self._allow(self._most / np.maximum(peaks, 1.0))
+        sound, around = self._coming[_BEFORE : _BEFORE + size], self._coming[: _BEFORE + size + _BEHIND]
         self._held = np.concatenate((self._held, sound))
         self._coming = self._coming[size:]
+        height = np.abs(around)
+        if height.max() <= self._most * _LOW:
+            self._allow([1.0] * windows)
+        else:
+            self._allow((self._most / np.maximum(_peaks(around, height, self._most), 1.0)).tolist())
 
-    def _allow(self, shares: Floats) -> None:
+    def _allow(self, shares: list[float]) -> None:
         last = self._allowed[-1] if self._allowed else 1.0
-        if last == 1.0 and shares.min() >= 1.0:
-            self._allowed += [1.0] * len(shares)
+        if last == min(shares) == 1.0:
+            self._allowed += shares
             return
-        for share in shares.tolist():
+        for share in shares:
             last += (1.0 - last) * _RECOVERY
             last = min(1.0 if last > _AS_GOOD_AS_ONE else last, share)
             self._allowed.append(last)
 
     def _release(self, windows: int) -> Samples:
         if not windows:
-            return np.zeros(0, np.int16)
+            return _NOTHING
+        sound, self._held = self._held[: windows * _WINDOW], self._held[windows * _WINDOW :]
         allowed = self._allowed
         borders = [allowed[0] if self._border is None else self._border, *map(min, allowed, allowed[1:])]
         borders = [*borders, allowed[-1]][: windows + 1]
         self._border, self._allowed = borders[-1], allowed[windows:]
-        sound = self._held[: windows * _WINDOW]
-        self._held = self._held[windows * _WINDOW :]
         if min(borders) == 1.0:
             return to_16_bits(sound * self._gain)
         lines = np.asarray(borders, np.float32)
@@ -109,19 +116,20 @@ class Limiter:
         return to_16_bits(sound * (gains.ravel() * self._gain))
 
 
-def _peaks(sound: Floats, around: Floats, most: float) -> Floats:
-    """Of each window of `sound`; where none comes near `most`, of its samples instead of its curve.
+def _peaks(around: Floats, height: Floats, most: float) -> Floats:
+    """Of each window; where none comes near `most`, of its samples instead of its curve.
 
-    `around` is `sound` with _BEFORE samples in front and _BEHIND after it. The sums go over all points at once, and
-    are no matrix products: those add up in an order that depends on how many there are, and the result with it.
+    `around` is the windows with _BEFORE samples in front and _BEHIND after them, `height` its absolute values. By
+    einsum, not by `@`: a matrix product adds up in an order that depends on how many points there are, and its
+    result with it.
     """
-    peaks: Floats = np.abs(sound).reshape(-1, _WINDOW).max(axis=1)
-    high = np.abs(around) > most * _LOW
-    if high.any():
-        near = high[_BEFORE : _BEFORE + len(sound)].copy()
-        for by in _NEAR:
-            near |= high[_BEFORE + by : _BEFORE + by + len(sound)]
-        at = np.flatnonzero(near)
-        points = np.abs((around[at[:, np.newaxis, np.newaxis] + _TAPS] * _CURVES).sum(axis=2)).max(axis=1)
-        np.maximum.at(peaks, at // _WINDOW, points)
+    inner = slice(_BEFORE, len(around) - _BEHIND)
+    peaks: Floats = height[inner].reshape(-1, _WINDOW).max(axis=1)
+    high = height > most * _LOW
+    near = high[inner].copy()
+    for by in _NEAR:
+        near |= high[inner.start + by : inner.stop + by]
+    at = np.flatnonzero(near)
+    points = np.einsum("pt,ct->cp", around[at[:, np.newaxis] + _TAPS], _CURVES)
+    np.maximum.at(peaks, at // _WINDOW, np.abs(points).max(axis=0))
     return peaks

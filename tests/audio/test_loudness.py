@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import soxr
 
+from app.audio.formats import FORMATS
 from app.audio.limiter import Limiter
 from app.audio.loudness import FAINT, MOST_GAIN, Leveler, Leveling, Measured, mean, measure
-from tests.audio.sounds import Samples, silence, speech, tone
+from providers.hibari import LOUDNESS
+from tests.audio.sounds import Samples, clip, decoded, joined, recorder, silence, speech, tone
 
 RATE = 24_000
 CEILING = 10 ** (-2 / 20)
@@ -211,6 +213,48 @@ def test_length_and_place_stay(samples: int):
     """Cues of captions and joins count samples: sound must come out where it went in."""
     sound = np.arange(1, samples + 1, dtype=np.int16)
     assert (limited(sound, 2.0, 50) == 2 * sound).all()
+
+
+@pytest.mark.parametrize("name", ["mp3", "opus", "aac", "wav", "flac"])
+def test_a_known_voice_is_heard_at_once(name: str):
+    """A listener would wait for the end of each first sentence: 100 ms of sound must do."""
+    sound = tone(1).tobytes()
+    recording = recorder(FORMATS[name], leveling=Leveling(-19, voice=-15))
+    first = next(at for at in range(0, len(sound), 240) if recording.feed(sound[at : at + 240]))
+    recording.close()
+    assert first / 2 + 120 <= 0.1 * RATE
+
+
+def test_an_unknown_voice_is_heard_at_its_end():
+    """Sound that has left cannot be made softer any more."""
+    recording = recorder(FORMATS["mp3"], leveling=Leveling(-19))
+    assert recording.feed(tone(1).tobytes()) == b""
+    recorded = recording.finish()
+    assert recorded.measured
+    assert recorded.measured.loudness == pytest.approx(20 * math.log10(8_000 / 32_768) - 3.7, abs=0.3)
+
+
+@pytest.mark.parametrize("name", ["wav", "mp3", "opus"])
+@pytest.mark.parametrize("voice", [LOUDNESS["heart"], None])
+def test_the_default_voice_comes_to_the_target(name: str, voice: float | None):
+    """What its provider says of it would be wrong, or what the clips say of themselves."""
+    fmt = FORMATS[name]
+    long = [sound for sound in speech() if len(sound) > 1.5 * RATE]
+    assert len(long) >= 10
+    clips = [clip(fmt, sound, leveling=Leveling(-19, voice)) for sound in long]
+    sound = decoded(fmt, joined(fmt, clips))
+    exact = soxr.resample(sound, 48_000, RATE) if name == "opus" else sound
+    together = np.clip(np.rint(exact), -32_768, 32_767).astype(np.int16)
+    assert loudness(together) == pytest.approx(-19, abs=1)
+    assert true_peak(together) < -1
+
+
+def test_leveled_clips_join_as_exactly():
+    """The gain of one clip must not reach into the next."""
+    fmt = FORMATS["wav"]
+    clips = [clip(fmt, sound, leveling=Leveling(-14, -27)) for sound in speech()[2:5]]
+    alone = np.concatenate([decoded(fmt, joined(fmt, [one])) for one in clips])
+    assert (decoded(fmt, joined(fmt, clips)) == alone).all()
 
 
 def test_measured_seconds_are_those_that_count():
