@@ -76,7 +76,7 @@ def in_turn(groups: Iterable[Sequence[Word]], end: int) -> list[Cue]:
         else:
             kept.append([*words])
     starts = [words[0].start for words in kept]
-    ends = [*starts[1:], end]
+    ends = [*starts, end][1:]
     return [Cue(start, to, tuple(words)) for start, to, words in zip(starts, ends, kept, strict=True)]
 
 
