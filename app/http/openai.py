@@ -28,11 +28,12 @@ from app.http.wire import (
     send_end,
     send_head,
     send_slices,
+    send_whole,
 )
 from app.metrics import Metrics
 from app.speech.failures import told
 from app.speech.outputs import Outputs
-from app.speech.ready import Ready
+from app.speech.ready import Ready, Short
 from app.speech.report import report
 from app.speech.studio import Live, Studio
 from app.speech.voices import Voices
@@ -85,6 +86,9 @@ class SpeechSurface:
         self._metrics.first_audio.observe(took)
         headers = ready_headers(speech, took, sse=body.stream_format == "sse")
         if body.stream_format != "sse":
+            if isinstance(speech, Short):
+                await send_whole(send, 200, encoded(headers), speech.parts)
+                return
             await send_sound(receive, send, Head(200, encoded(headers), speech.size), speech.sound())
             return
         await send_head(send, 200, encoded(headers))

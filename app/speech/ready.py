@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from itertools import accumulate
 
-from app.audio.join import extents
+from app.audio.join import extents, join
 from app.audio.joiners import Bytes, Joiner
 from app.audio.silence import silence
 from app.speech.manifest import ClipLine, Manifest
@@ -20,11 +20,39 @@ Read = Callable[[int, int], Awaitable[Sequence[Entry]]]
 
 
 class Ready:
-    """`digest` is its address, `manifest` says what it consists of."""
+    """`digest` is its address, `manifest` says what it consists of, `size` is in bytes."""
+
+    def __init__(self, digest: str, manifest: Manifest, size: int) -> None:
+        self.digest = digest
+        self.manifest = manifest
+        self.size = size
+
+    def sound(self, start: int = 0, end: int | None = None) -> AsyncGenerator[list[Bytes]]:
+        """Bytes `start` up to and without `end` (left out: all), about a `WINDOW` of them at a time.
+
+        Raises:
+            ValueError: a clip is damaged.
+        """
+        raise NotImplementedError
+
+
+class Short(Ready):
+    """Joined already: `parts` are its bytes."""
+
+    def __init__(self, digest: str, manifest: Manifest, parts: Sequence[Bytes]) -> None:
+        super().__init__(digest, manifest, sum(map(len, parts)))
+        self.parts = parts
+
+    async def sound(self, start: int = 0, end: int | None = None) -> AsyncGenerator[list[Bytes]]:
+        """All at once."""
+        yield _cut(self.parts, start, self.size if end is None else end)
+
+
+class Long(Ready):
+    """Read and joined as it is sent: only the clips that are wanted are read, and only theirs are decoded."""
 
     def __init__(self, digest: str, manifest: Manifest, read: Read) -> None:
         """`read` may raise whatever is to be raised where the bytes are read."""
-        self.digest = digest
         self.manifest = manifest
         self._read = read
         self._output = manifest.output
@@ -35,7 +63,7 @@ class Ready:
         lengths = [sum(next(each) for _ in range(1 + len(rest))) for rest in self._rests]
         # Where each clip begins in the response, and behind all of them where its end does.
         self._starts = list(accumulate(lengths, initial=head))
-        self.size = self._starts[-1] + end
+        super().__init__(digest, manifest, self._starts[-1] + end)
 
     def _sizes(self, number: int) -> list[tuple[int, int]]:
         """Bytes and samples of a clip and of the silence behind it."""
@@ -43,13 +71,7 @@ class Ready:
         return [(line.size, line.samples), *((len(rest), samples) for rest, samples in self._rests[number])]
 
     async def sound(self, start: int = 0, end: int | None = None) -> AsyncGenerator[list[Bytes]]:
-        """Bytes `start` up to and without `end` (left out: all), about a `WINDOW` of them at a time.
-
-        Only the clips that have these bytes are read, and only theirs are decoded where joining decodes.
-
-        Raises:
-            ValueError: a clip is damaged.
-        """
+        """Window by window."""
         end = self.size if end is None else end
         joining = self._output.joiner()
         head = joining.head(self.manifest.samples)
@@ -89,13 +111,25 @@ class Ready:
         return _join(joining, payloads)
 
 
-def held(entries: Sequence[Entry]) -> Read:
-    """Entries that are at hand."""
+def ready(digest: str, manifest: Manifest, entries: Sequence[Entry]) -> Ready:
+    """A speech whose clips are at hand. A short one that nothing has to be decoded for is joined at once.
+
+    Raises:
+        ValueError: a clip is damaged.
+    """
+    output = manifest.output
+    if not output.format.decodes and sum(len(entry.payload) for entry in entries) <= WINDOW:
+        clips: list[tuple[Bytes, int]] = []
+        for entry, line in zip(entries, manifest.clips, strict=True):
+            clips.append((entry.payload, line.samples))
+            if line.rest:
+                clips += silence(output, line.rest)
+        return Short(digest, manifest, join(output, clips))
 
     async def read(first: int, behind: int) -> Sequence[Entry]:
         return entries[first:behind]
 
-    return read
+    return Long(digest, manifest, read)
 
 
 def as_listed(lines: Sequence[ClipLine], entries: Sequence[Entry]) -> bool:

@@ -17,7 +17,7 @@ from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.live import ChunkEnd, Item, Rehearsal, rehearsing
 from app.speech.manifest import ClipLine, Manifest, rests
 from app.speech.plan import Plan, Planner, SpeechRequest
-from app.speech.ready import Read, Ready, as_listed, held
+from app.speech.ready import Long, Read, Ready, as_listed, ready
 from cache.cache import Cache
 from cache.interface import Entry
 
@@ -181,10 +181,10 @@ class Studio:
         manifest = await self.manifest(digest)
         if at_once or sum(line.size for line in manifest.clips) <= AT_ONCE_BYTES:
             found = await self._entries(manifest.clips)
-            return Ready(digest, manifest.with_sound(found), held(found))
+            return ready(digest, manifest.with_sound(found), found)
         if not await self._cache.has_all([line.digest for line in manifest.clips]):
             raise _gone()
-        return Ready(digest, manifest, self._reader(digest, manifest))
+        return Long(digest, manifest, self._reader(digest, manifest))
 
     def _reader(self, digest: str, manifest: Manifest) -> Read:
         async def read(first: int, behind: int) -> Sequence[Entry]:
@@ -269,7 +269,7 @@ class Studio:
         # The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
         if kept is None or kept.meta != msgspec.json.encode(manifest):
             await self._cache.put(plan.digest, manifest.entry(self._clock()))
-        return Ready(plan.digest, manifest, held([clip.entry for clip in clips]))
+        return ready(plan.digest, manifest, [clip.entry for clip in clips])
 
     def _count_hits(self, clips: Iterable[Clip]) -> None:
         for clip in clips:
