@@ -271,6 +271,17 @@ def test_pauses_are_within_reason():
         assert problems(f"[chunking]\n{key} = -1\n") == [f"line 2: chunking.{key}: must be at least 0"]
 
 
+def test_bit_rates_are_those_on_offer():
+    """Every request would be refused, or mp3 get frames that do not join, by a slip of the pen."""
+    assert parse("[sound]\nmp3_bit_rate = 96000\n", {}).sound.mp3_bit_rate == 96_000
+    assert problems("[sound]\nopus_bit_rate = 63000\n") == [
+        "line 2: sound.opus_bit_rate: use one of 16000, 24000, 32000, 48000, 64000, 96000 (bits per second)"
+    ]
+    for key in ("mp3_bit_rate", "aac_bit_rate"):
+        (problem,) = problems(f"[sound]\n{key} = 63000\n")
+        assert problem.startswith(f"line 2: sound.{key}: use one of 32000, 48000, 64000, 96000, 128000")
+
+
 def test_auth_that_is_not_built_is_refused():
     """A server that was told to check keys and does not would be open without anyone knowing."""
     (found,) = problems('[auth]\nmode = "keys"\n')
