@@ -200,6 +200,19 @@ def test_the_limiter_is_no_click():
     assert steps[100:-100].max() < 1.5 * inner[100:-100].max()
 
 
+def test_the_limiter_does_not_follow_the_wave():
+    """The pulses of a deep voice would be turned down and what is between them not: it would rattle."""
+    times = np.arange(2 * RATE) / RATE
+    pulses = sum(np.cos(2 * np.pi * 70 * harmonic * times) for harmonic in range(1, 20)) / 19
+    sound = np.asarray(29_000 * pulses, np.int16)
+    gains = (
+        limited(sound, 1.9)[RATE : -RATE // 2]
+        / np.where(np.abs(sound) < 300, np.nan, sound)[RATE : -RATE // 2]
+    )
+    assert np.nanmin(gains) < 1
+    assert 1.9 - np.nanmax(gains) > 0.4 * (1.9 - np.nanmin(gains))
+
+
 @pytest.mark.parametrize("size", [1, 119, 120, 121, 143, 144, 1_777, 10**6])
 @pytest.mark.parametrize("leveling", [Leveling(-14, voice=-27), Leveling(-19)])
 def test_loudness_does_not_depend_on_pieces(size: int, leveling: Leveling):

@@ -240,7 +240,9 @@ class Counting(Cache):
     async def get_many(self, digests: list[str]) -> list[Entry | None]:
         """As ever."""
         self.asked += digests
-        return await super().get_many(digests)
+        found = await super().get_many(digests)
+        await asyncio.sleep(0)  # as an answer that comes over a wire: meanwhile others get on, and store
+        return found
 
     async def put(self, digest: str, entry: Entry) -> None:
         """As ever."""
@@ -269,9 +271,8 @@ async def test_clips_that_end_at_once_agree():
     asking = candidate()
     await asyncio.gather(*(levels.learn(asking, Measured(-20.0 - softer, 2.0)) for softer in range(40)))
     leveling = await levels.leveling(asking)
-    (kept,) = cache.kept
     assert leveling
-    assert leveling.voice == msgspec.json.decode(kept.meta, type=Level).loudness
+    assert {msgspec.json.decode(entry.meta, type=Level).loudness for entry in cache.kept} == {leveling.voice}
 
 
 async def test_what_another_replica_has_learned_counts():
