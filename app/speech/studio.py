@@ -239,13 +239,9 @@ class Studio:
         # Never all clips at once: an hour of them is 30 MB, of which only what is kept beside the sound is wanted.
         for start in range(0, len(manifest.clips), CAPTIONED_AT_ONCE):
             few = manifest.clips[start : start + CAPTIONED_AT_ONCE]
-            for line, entry in zip(
-                few, await self._cache.get_many([line.digest for line in few]), strict=True
-            ):
-                if entry is None:
-                    raise _gone()
-                lines.append(line.now(entry))
-                metas.append(msgspec.json.decode(entry.meta, type=ClipMeta))
+            entries = await self._entries(few)
+            lines += [line.now(entry) for line, entry in zip(few, entries, strict=True)]
+            metas += [msgspec.json.decode(entry.meta, type=ClipMeta) for entry in entries]
         current = msgspec.structs.replace(manifest, clips=tuple(lines))
         return current, await asyncio.to_thread(captions, lines, metas)
 
