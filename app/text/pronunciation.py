@@ -179,6 +179,7 @@ def _is_sign(token: str) -> bool:
 
 
 def _mark(start: int, end: int, saying: Saying) -> Mark:
-    if saying.ipa is None:
-        return Mark(start, end, "sub", (), saying.say)
-    return Mark(start, end, "phoneme", (("alphabet", "ipa"), ("ph", saying.ipa)), saying.say)
+    if saying.ipa is not None:
+        return Mark(start, end, "phoneme", (("alphabet", "ipa"), ("ph", saying.ipa)), saying.say)
+    assert saying.say is not None, "an entry says something"
+    return Mark(start, end, "sub", (("alias", saying.say),), saying.say)

@@ -142,7 +142,7 @@ def test_marks_are_as_voices_take_them():
         "c": Saying(ipa="siː"),
     }
     assert Pronunciations({"any": entries}).marks("a b c", None) == [
-        Mark(0, 1, "sub", (), "x"),
+        Mark(0, 1, "sub", (("alias", "x"),), "x"),
         Mark(2, 3, "phoneme", (("alphabet", "ipa"), ("ph", "ˈsiːkwəl")), "y"),
         Mark(4, 5, "phoneme", (("alphabet", "ipa"), ("ph", "siː")), None),
     ]
