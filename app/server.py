@@ -28,6 +28,7 @@ from app.settings import Settings
 from app.speech.clips import ClipSource, Lifetimes
 from app.speech.failures import remembered
 from app.speech.plan import Planner
+from app.speech.plans import Plans
 from app.speech.studio import Studio
 from app.speech.voices import Voices
 from cache.cache import Cache, CacheStatistics, open_cache
@@ -76,10 +77,12 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
         lifetimes = Lifetimes(settings.cache.ttl, settings.cache.fallback_ttl)
+        plans = Plans(
+            Planner(providers, settings.chunking, settings.pronunciation, settings.server.max_input_chars)
+        )
+        stack.push_async_callback(plans.aclose)
         studio = Studio(
-            planner=Planner(
-                providers, settings.chunking, settings.pronunciation, settings.server.max_input_chars
-            ),
+            plans=plans,
             source=ClipSource(cache, lifetimes, metrics, time.perf_counter),
             cache=cache,
             metrics=metrics,

@@ -315,3 +315,19 @@ def test_a_sentence_does_not_end_within_what_is_said_as_one():
         (Mark(0, text.index("The game") + 3, "sub", alias="x"),),
     )
     assert [c.text for c in chunks(marked, Limits())] == [text]
+
+
+def test_what_only_its_alias_says_is_a_chunk():
+    """Signs that have no name are the likeliest to be given one, and would be passed over."""
+    text = "Hi there.\n\n***\n\nThe end of it."
+    at = text.index("***")
+    mark = Mark(at, at + 3, "sub", alias="star star")
+    marked = Document(text, tuple(blocks(text)), lambda: Origin([]), (mark,))
+    assert [c.text for c in chunks(marked, Limits())] == ["Hi there.", "***", "The end of it."]
+    assert [c.text for c in cut(text, Limits())] == ["Hi there.", "The end of it."]
+
+
+def test_an_emoji_on_a_line_of_its_own_stays_in_its_block():
+    """A chunk that reaches into the next item of a list changes when that item does."""
+    found = cut("- Milk is out!\n🎉 Party at five.\n- Eggs.", Limits())
+    assert [c.text for c in found] == ["- Milk is out!", "🎉 Party at five.", "- Eggs."]
