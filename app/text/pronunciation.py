@@ -102,15 +102,29 @@ def _names(language: str | None) -> Iterator[str]:
     yield ANY
 
 
+def identity(entry: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The same for entries that are found in the same places, however they are typed.
+
+    Its tokens in any case; and as they are written, where that counts.
+
+    Raises:
+        InvalidText: it has NUL or half a surrogate pair in it.
+    """
+    entry = spelled(entry).strip()
+    tokens = _tokens(entry)
+    written = tuple(map(_as_blank, tokens)) if any(map(is_upper, entry)) else ()
+    return tuple(map(_folded, tokens)), written
+
+
 def _tree(entries: Mapping[str, Saying]) -> _Node:
     root = _Node()
     for entry, saying in entries.items():
-        tokens = _tokens(spelled(entry).strip())
+        tokens, written = identity(entry)
         node = root
         for token in tokens:
-            node = node.following.setdefault(_folded(token), _Node())
-        if any(map(is_upper, entry)):
-            node.written[tuple(_as_blank(token) for token in tokens)] = saying
+            node = node.following.setdefault(token, _Node())
+        if written:
+            node.written[written] = saying
         else:
             node.any_case = saying
     return root
