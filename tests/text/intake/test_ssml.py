@@ -7,6 +7,7 @@ from defusedxml import ElementTree
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.text.chunks import Limits, chunks
 from app.text.document import Document, Mark
 from app.text.intake.reading import Reading
 from app.text.intake.ssml import InvalidSsml, ssml
@@ -333,6 +334,16 @@ def test_nothing_to_speak(source: str, reason: str):
     with pytest.raises(InvalidText) as caught:
         ssml(source, Reading())
     assert caught.value.reason == reason
+
+
+def test_an_alias_is_something_to_speak():
+    """A text of one sign that its author has put into words would be refused as empty of them."""
+    document = ssml("<speak><sub alias='star star'>***</sub></speak>", Reading())
+    assert spoken(document, 0, len(document.text)) == "star star"
+    (chunk,) = chunks(document, Limits())
+    assert (chunk.start, chunk.end) == (0, 3)
+    with pytest.raises(InvalidText):
+        ssml("<speak><emphasis>***</emphasis></speak>", Reading())
 
 
 def test_each_sentence_is_found_in_its_source():
