@@ -94,6 +94,11 @@ class Pronunciations:
         return found
 
 
+def one_word(before: str, behind: str) -> bool:
+    """Whether two texts, one directly behind the other, run into one word there; not in scripts without spaces."""
+    return bool(_WORD.fullmatch(before[-1:]) and _WORD.fullmatch(behind[:1]))
+
+
 def _names(language: str | None) -> Iterator[str]:
     """The lists for a language, nearest first."""
     parts = language.lower().split("-") if language else []
