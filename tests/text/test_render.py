@@ -85,7 +85,7 @@ def test_an_alias_stands_for_all_inside_it():
     ],
 )
 def test_an_alias_is_a_word_of_its_own(text: str, heard: str):
-    """What was "a&b" would be read as "aundb", and "5–7" as the name of a model."""
+    """What was "a&b" would be read as "aundb", and a range of numbers as the name of a model."""
     entries = {"&": "und", "C++": "C plus plus", "nginx": "engine x", "서울": "Seoul", "ภูเก็ต": "Phuket"}
     lists = Pronunciations({ANY: {word: Saying(say) for word, say in entries.items()}})
     read = document(text, *lists.marks(text, None))
