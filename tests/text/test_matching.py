@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.text.matching import matched
+from app.text.matching import beside, matched
 
 ITEMS = st.lists(st.integers(0, 6), max_size=30)
 
@@ -85,3 +85,10 @@ def test_time_is_linear(names: int):
 
     few, many = seconds(5_000), seconds(50_000)
     assert many < 0.05 + 25 * few
+
+
+def test_equal_items_beside_a_pair_belong_to_it():
+    """A sentence would lose its full stop, or one that stands between strangers would be taken for another's."""
+    these, those = [8, 1, 9, 2, 9, 7], [8, 1, 9, 5, 9, 6, 9, 2, 7]
+    assert beside(these, those, [(1, 1), (3, 7)]) == [(0, 0), (1, 1), (2, 2), (3, 7), (5, 8)]
+    assert beside([], [], []) == []

@@ -242,6 +242,9 @@ def test_an_empty_map_answers_the_beginning():
         pytest.param("\u1100\u1161\u11a8", "\uac01", id="jamo"),
         pytest.param("\u1161", "a", id="vowels"),
         pytest.param("&#", "&", id="half an entity"),
+        pytest.param("a\0b ", "ab ", id="divided words"),
+        pytest.param("a\0", "b", id="one word in many parts"),
+        pytest.param("a\xad. ", "a. ", id="soft hyphens"),
         pytest.param("&a", "x &a", id="no entity"),
     ],
 )
