@@ -336,6 +336,7 @@ def test_what_is_not_text_is_masked_where_words_are_looked_for():
     source = "<p title='a>b'>one<script>two <b></script><img src=x alt='three'><!-- four > -->five<!doctype six>&amp;"
     assert masked(source).replace(NOTHING, " ").split() == ["one", "three", "five", "&amp;"]
     assert masked("a < b and c > d") == "a < b and c > d"
+    assert masked("<p>a<BR/>b<i>c</i>") == "   a     b" + NOTHING * 3 + "c" + NOTHING * 4
 
 
 @settings(max_examples=250, deadline=None)
