@@ -15,6 +15,7 @@ from app.text.chunks import SHORTEST, Chunk, Limits, chunks
 from app.text.document import Document, Mark
 from app.text.normalize import InvalidText, normalize, speakable
 from app.text.origin import Origin
+from tests.growth import is_linear
 
 ATOMS = st.sampled_from(
     [
@@ -247,8 +248,7 @@ def test_time_is_linear(unit: str, limits: Limits):
         assert found
         return process_time() - begin
 
-    small = min(cost(10_000) for _ in range(2))
-    assert cost(60_000) < 6 * 3 * small + 0.05
+    assert is_linear(cost, 8_000, 64_000)
 
 
 def test_groups_are_several_sentences_of_one_block():

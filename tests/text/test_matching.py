@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.text.matching import beside, matched
+from tests.growth import is_linear
 
 ITEMS = st.lists(st.integers(0, 6), max_size=30)
 
@@ -83,8 +84,7 @@ def test_time_is_linear(names: int):
         matched(these, those)
         return process_time() - begun
 
-    few, many = seconds(5_000), seconds(50_000)
-    assert many < 0.05 + 25 * few
+    assert is_linear(seconds, 5_000, 50_000)
 
 
 def test_equal_items_beside_a_pair_belong_to_it():

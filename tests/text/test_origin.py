@@ -10,6 +10,7 @@ from app.text.normalize import normalize, speakable
 from app.text.origin import Origin, Segment, aligned
 from app.text.sentences import sentences
 from app.text.span import Span
+from tests.growth import is_linear
 
 SPELLINGS = st.sampled_from(
     [
@@ -256,5 +257,4 @@ def test_hostile_sources_take_linear_time(source: str, text: str):
         aligned("x" + source * count, "y" + text * (count * 19 // 20))
         return process_time() - begun
 
-    few, many = min(seconds(4_000) for _ in range(3)), min(seconds(40_000) for _ in range(2))
-    assert many < 0.1 + 30 * few  # 10 where linear, 100 where quadratic
+    assert is_linear(seconds, 4_000, 40_000, slack=0.1)

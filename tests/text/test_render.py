@@ -12,6 +12,7 @@ from app.text.document import BlockKind, Document, Mark
 from app.text.origin import Origin
 from app.text.pronunciation import ANY, Pronunciations, Saying
 from app.text.render import spoken, ssml
+from tests.growth import is_linear
 
 ALL = frozenset({"prosody", "emphasis", "lang", "say-as", "phoneme", "sub", "break"})
 
@@ -186,5 +187,4 @@ def test_a_stretch_costs_what_is_in_it(around: bool):
             assert ssml(read, start, start + 20, ALL)
         return process_time() - begun
 
-    few, many = seconds(2_000), seconds(20_000)
-    assert many < 30 * few
+    assert is_linear(seconds, 2_000, 20_000)

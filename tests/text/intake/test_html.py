@@ -15,6 +15,7 @@ from app.text.intake.tags import masked, shallow
 from app.text.normalize import InvalidText
 from app.text.origin import NOTHING
 from app.text.span import Span
+from tests.growth import is_linear
 
 SILENT = Reading()
 PIECES = st.sampled_from(
@@ -248,8 +249,7 @@ def test_names_of_columns_take_linear_time():
         assert len(markdown(head + row * rows, SILENT).text) < 35 * len(head + row * rows)
         return process_time() - begun
 
-    few, many = min(seconds(50) for _ in range(2)), seconds(500)
-    assert many < 0.1 + 25 * few  # 10 where linear, 100 where quadratic
+    assert is_linear(seconds, 50, 500, slack=0.1)
 
 
 def test_kinds_and_pauses():
@@ -394,7 +394,7 @@ def test_hostile_markup_takes_linear_time(unit: str):
         masked(source)
         return process_time() - begin
 
-    assert cost(240_000) < 8 * 3 * min(cost(30_000) for _ in range(3)) + 0.2
+    assert is_linear(cost, 30_000, 240_000, slack=0.2)
 
 
 def test_text_in_a_hundred_thousand_elements():

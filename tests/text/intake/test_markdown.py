@@ -12,6 +12,7 @@ from app.text.intake.reading import Reading
 from app.text.normalize import InvalidText
 from app.text.origin import NOTHING
 from app.text.span import Span
+from tests.growth import is_linear
 
 ARTICLE = Path(__file__).parent / "data" / "article.md"
 SILENT = Reading()
@@ -245,7 +246,7 @@ def test_hostile_markup_takes_linear_time(unit: str):
         _masked(source)
         return process_time() - begin
 
-    assert cost(64_000) < 8 * 3 * min(cost(8_000) for _ in range(3)) + 0.2
+    assert is_linear(cost, 8_000, 64_000, slack=0.2)
 
 
 def test_deep_quotes_cost_no_more_than_flat_ones():
@@ -257,7 +258,8 @@ def test_deep_quotes_cost_no_more_than_flat_ones():
         markdown(source, SILENT)
         return process_time() - begin
 
-    assert cost(50) < 8 * min(cost(1) for _ in range(3)) + 0.05
+    flat = min(cost(1) for _ in range(3))
+    assert min(cost(50) for _ in range(3)) < 8 * flat + 0.05
 
 
 def test_lengthening_runs_of_backticks_take_linear_time():
@@ -270,4 +272,4 @@ def test_lengthening_runs_of_backticks_take_linear_time():
         _masked(source)
         return process_time() - begin
 
-    assert cost(600) < 16 * 3 * min(cost(150) for _ in range(3)) + 0.2
+    assert any(cost(600) < 16 * 3 * min(cost(150) for _ in range(3)) + 0.2 for _ in range(3))

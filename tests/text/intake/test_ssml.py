@@ -16,6 +16,7 @@ from app.text.render import spoken
 from app.text.render import ssml as rendered
 from app.text.sentences import sentences
 from app.text.span import Span
+from tests.growth import is_linear
 
 ALL = frozenset({"prosody", "emphasis", "lang", "say-as", "phoneme", "sub", "break"})
 LONG = 100_000
@@ -505,8 +506,7 @@ def test_hostile_ssml_takes_linear_time(piece: str):
             ssml(source, Reading()).origin()
         return process_time() - begun
 
-    few, many = seconds(LONG // 10), seconds(LONG)
-    assert many < 0.05 + 25 * few
+    assert is_linear(seconds, LONG // 10, LONG)
 
 
 @pytest.mark.parametrize(
