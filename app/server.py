@@ -31,6 +31,7 @@ from app.speech.failures import remembered
 from app.speech.levels import Levels
 from app.speech.outputs import Outputs
 from app.speech.plan import Planner
+from app.speech.plans import Plans
 from app.speech.studio import Studio
 from app.speech.voices import Voices
 from cache.cache import Cache, CacheStatistics, open_cache
@@ -80,14 +81,18 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
         lifetimes = Lifetimes(settings.cache.ttl, settings.cache.fallback_ttl)
-        studio = Studio(
-            planner=Planner(
+        plans = Plans(
+            Planner(
                 providers,
                 settings.chunking,
                 settings.pronunciation,
                 settings.server.max_input_chars,
                 settings.sound.loudness,
-            ),
+            )
+        )
+        stack.push_async_callback(plans.aclose)
+        studio = Studio(
+            plans=plans,
             source=ClipSource(
                 cache, Levels(cache, settings.cache.ttl), lifetimes, metrics, clock=time.perf_counter
             ),

@@ -1,4 +1,8 @@
-"""How vendors bound what they take at once, each in a unit of its own."""
+"""How vendors bound what they take at once, each in a unit of its own.
+
+What is counted is the utterance. Where a vendor counts what an adapter puts around it as well (the root of SSML), the
+adapter takes that off `most`.
+"""
 
 import re
 from typing import Final

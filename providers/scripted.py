@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from providers import limits, options, tones
+from providers import limits, options, ssml, tones
 from providers.errors import (
     BadAudio,
     BadCredentials,
@@ -135,9 +135,13 @@ class Script:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One utterance asked for. `state` ends as `done` (read to its end), `failed` by script, or `left` early."""
+    """One utterance asked for. `state` ends as `done` (read to its end), `failed` by script, or `left` early.
+
+    `document` is what a vendor of SSML would have been sent, where the script takes any.
+    """
 
     utterance: Utterance
+    document: str | None = None
     state: Literal["open", "done", "failed", "left"] = "open"
 
 
@@ -202,7 +206,7 @@ class Scripted:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; does what the script says at the time of the call."""
-        call = Call(utterance)
+        call = Call(utterance, self._document(utterance))
         self.calls.append(call)
         self._rang.set()
         try:
@@ -218,6 +222,11 @@ class Scripted:
         finally:
             if call.state == "open":
                 call.state = "left"
+
+    def _document(self, utterance: Utterance) -> str | None:
+        if not self.script.ssml:
+            return None
+        return ssml.document(utterance, language=utterance.language or "en", voice=utterance.voice.voice)
 
     def _script_for(self, utterance: Utterance) -> Script:
         script = self.script

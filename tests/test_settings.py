@@ -250,9 +250,48 @@ de = "Auto"
         "200",
         "says nothing",
     )
-    more = "unknown key", "must be a table", "NUL", "such as", "must be a table"
+    more = "unknown key", "must be a string or a table", "NUL", "such as", "must be a table"
     for (_, _, message), word in zip(found, [*words, *more], strict=True):
         assert word in message, message
+
+
+def test_entries_that_are_one_are_refused():
+    """Of two entries for one word the last would win, whichever the operator looks at."""
+    source = """
+[pronunciation.en]
+"cafe\u0301" = "x"
+" caf\u00e9" = "y"
+"it\u2019s" = "x"
+"it's" = "y"
+"New York" = "x"
+"New  York" = "y"
+nginx = "x"
+Nginx = "another one, for this spelling only"
+[pronunciation.EN]
+a = "b"
+"""
+    assert problems(source) == [
+        'line 4: pronunciation.en." caf\u00e9": is the same entry as "cafe\u0301"; leave one of them out',
+        'line 6: pronunciation.en."it\'s": is the same entry as "it\u2019s"; leave one of them out',
+        'line 8: pronunciation.en."New  York": is the same entry as "New York"; leave one of them out',
+        'line 11: pronunciation.EN: is the same language as "en"; put all its entries into one list',
+    ]
+    assert len(problems(source + '[server]\nport = "many"\n')) == 5
+
+
+def test_a_voices_language_is_a_tag():
+    """A voice that speaks "english" would be read without English abbreviations and entries, and nobody told."""
+    source = '[voices.x]\nlanguage = "{}"\nchain = [{{ provider = "local", voice = "heart" }}]\n'
+    (found,) = problems(source.format("english"))
+    assert found.startswith("line 2: voices.x.language: is not a language; write a tag such as")
+    assert parse(source.format("en-GB"), {}).voices["x"].language == "en-GB"
+
+
+def test_what_is_said_for_code_can_be_said():
+    """A page with code would end in an error of the provider, and only there."""
+    (found,) = problems('[chunking]\ncode = "***"\n')
+    assert found.startswith("line 2: chunking.code: has nothing that can be spoken")
+    assert parse('[chunking]\ncode = ""\n', {}).chunking.code == ""
 
 
 def test_a_list_without_end_is_refused():

@@ -1,6 +1,7 @@
 """`refrain serve`."""
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -126,4 +127,14 @@ def application() -> Refrain:
     """The app of one worker process, from the environment."""
     app = create_app(load())
     app.lifecycle.drain_on_signals()
+    app.on_startup.append(_settle)
     return app
+
+
+def _settle() -> None:
+    """Take what is loaded for good out of the garbage collector's rounds: they stop every thread.
+
+    While four long Markdown texts were read, /healthz waited at worst for 55 to 79 ms with this, 109 to 130 without.
+    """
+    gc.collect()
+    gc.freeze()

@@ -52,7 +52,10 @@ class SpeechBody(msgspec.Struct, frozen=True):
         ),
     ] = None
     language: Annotated[
-        str | None, Meta(description='Of the text, such as "en" or "pt-BR"; left out: the voice\'s.')
+        str | None,
+        Meta(
+            description='Of the text, such as "en" or "pt-BR"; left out: what SSML says itself, else the voice\'s.'
+        ),
     ] = None
     cache: Annotated[
         CacheMode | None,

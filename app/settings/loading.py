@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from app.settings.mistakes import BadConfiguration, Problem, Where, dotted, sentences
+from app.settings.pronunciation import repeated
 from app.settings.tables import ProviderTable, Redis, Settings, VoiceTable
 from app.toml_lines import line_of, lines
 from cache.address import refused
@@ -57,6 +58,7 @@ def parse(source: str, environ: Mapping[str, str], *, name: str = "refrain.toml"
         settings = Settings.model_validate(document)
     except ValidationError as error:
         found += sentences(error.errors(include_url=False, include_input=False))
+    found += repeated(_table(document, "pronunciation"))
     found += _cross_checks(settings or _sound_parts(document), frozenset(_table(document, "providers")))
     if settings is None or found:
         numbered = lines(source)

@@ -1,13 +1,15 @@
 """`[pronunciation.any]`, `[pronunciation.de]`: how words are said that voices get wrong."""
 
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from app.settings.mistakes import Where
 from app.settings.table import Table
 from app.text.language import is_tag
-from app.text.normalize import speakable, spelled
-from app.text.pronunciation import ANY, Saying
+from app.text.normalize import InvalidText, speakable, spelled
+from app.text.pronunciation import ANY, Saying, identity
 
 MOST_ENTRIES = 10_000
 """In all lists together."""
@@ -45,6 +47,8 @@ def _tag(name: str) -> str:
 
 def _in_full(written: Any) -> Any:
     """`"engine x"` is short for `{ say = "engine x" }`."""
+    if not isinstance(written, str | dict | Entry):
+        raise ValueError("must be a string or a table")  # noqa: TRY004 - pydantic lets a TypeError through
     return {"say": written} if isinstance(written, str) else written
 
 
@@ -79,3 +83,24 @@ def _few_enough(lists: dict[str, List]) -> dict[str, List]:
 
 
 Lists = Annotated[dict[Annotated[str, AfterValidator(_tag)], List], AfterValidator(_few_enough)]
+
+
+def repeated(written: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
+    """Lists and entries, as the file has them, that are the same as one before: only one of them would be read."""
+    for tag, first in _again(written, str.lower):
+        yield ("pronunciation", tag), f'is the same language as "{first}"; put all its entries into one list'
+    for tag, entries in written.items():
+        for word, first in _again(entries if isinstance(entries, dict) else {}, identity):
+            yield ("pronunciation", tag, word), f'is the same entry as "{first}"; leave one of them out'
+
+
+def _again(written: Mapping[str, Any], same: Callable[[str], Hashable]) -> Iterator[tuple[str, str]]:
+    """Each key that is the same as an earlier one, and that one."""
+    earlier: dict[Hashable, str] = {}
+    for key in written:
+        try:
+            first = earlier.setdefault(same(key), key)
+        except InvalidText:  # told of the key alone
+            continue
+        if first != key:
+            yield key, first

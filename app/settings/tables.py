@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from app.audio.offers import AAC_BIT_RATES, MP3_BIT_RATES, OPUS_BIT_RATES
 from app.settings.pronunciation import Lists
 from app.settings.table import Table
+from app.text.language import is_tag
+from app.text.normalize import speakable
 from app.units import Bytes, Seconds, secret
 from providers.interface import ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
@@ -45,6 +47,12 @@ class Cache(Table):
 Pause = Annotated[Seconds, Field(ge=0, le=10)]
 
 
+def _says_something(text: str) -> str:
+    if text and not speakable(text):
+        raise ValueError("has nothing that can be spoken; write a word or more, or leave it empty")
+    return text
+
+
 class Chunking(Table):
     """How long the first and any chunk may be, in characters; pauses between blocks, in seconds.
 
@@ -56,7 +64,7 @@ class Chunking(Table):
     heading_pause: Pause = 0.6
     paragraph_pause: Pause = 0.35
     item_pause: Pause = 0.2
-    code: Annotated[str, Field(max_length=200)] = ""
+    code: Annotated[str, Field(max_length=200), AfterValidator(_says_something)] = ""
 
 
 def _bit_rate(offered: tuple[int, ...]) -> AfterValidator:
@@ -146,10 +154,16 @@ class Link(BaseModel):
         return ProviderVoice(self.provider, self.voice, self.model, _pairs(self.model_extra or {}))
 
 
+def _language(tag: str) -> str:
+    if not is_tag(tag):
+        raise ValueError('is not a language; write a tag such as "en" or "pt-BR"')
+    return tag
+
+
 class VoiceTable(Table):
     """One `[voices.NAME]`: what clients name; the chain is tried in order."""
 
-    language: str | None = None
+    language: Annotated[str, AfterValidator(_language)] | None = None
     aliases: tuple[Name, ...] = ()
     chain: Annotated[tuple[Link, ...], Field(min_length=1)]
 

@@ -1,7 +1,5 @@
 """What a plan would cost and how long it would take to hear: the dry run."""
 
-import asyncio
-
 import msgspec
 
 from app.audio.formats import SAMPLE_RATE
@@ -48,9 +46,11 @@ async def estimate(studio: Studio, plan: Plan) -> Estimate:
     """What performing the plan now would cost, if the first choices speak. Calls no provider."""
     known = await studio.known(plan)
     document = plan.document
-    origin = await asyncio.to_thread(document.origin)  # of a long page it takes a while
+    origin = await studio.origin(plan)
+    paid: set[str] = set()
     lines: list[PlannedLine] = []
     seconds = cost = 0.0
+    billable = 0
     for position, (planned, rest) in enumerate(zip(plan.chunks, rests(plan), strict=True)):
         chunk, first = planned.chunk, planned.candidates[0]
         said = first.utterance
@@ -60,7 +60,10 @@ async def estimate(studio: Studio, plan: Plan) -> Estimate:
             seconds += clip.meta.samples / SAMPLE_RATE
         else:
             seconds += len(said.text) * SECONDS_PER_CHARACTER / plan.request.speed
-            cost += len(said.text) * first.price / 1e6
+            if planned.digest not in paid:  # what is said twice is made once
+                billable += len(said.text)
+                cost += len(said.text) * first.price / 1e6
+            paid.add(planned.digest)
         places = [origin.span(span) for span in chunk.sentences]
         lines.append(
             PlannedLine(
@@ -75,5 +78,4 @@ async def estimate(studio: Studio, plan: Plan) -> Estimate:
                 pause=rest / SAMPLE_RATE,
             )
         )
-    billable = sum(line.characters for line in lines if not line.hit)
     return Estimate(plan.digest, lines, plan.characters, billable, round(cost, 6), round(seconds, 2))

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
@@ -16,22 +15,15 @@ from app.speech.captions import Cue, captions
 from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.live import ChunkEnd, Item, Rehearsal, rehearsing
 from app.speech.manifest import ClipLine, Manifest, rests
-from app.speech.plan import Plan, Planner, SpeechRequest
+from app.speech.plan import Plan, SpeechRequest
+from app.speech.plans import Plans
 from app.speech.ready import Long, Read, Ready, as_listed, ready
+from app.text.origin import Origin
 from cache.cache import Cache
 from cache.interface import Entry
 
-INLINE_CHARACTERS = 4_000
-"""Longer texts, and all that is markup, are planned in a thread. This one takes about 1.5 ms of the event loop
-(`make bench`, planning)."""
-REMEMBERED_BYTES = 8 * 2**20
-"""Bound on the plans that are remembered: a text asked for again is not cut and hashed again."""
-CANDIDATE_BYTES = 1_000
-"""What a plan takes for each clip that would do, besides its text: 10,000 plans of one short chunk took 10 MB."""
 CAPTIONED_AT_ONCE = 32
 """Clips that are read at a time for captions."""
-
-
 AT_ONCE_BYTES = 2**20
 """A replay whose clips come to no more is read in one trip; of a longer one only what is asked for."""
 
@@ -101,7 +93,7 @@ class Studio:
     def __init__(
         self,
         *,
-        planner: Planner,
+        plans: Plans,
         source: ClipSource,
         cache: Cache,
         metrics: Metrics,
@@ -109,40 +101,24 @@ class Studio:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`deadline`: seconds to wait for the next sound. `clock`: epoch seconds."""
-        self._planner = planner
+        self._plans = plans
         self._source = source
         self._cache = cache
         self._metrics = metrics
         self._deadline = deadline
         self._clock = clock
-        self._plans: OrderedDict[SpeechRequest, Plan] = OrderedDict()
-        self._planned_bytes = 0
 
     async def plan(self, request: SpeechRequest) -> Plan:
         """The request cut into chunks, with their digests. Calls no provider and no cache.
 
         Raises:
-            InvalidInput, InputTooLong: as `Planner.plan`.
+            InvalidInput, InvalidSsml, InputTooLong: as `Planner.plan`.
         """
-        if plan := self._plans.get(request):
-            self._plans.move_to_end(request)
-            return plan
-        if len(request.text) > INLINE_CHARACTERS or request.input_type != "text":
-            plan = await asyncio.to_thread(self._planner.plan, request)
-        else:
-            plan = self._planner.plan(request)
-        self._remember(request, plan)
-        return plan
+        return await self._plans.get(request)
 
-    def _remember(self, request: SpeechRequest, plan: Plan) -> None:
-        # Synchronous: two tasks that planned the same text at once cannot both count it.
-        if request in self._plans or _weight(plan) > REMEMBERED_BYTES:
-            return
-        self._plans[request] = plan
-        self._planned_bytes += _weight(plan)
-        while self._planned_bytes > REMEMBERED_BYTES:
-            _, forgotten = self._plans.popitem(last=False)
-            self._planned_bytes -= _weight(forgotten)
+    async def origin(self, plan: Plan) -> Origin:
+        """Where the plan's text came from in what was sent."""
+        return await self._plans.origin(plan)
 
     async def known(self, plan: Plan) -> dict[int, Clip]:
         """The first choices' clips that are in the cache, by the chunk's position."""
@@ -271,12 +247,6 @@ class Studio:
         for clip in clips:
             self._metrics.chunks.labels(outcome="hit").inc()
             self._metrics.characters.labels(kind="saved").inc(clip.meta.characters)
-
-
-def _weight(plan: Plan) -> int:
-    """About how many bytes it takes: not the text's length alone, or many short texts would take far more."""
-    texts = 2 * (len(plan.document.text) + len(plan.request.text)) + len(plan.request.instructions or "")
-    return texts + CANDIDATE_BYTES * sum(len(planned.candidates) for planned in plan.chunks)
 
 
 def _gone() -> NotFound:

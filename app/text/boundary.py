@@ -152,7 +152,8 @@ def _end(place: _Place) -> int | None:  # noqa: PLR0911 - a list of rules, the f
         return None  # ". . ." and "? !": the last one decides
     if character in marks.CLAUSE or (character in marks.DASHES and goes_on(ahead, first)):
         return None
-    if marks.is_emoji(character):
+    # On a line of its own it may be another block's.
+    if marks.is_emoji(character) and "\n" not in ahead.text[tail:first]:
         return behind_emoji(ahead, first, tail)
     ends = mark in marks.STRONG or _spaced(place, classify(ahead, first), closers=tail, quoted=quoted)
     return tail if ends else None

@@ -7,7 +7,7 @@ from typing import Final
 
 import regex
 
-from app.text.normalize import refuse_unspeakable, spelled
+from app.text.normalize import refuse_unspeakable, speakable, spelled
 from app.text.origin import Origin, Segment
 
 _WORDS: Final = regex.compile(r"\S+")
@@ -155,10 +155,11 @@ class Writer:
         """All that was written; each block must be closed. Left out, `origin` is as the pieces said.
 
         Raises:
-            InvalidText: nothing was written, or nothing that a voice would say.
+            InvalidText: nothing was written, or nothing that a voice would say, in the text or in an alias.
         """
         assert not self.speaks, "the last block is still open"
         text = "".join(self._parts).removesuffix(_APART)
-        refuse_unspeakable(text)
+        if not any(mark.alias and speakable(mark.alias) for mark in marks):
+            refuse_unspeakable(text)
         segments = self.segments
         return Document(text, tuple(self.blocks), origin or (lambda: Origin(segments)), marks, language)

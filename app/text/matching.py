@@ -35,6 +35,17 @@ def matched(these: Sequence[int], those: Sequence[int]) -> list[_Pair]:
     return pairs
 
 
+def beside(these: Sequence[int], those: Sequence[int], pairs: list[_Pair]) -> list[_Pair]:
+    """The pairs, and with them the equal items that stand next to one in both, or at one end of both.
+
+    `pairs` ascend in both; so does what is returned. Linear.
+    """
+    found: list[_Pair] = []
+    for gap in _split((0, len(these), 0, len(those)), pairs, found):
+        _trimmed(these, those, gap, found)
+    return sorted(found)
+
+
 def _trimmed(these: Sequence[int], those: Sequence[int], gap: _Gap, pairs: list[_Pair]) -> _Gap:
     """What is left of a gap when its ends are the same; those are put to the pairs."""
     begin, end, other, other_end = gap

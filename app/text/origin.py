@@ -1,16 +1,20 @@
 """Where in what was sent a piece of the text that is read came from: for captions and highlighting."""
 
 import html
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import regex
 
-from app.text.matching import matched
+from app.text.matching import beside, matched
 from app.text.normalize import spelled
 from app.text.span import Span
+
+NOTHING: Final = "\0"
+"""Stands in a source for markup that ends no word: what is on either side of it touches."""
 
 # What belongs to the character before it, or is dropped.
 _EXTENDER: Final = r"\p{M}\ufeff\u200c\u200d\uff9e\uff9f\U0001f3fb-\U0001f3ff"
@@ -22,7 +26,10 @@ _WORD: Final = regex.compile(
     regex.VERSION1,
 )
 _CLUSTER: Final = regex.compile(rf".[{_EXTENDER}\u1160-\u11ff]*+", regex.DOTALL)  # with vowels of Hangul
+_SOFT: Final = "\xad"  # a hyphen that is not there unless a line ends at it
+_POWERS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻−ⁿ", "0123456789+--n")  # noqa: RUF001 - the minus sign is meant
 _ENTITY: Final = regex.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_REPLACED: Final = regex.compile(rf"{NOTHING}++|{_SOFT}|{_ENTITY.pattern}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +89,12 @@ def aligned(source: str, text: str) -> Origin:
     """The map from a text to a source of which nothing else is known, by the words that both have.
 
     The source has mostly the same words in the same order; it may be spelled otherwise (`normalize.spelled`), have
-    entities of HTML in it, and more than the text. Words that it does not have come from nowhere. Never raises.
-    Takes n log n time.
+    entities of HTML and `NOTHING` in it, and more than the text. Words that it does not have come from nowhere. Never
+    raises. Takes n log n time.
     """
     if source == text:
         return Origin([Segment(0, len(text), 0, len(text))] if text else [])
-    plain, entities = _decoded(source, frozenset(_ENTITY.findall(text)))
+    plain, entities = _decoded(source, frozenset(_REPLACED.findall(text)))
     return through(plain, entities, text)
 
 
@@ -96,7 +103,8 @@ def through(plain: str, parts: Sequence[Segment], text: str) -> Origin:
 
     They are in order; what lies between two of them in `plain` is white space. Never raises. Takes n log n time.
     """
-    return Origin(list(_composed(_aligned(plain, text), parts)))
+    seams = [part.start for part in parts]
+    return Origin(list(_composed(_aligned(plain, text, seams), parts)))
 
 
 class _Keys(dict[str, int]):
@@ -107,27 +115,60 @@ class _Keys(dict[str, int]):
         self._numbers = {"": 0}
 
     def __missing__(self, word: str) -> int:
-        spelling = word if word.isascii() else spelled(word)
+        spelling = word if word.isascii() else spelled(word).translate(_POWERS)
         number = self[word] = self._numbers.setdefault(spelling, len(self._numbers))
         return number
 
 
-def _words(text: str, keys: _Keys) -> tuple[list[int], list[Span]]:
-    numbers: list[int] = []
-    spans: list[Span] = []
-    for word in _WORD.finditer(text):
-        if number := keys[word.group()]:
-            numbers.append(number)
-            spans.append(Span(*word.span()))
-    return numbers, spans
+class _Words:
+    """The words and signs of a text, each by its number and its place."""
+
+    def __init__(self, text: str, keys: _Keys) -> None:
+        self.numbers: list[int] = []
+        self.spans: list[Span] = []
+        self.words: list[int] = []  # which of them are no signs
+        self._text = text
+        self._keys = keys
+
+    def read(self, start: int, end: int) -> None:
+        """Take what stands there."""
+        for word in _WORD.finditer(self._text, start, end):
+            self._add(word.start(), word.end())
+
+    def read_divided(self, seams: Sequence[int], known: frozenset[int]) -> None:
+        """Take all of it. A word with seams in it is one if it is known, else its parts are words.
+
+        So "wo|rd" is found where it is read as a word, and "word|1" where the number, a note's, is not read.
+        """
+        for word in _WORD.finditer(self._text):
+            inside = seams[bisect_right(seams, word.start()) : bisect_left(seams, word.end())]
+            if not inside or self._keys[word.group()] in known:
+                self._add(word.start(), word.end())
+                continue
+            for start, end in pairwise([word.start(), *inside, word.end()]):
+                self.read(start, end)
+
+    def _add(self, start: int, end: int) -> None:
+        if number := self._keys[self._text[start:end]]:
+            if self._text[start].isalnum():
+                self.words.append(len(self.numbers))
+            self.numbers.append(number)
+            self.spans.append(Span(start, end))
 
 
-def _aligned(source: str, text: str) -> Iterator[Segment]:
+def _aligned(source: str, text: str, seams: Sequence[int]) -> Iterator[Segment]:
+    """Where the words of a text are in a source.
+
+    Signs count only beside words: the full stop of a number that the reader made up is nobody's.
+    """
     keys = _Keys()
-    theirs, sources = _words(source, keys)
-    ours, reads = _words(text, keys)
-    for their, our in matched(theirs, ours):
-        yield from _same(source, text, sources[their], reads[our])
+    ours, theirs = _Words(text, keys), _Words(source, keys)
+    ours.read(0, len(text))
+    theirs.read_divided(seams, frozenset(ours.numbers))
+    found = matched([theirs.numbers[at] for at in theirs.words], [ours.numbers[at] for at in ours.words])
+    pairs = [(theirs.words[their], ours.words[our]) for their, our in found]
+    for their, our in beside(theirs.numbers, ours.numbers, pairs):
+        yield from _same(source, text, theirs.spans[their], ours.spans[our])
 
 
 def _same(source: str, text: str, of: Span, read: Span) -> Iterator[Segment]:
@@ -144,7 +185,10 @@ def _same(source: str, text: str, of: Span, read: Span) -> Iterator[Segment]:
 
 
 def _decoded(source: str, known: frozenset[str]) -> tuple[str, list[Segment]]:
-    """The source with characters for entities, but for `known` ones, and where its parts came from."""
+    """The source as its words are read, and where its parts came from.
+
+    Without `NOTHING` and soft hyphens, with characters for entities; what is `known` to the text stays.
+    """
     parts: list[str] = []
     segments: list[Segment] = []
     start = position = 0
@@ -154,13 +198,17 @@ def _decoded(source: str, known: frozenset[str]) -> tuple[str, list[Segment]]:
         if part:
             parts.append(part)
             segments.append(Segment(start, len(part), position, end - position))
-            start, position = start + len(part), end
+            start += len(part)
+        position = end
 
-    for entity in _ENTITY.finditer(source):
-        character = html.unescape(entity.group())
-        if entity.group() not in known and character not in {"", entity.group()}:
-            add(source[position : entity.start()], entity.start())
-            add(character, entity.end())
+    for place in _REPLACED.finditer(source):
+        piece = place.group()
+        if piece in known:
+            continue
+        character = html.unescape(piece).strip(_SOFT) if piece[0] == "&" else ""
+        if character != piece:
+            add(source[position : place.start()], place.start())
+            add(character, place.end())
     add(source[position:], len(source))
     return "".join(parts), segments
 

@@ -94,6 +94,11 @@ class Pronunciations:
         return found
 
 
+def one_word(before: str, behind: str) -> bool:
+    """Whether two texts, one directly behind the other, run into one word there; not in scripts without spaces."""
+    return bool(_WORD.fullmatch(before[-1:]) and _WORD.fullmatch(behind[:1]))
+
+
 def _names(language: str | None) -> Iterator[str]:
     """The lists for a language, nearest first."""
     parts = language.lower().split("-") if language else []
@@ -102,15 +107,29 @@ def _names(language: str | None) -> Iterator[str]:
     yield ANY
 
 
+def identity(entry: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The same for entries that are found in the same places, however they are typed.
+
+    Its tokens in any case; and as they are written, where that counts.
+
+    Raises:
+        InvalidText: it has NUL or half a surrogate pair in it.
+    """
+    entry = spelled(entry).strip()
+    tokens = _tokens(entry)
+    written = tuple(map(_as_blank, tokens)) if any(map(is_upper, entry)) else ()
+    return tuple(map(_folded, tokens)), written
+
+
 def _tree(entries: Mapping[str, Saying]) -> _Node:
     root = _Node()
     for entry, saying in entries.items():
-        tokens = _tokens(spelled(entry).strip())
+        tokens, written = identity(entry)
         node = root
         for token in tokens:
-            node = node.following.setdefault(_folded(token), _Node())
-        if any(map(is_upper, entry)):
-            node.written[tuple(_as_blank(token) for token in tokens)] = saying
+            node = node.following.setdefault(token, _Node())
+        if written:
+            node.written[written] = saying
         else:
             node.any_case = saying
     return root
@@ -179,6 +198,7 @@ def _is_sign(token: str) -> bool:
 
 
 def _mark(start: int, end: int, saying: Saying) -> Mark:
-    if saying.ipa is None:
-        return Mark(start, end, "sub", (), saying.say)
-    return Mark(start, end, "phoneme", (("alphabet", "ipa"), ("ph", saying.ipa)), saying.say)
+    if saying.ipa is not None:
+        return Mark(start, end, "phoneme", (("alphabet", "ipa"), ("ph", saying.ipa)), saying.say)
+    assert saying.say is not None, "an entry says something"
+    return Mark(start, end, "sub", (("alias", saying.say),), saying.say)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.text.document import ATOMIC, Document, Mark
+from app.text.pronunciation import one_word
 
 # XML 1.0 has no place for these, not even as references.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -15,8 +16,9 @@ _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 def spoken(document: Document, start: int, end: int) -> str:
     """What is said from `start` to `end`, without markup: line ends are blanks, aliases stand for their text.
 
-    An alias is said where its whole text is in the stretch; where that is cut, the text itself. Never raises. Takes
-    time for what is in the stretch, however many marks the document has.
+    An alias is said where its whole text is in the stretch; where that is cut, the text itself. It is a word of its
+    own: a blank keeps it from running into a letter or a number. Never raises. Takes time for what is in the stretch,
+    however many marks the document has.
     """
     return _Rendering(document, start, end, takes=None).text
 
@@ -53,6 +55,7 @@ class _Rendering:
         self._takes = takes
         self._parts: list[str] = []
         self._position = start  # what is before it has been said
+        self._last = ""  # the last character that was said
         self._open: list[Mark] = []
         for mark in _marks(document, start, end):
             if mark.start >= self._position or mark.start < start:  # else an alias was said in its place
@@ -68,9 +71,16 @@ class _Rendering:
         if self._takes and mark.element in self._takes and (whole or mark.element not in ATOMIC):
             self._tag(mark)
         elif whole and mark.alias is not None:
-            self._say(mark.alias)
-            self.replaced.append((mark.start - self._start, mark.end - self._start, len(mark.alias)))
+            said = self._apart(mark.alias, mark.end)
+            self._say(said)
+            self.replaced.append((mark.start - self._start, mark.end - self._start, len(said)))
             self._position = mark.end
+
+    def _apart(self, alias: str, end: int) -> str:
+        """The alias of a text that ends there, apart from the words beside it."""
+        behind = self._document.text[end : min(end + 1, self._end)]
+        before = " " if one_word(self._last, alias) else ""
+        return f"{before}{alias}{' ' if one_word(alias, behind) else ''}"
 
     def _until(self, offset: int) -> None:
         """Say the text up to there, and close what ends on the way."""
@@ -86,6 +96,7 @@ class _Rendering:
 
     def _say(self, text: str) -> None:
         text = text.replace("\n", " ")
+        self._last = text[-1:]
         self._parts.append(text if self._takes is None else _escaped(text, quote=False))
 
     def _tag(self, mark: Mark) -> None:

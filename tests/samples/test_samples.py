@@ -19,6 +19,7 @@ CLIENTS = [
     ("openai_async.py", "/v1", ".", ["first.wav", "second.wav"]),
     ("httpx_client.py", "", "httpx.opus", ["httpx.opus"]),
     ("curl.sh", "", "curl.mp3", ["curl.mp3"]),
+    ("documents.py", "", ".", ["markdown.wav", "html.wav", "ssml.wav"]),
 ]
 
 

@@ -162,6 +162,19 @@ def test_the_operators_pronunciations_are_said_and_paid_for():
     assert plan("Ask Nginx.", house=house).chunks[0].digest != plan("Ask Nginx.").chunks[0].digest
 
 
+def test_a_substitute_reaches_who_takes_it_with_its_alias():
+    """A vendor refuses a `<sub>` without one, or reads the very word that the operator was called about."""
+    house = '[pronunciation.any]\nnginx = "engine <x>"\n'
+    house += '[providers.both]\nkind = "scripted"\nssml = "sub"\n'
+    house += '[voices.both]\nchain = [{ provider = "both", voice = "low" }]\n'
+    listed = 'Ask <sub alias="engine &lt;x&gt;">nginx</sub> now.'
+    assert said(plan("Ask nginx now.", "both", house)) == [("Ask engine <x> now.", listed)]
+    authors = '<speak>Ask <sub alias="web">WWW</sub>.</speak>'
+    assert said(plan(authors, "both", house, input_type="ssml")) == [
+        ("Ask web.", 'Ask <sub alias="web">WWW</sub>.')
+    ]
+
+
 def test_phonemes_reach_who_takes_them():
     """The others say the respelling, or the word as it is."""
     house = '[pronunciation.any]\nSQL = { say = "sequel", ipa = "ˈsiːkwəl" }\n'

@@ -160,6 +160,15 @@ async def test_the_plan_is_true_and_free(house: Inside):
     assert before["seconds"] == pytest.approx(after["seconds"], rel=0.5)
 
 
+async def test_what_is_said_twice_is_paid_for_once(house: Inside):
+    """The plan would promise a price that nobody is charged."""
+    ask = {"input": "This is one line that comes again.\n\n" * 5}
+    before = (await house.client.post("/v1/speech/plan", json=ask)).json()
+    assert (before["characters"], before["billable_characters"]) == (170, 34)
+    await house.post(**ask)
+    assert await house.metric("refrain_spend_total", provider="first") == pytest.approx(before["cost"])
+
+
 async def test_sound_leaves_before_it_is_complete(house: Inside):
     """The listener would wait for the whole article before the first word."""
     first = house.scripted["first"]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.text.matching import matched
+from app.text.matching import beside, matched
+from tests.growth import is_linear
 
 ITEMS = st.lists(st.integers(0, 6), max_size=30)
 
@@ -83,5 +84,11 @@ def test_time_is_linear(names: int):
         matched(these, those)
         return process_time() - begun
 
-    few, many = seconds(5_000), seconds(50_000)
-    assert many < 0.05 + 25 * few
+    assert is_linear(seconds, 5_000, 50_000)
+
+
+def test_equal_items_beside_a_pair_belong_to_it():
+    """A sentence would lose its full stop, or one that stands between strangers would be taken for another's."""
+    these, those = [8, 1, 9, 2, 9, 7], [8, 1, 9, 5, 9, 6, 9, 2, 7]
+    assert beside(these, those, [(1, 1), (3, 7)]) == [(0, 0), (1, 1), (2, 2), (3, 7), (5, 8)]
+    assert beside([], [], []) == []

@@ -8,7 +8,10 @@ from random import Random
 
 import pytest
 
-from app.text.normalize import InvalidText, normalize
+from app.text.chunks import Limits, chunks
+from app.text.intake.plain import plain
+from app.text.intake.reading import Reading
+from app.text.normalize import InvalidText, normalize, speakable
 from app.text.sentences import LiveSentences, sentences
 
 WORDS = """Dr. Mr. U.S. p.m. etc. e.g. St. No. Inc. Ph.D. z. B. т. д. г. EE. UU. M. said Mary The I he IV II.
@@ -85,10 +88,53 @@ def examine(seed: int) -> None:
     assert live == whole, (seed, text)
 
 
+def examine_chunks(seed: int) -> None:
+    """The same text cut into chunks of any size: each speakable character is in one of them, in order."""
+    chance = Random(seed)
+    source, language = text_of(chance), chance.choice(LANGUAGES)
+    try:
+        document = plain(source, Reading())
+    except InvalidText:
+        return
+    most = chance.choice([1, 7, 40, 600])
+    limits = Limits(
+        first_chars=chance.choice([1, 30, 120]),
+        max_chars=most,
+        profile=chance.choice(["sentence", "group"]),
+        fits=chance.choice([None, lambda of, start, end: len(of.text[start:end].encode()) <= 4 * most]),
+    )
+    found = chunks(document, limits, language=language)
+    assert spoken("".join(chunk.text for chunk in found)) == spoken(document.text), (seed, source)
+    assert all(len(chunk.text) <= most for chunk in found), (seed, source)
+    origin = document.origin()
+    places = [origin.span(span) for chunk in found for span in chunk.sentences]
+    assert all(0 <= place.start <= place.end <= len(source) for place in places), (seed, source)
+    assert all(a.start <= b.start for a, b in pairwise(places)), (seed, source)
+
+
+def spoken(text: str) -> list[str]:
+    """The characters of it that a voice says."""
+    return [character for character in text if speakable(character)]
+
+
 def test_random_texts_lose_nothing():
     """A text that breaks the finder breaks the request of whoever sends it."""
     for seed in range(4_000):
         examine(seed)
+
+
+def test_random_texts_are_cut_without_loss():
+    """A character that falls between two chunks is one that nobody hears."""
+    for seed in range(2_000):
+        examine_chunks(seed)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_two_hundred_thousand_random_texts_are_cut_without_loss():
+    """The same for long enough to meet what is rare."""
+    for seed in range(200_000):
+        examine_chunks(seed)
 
 
 @pytest.mark.soak

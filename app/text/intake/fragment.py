@@ -31,7 +31,7 @@ def read(source: str, reading: Reading) -> Writer:
     Raises:
         InvalidText: the source has NUL or half a surrogate pair in it.
     """
-    return read_tree(parsed(source), len(source), reading)
+    return read_tree(parsed(source), reading)
 
 
 def parsed(source: str) -> LexborHTMLParser:
@@ -43,11 +43,9 @@ def parsed(source: str) -> LexborHTMLParser:
     return LexborHTMLParser(shallow(spelled(source)))
 
 
-def read_tree(
-    tree: LexborHTMLParser, size: int, reading: Reading, *, without: frozenset[str] = frozenset()
-) -> Writer:
-    """What is to be heard of a tree that was made of `size` characters; elements of `without` are passed over."""
-    reader = _Reader(reading, size, elements.SILENT | without)
+def read_tree(tree: LexborHTMLParser, reading: Reading, *, without: frozenset[str] = frozenset()) -> Writer:
+    """What is to be heard of a tree; elements of `without` are passed over."""
+    reader = _Reader(reading, elements.SILENT | without)
     if tree.body is not None:
         reader.walk(tree.body)
     return reader.writer
@@ -56,11 +54,10 @@ def read_tree(
 class _Reader:
     """Walks the tree once, with what is open on a stack of its own."""
 
-    def __init__(self, reading: Reading, size: int, silent: frozenset[str]) -> None:
+    def __init__(self, reading: Reading, silent: frozenset[str]) -> None:
         self.writer = Writer()
         self._reading = reading
         self._silent = silent
-        self._room = size  # characters that tables may still say again
         self._kind = BlockKind.PARAGRAPH
         self._lists: list[
             tuple[int, int] | None
@@ -251,7 +248,7 @@ class _Reader:
 
     def _open_table(self, node: LexborNode, attributes: dict[str, str | None]) -> bool:
         if self._table is None and is_data(node, attributes):
-            self._table = Table(self._room)
+            self._table = Table()
         return True
 
     def _open_row(self, node: LexborNode, _attributes: dict[str, str | None]) -> bool:
@@ -271,7 +268,6 @@ class _Reader:
             self._row(table.end())
         elif tag == "table":
             self._row(table.close())
-            self._room = table.room
             self._table = None
 
     def _row(self, text: str) -> None:

@@ -7,7 +7,7 @@ from app.text.document import Document
 from app.text.intake.fragment import read
 from app.text.intake.page import is_page, page
 from app.text.intake.reading import Reading
-from app.text.intake.tags import blanked
+from app.text.intake.tags import masked
 from app.text.origin import Origin, aligned
 
 
@@ -26,4 +26,4 @@ def html(source: str, reading: Reading) -> Document:
 
 
 def _origin(source: str, text: str) -> Origin:
-    return aligned(blanked(source), text)
+    return aligned(masked(source), text)

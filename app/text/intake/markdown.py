@@ -15,9 +15,9 @@ from mdit_py_plugins.footnote import footnote_plugin
 from app.text.document import Document
 from app.text.intake.fragment import read
 from app.text.intake.reading import Reading
-from app.text.intake.tags import MARKUP, blank
+from app.text.intake.tags import MARKUP, mask
 from app.text.normalize import spelled
-from app.text.origin import Origin, aligned
+from app.text.origin import NOTHING, Origin, aligned
 
 _DEEPEST: Final = 20  # nested blocks; each level of a list counts twice. markdown-it calls itself for each
 _BRACKETS: Final = (
@@ -45,6 +45,8 @@ _SYNTAX: Final = regex.compile(
     r"|[*~`|\[\]]++|^[#>\s]++|\\(?=[!-/:-@\[-`{-~])|(?<!\w)_++|_++(?!\w)",
     MARKUP.flags | regex.MULTILINE,
 )
+
+_SIGNS: Final = regex.compile(r"[^\s|]")
 
 
 def markdown(source: str, reading: Reading) -> Document:
@@ -129,19 +131,23 @@ def _plain(state: StateCore) -> None:
 
 
 def _origin(source: str, text: str) -> Origin:
-    return aligned(_blanked(source), text)
+    return aligned(_masked(source), text)
 
 
-def _blanked(source: str) -> str:
-    """The same text with blanks for all that is Markdown's, as long as before. Linear."""
+def _masked(source: str) -> str:
+    """The same text, as long as before, with `NOTHING` for all that is Markdown's, and blanks between cells. Linear."""
     front = _FRONT.match(source)
     begin = front.end() if front else 0
-    return " " * begin + _SYNTAX.sub(_blank, source[begin:])
+    return " " * begin + _SYNTAX.sub(_mask, source[begin:])
 
 
-def _blank(syntax: "regex.Match[str]") -> str:
-    if syntax["code"] is None:
-        return blank(syntax)
+def _mask(syntax: "regex.Match[str]") -> str:
     piece = syntax.group()
-    start, end = (at - syntax.start() for at in syntax.span("code"))
-    return " " * start + piece[start:end] + " " * (len(piece) - end)
+    if syntax["code"] is not None:
+        start, end = (at - syntax.start() for at in syntax.span("code"))
+        return NOTHING * start + piece[start:end] + NOTHING * (len(piece) - end)
+    if piece[0] == "<":
+        return mask(syntax)
+    if piece[0] == "]":  # the end of a link, with its target
+        return NOTHING * len(piece)
+    return _SIGNS.sub(NOTHING, piece).replace("|", " ")

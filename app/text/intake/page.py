@@ -41,9 +41,9 @@ def page(source: str, reading: Reading) -> Writer:
         InvalidText: the source has NUL or half a surrogate pair in it.
     """
     tree = parsed(source)
-    whole = read_tree(tree, len(source), reading, without=_AROUND)
+    whole = read_tree(tree, reading, without=_AROUND)
     if not whole.blocks:
-        return read_tree(tree, len(source), reading)
+        return read_tree(tree, reading)
     article = _article(tree)
     try:
         found = read(article, reading)

@@ -1,12 +1,12 @@
 """The elements of SSML 1.1 that are read: what they may hold, and which values their attributes may have."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from app.text.normalize import spelled
+from app.text.normalize import speakable, spelled
 
 LONGEST_ALIAS: Final = 1000  # characters that are said in place of one element's text
 LONGEST_BREAK: Final = 10.0  # seconds
@@ -38,11 +38,16 @@ class Value:
 
     pattern: re.Pattern[str]
     form: str
+    also: Callable[[str], bool] | None = None
 
     @classmethod
-    def of(cls, pattern: str, form: str) -> "Value":
-        """Whole values that the pattern matches; it must be linear."""
-        return cls(re.compile(pattern), form)
+    def of(cls, pattern: str, form: str, also: Callable[[str], bool] | None = None) -> "Value":
+        """Whole values that the pattern matches (it must be linear) and of which `also` is true."""
+        return cls(re.compile(pattern), form, also)
+
+    def takes(self, value: str) -> bool:
+        """Whether it may be this one."""
+        return bool(self.pattern.fullmatch(value)) and (self.also is None or self.also(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Element:
 _ANY: Final = Value.of(r".*", "anything")
 _NAME: Final = Value.of(r"[A-Za-z][A-Za-z0-9:_-]{0,39}", 'a name such as "characters"')
 _FORMAT: Final = Value.of(r"[A-Za-z0-9 .:/_-]{1,40}", 'a form such as "mdy"')
-_WORDS: Final = Value.of(rf".{{1,{LONGEST_ALIAS}}}", f"1 to {LONGEST_ALIAS} characters")
+_SOUNDS: Final = Value.of(rf".{{1,{LONGEST_ALIAS}}}", f"1 to {LONGEST_ALIAS} characters")
+_WORDS: Final = Value.of(_SOUNDS.pattern.pattern, f"{_SOUNDS.form} that can be spoken", speakable)
 _LANGUAGE: Final = Value.of(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,7}", 'a language such as "en-US"')
 _LANG: Final = {"xml:lang": _LANGUAGE}
 _RATE: Final = Value.of(
@@ -74,7 +80,11 @@ _VOLUME: Final = Value.of(
     rf"silent|x-soft|soft|medium|loud|x-loud|default|[+-]?{_NUMBER}(?:dB|%)?",
     'a volume such as "soft" or "+6dB"',
 )
-_BREAK: Final = Value.of(_TIME.pattern, 'a time of at most 10 seconds, such as "500ms" or "1.5s"')
+_BREAK: Final = Value.of(
+    _TIME.pattern,
+    'a time of at most 10 seconds, such as "500ms" or "1.5s"',
+    lambda time: _seconds(time) <= LONGEST_BREAK,
+)
 _STRENGTH: Final = Value.of("|".join(_STRENGTHS), f"one of {', '.join(_STRENGTHS)}")
 
 ELEMENTS: Final[Mapping[str, Element]] = {
@@ -104,7 +114,7 @@ ELEMENTS: Final[Mapping[str, Element]] = {
     ),
     "phoneme": Element(
         Content.TEXT,
-        {"alphabet": Value.of("ipa|x-sampa", '"ipa" or "x-sampa"'), "ph": _WORDS},
+        {"alphabet": Value.of("ipa|x-sampa", '"ipa" or "x-sampa"'), "ph": _SOUNDS},
         ("ph",),
     ),
 }
@@ -130,7 +140,7 @@ def checked(element: Element, given: Mapping[str, str]) -> dict[str, str]:
     found = {name: " ".join(spelled(given[name]).split()) for name in element.attributes if name in given}
     for name, value in found.items():
         wanted = element.attributes[name]
-        if not wanted.pattern.fullmatch(value) or (wanted is _BREAK and _seconds(value) > LONGEST_BREAK):
+        if not wanted.takes(value):
             raise Refused(f"has a `{name}` that is not understood; make it {wanted.form}")
     if element.some and not found:
         raise Refused("has no attribute; leave it out, or say what it is to change")

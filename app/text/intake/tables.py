@@ -43,12 +43,11 @@ class Cell:
 class Table:
     """The rows of one table as sentences.
 
-    `room` is how many characters of names may still be said: a table with many small cells says more of them than
-    it has text.
+    What a row says depends on the names and on itself alone, never on how much was said before: so it is the same
+    clip wherever its table stands. Names can make the text some thirty times as long as a source of tiny cells.
     """
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self) -> None:
         self.in_head = False
         self._labels: list[str] = []
         self._row: list[tuple[int, Cell]] = []
@@ -109,9 +108,8 @@ class Table:
 
     def _labelled(self, label: str, text: str) -> str:
         label = label.rstrip(": ")
-        if not label or not text or label == text or len(label) > min(_LONGEST_LABEL, self.room):
+        if not label or not text or label == text or len(label) > _LONGEST_LABEL:
             return text
-        self.room -= len(label)
         return f"{label}: {text}"
 
 

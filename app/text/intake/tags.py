@@ -1,4 +1,4 @@
-"""HTML's tags as they stand in the source: what is blanked out, and what is too deep to be parsed."""
+"""HTML's tags as they stand in the source: what is masked, and what is too deep to be parsed."""
 
 # ruff: noqa: SIM905 - lists of names read best without quotes
 
@@ -6,6 +6,8 @@ from collections import Counter
 from typing import Final
 
 import regex
+
+from app.text.origin import NOTHING
 
 # The elements that begin and end a block of their own; all others stand within a line.
 BLOCKS: Final = frozenset(
@@ -15,6 +17,8 @@ BLOCKS: Final = frozenset(
     section summary table tbody td tfoot th thead tr ul xmp
     """.split()
 )
+# These, too, have blanks around them.
+_APART: Final = BLOCKS | {"br", "button", "img", "label", "math"}
 _VOID: Final = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 _RAW: Final = frozenset("iframe noembed noframes plaintext script style textarea title xmp".split())
 # Their ends may be left out: how many there are says nothing about how deep they are.
@@ -34,22 +38,28 @@ MARKUP: Final = regex.compile(
     rf"|<[/!?][A-Za-z\[][^>]*+>?",
     regex.DOTALL | regex.IGNORECASE,
 )
+_TAG: Final = regex.compile(r"</?([A-Za-z][A-Za-z0-9-]*+)")
 _ALT: Final = regex.compile(r"""\salt\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""", regex.IGNORECASE)
 
 
-def blanked(source: str) -> str:
-    """The same text with blanks for all of HTML's markup, as long as before; alternative texts stay. Linear."""
-    return MARKUP.sub(blank, source)
+def masked(source: str) -> str:
+    """The same text, as long as before, without HTML's markup: what of it ends words is blanks, the rest `NOTHING`.
+
+    Alternative texts stay. Linear.
+    """
+    return MARKUP.sub(mask, source)
 
 
-def blank(markup: "regex.Match[str]") -> str:
-    """Blanks in place of a piece of markup, but for an alternative text in it."""
+def mask(markup: "regex.Match[str]") -> str:
+    """What stands in place of one piece of markup, as long as that."""
     piece = markup.group()
+    tag = _TAG.match(piece)
+    filler = " " if tag and tag[1].lower() in _APART else NOTHING
     alt = _ALT.search(piece) if piece[:4].lower() == "<img" else None
     if alt is None:
-        return " " * len(piece)
+        return filler * len(piece)
     start, end = alt.span(alt.lastindex or 0)
-    return " " * start + piece[start:end] + " " * (len(piece) - end)
+    return filler * start + piece[start:end] + filler * (len(piece) - end)
 
 
 def shallow(source: str) -> str:

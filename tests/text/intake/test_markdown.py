@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.text.document import BlockKind
-from app.text.intake.markdown import _blanked, markdown, rendered
+from app.text.intake.markdown import _masked, markdown, rendered
 from app.text.intake.reading import Reading
 from app.text.normalize import InvalidText
+from app.text.origin import NOTHING
 from app.text.span import Span
+from tests.growth import is_linear
 
 ARTICLE = Path(__file__).parent / "data" / "article.md"
 SILENT = Reading()
@@ -126,13 +128,41 @@ def test_where_words_came_from():
         assert source[found.start : found.end] == words
 
 
-def test_what_is_not_text_is_blank_where_words_are_looked_for():
+@pytest.mark.parametrize(
+    ("source", "read", "of"),
+    [
+        ("**O**nce upon a time.", "Once upon a time.", "O**nce upon a time."),
+        ("An un*believ*able day", "unbelievable", "un*believ*able"),
+        ("An un[believ](a 'b c')able `co`de", "unbelievable", "un[believ](a 'b c')able"),
+        ("An un[believ](a 'b c')able `co`de", "code", "co`de"),
+        ("An end[^1]. Next\\. <b>O</b>n.\n\n[^1]: no", "end. Next.", "end[^1]. Next\\."),
+        ("An end[^1]. Next\\. <b>O</b>n.\n\n[^1]: no", "On.", "O</b>n."),
+        ("|a|b|\n|-|-|\n|one|two|", "two", "two"),
+    ],
+)
+def test_words_that_marks_divide_have_a_place(source: str, read: str, of: str):
+    """A caption would leave out the word that is half emphasised."""
+    document = markdown(source, SILENT)
+    start = document.text.index(read)
+    found = document.origin().span(Span(start, start + len(read)))
+    assert source[found.start : found.end] == of
+
+
+def test_what_is_not_text_is_masked_where_words_are_looked_for():
     """A word in a fence or an address would be taken for the one that is read."""
     source = (
         "---\na: b\n---\n# one **two**_three_ `four<b>`\n\n```\nno\n```\n"
         '[five](no "no") six[^no] <i>7</i>\n\n[no]: no'
     )
-    assert _blanked(source).split() == ["one", "two", "three", "four<b>", "five", "six", "7"]
+    assert _masked(source).replace(NOTHING, " ").split() == [
+        "one",
+        "two",
+        "three",
+        "four<b>",
+        "five",
+        "six",
+        "7",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +198,7 @@ def test_a_target_is_not_written_out_at_each_use():
 @given(st.lists(PIECES, max_size=60).map("".join))
 def test_any_text_gives_sound_blocks(source: str):
     """Broken Markdown is the rule; a crash is an outage for its sender."""
-    assert len(_blanked(source)) == len(source)
+    assert len(_masked(source)) == len(source)
     try:
         document = markdown(source, Reading("Code."))
     except InvalidText:
@@ -213,10 +243,10 @@ def test_hostile_markup_takes_linear_time(unit: str):
         source = "w\n\n" + unit * (size // len(unit))
         begin = process_time()
         markdown(source, Reading("Code."))
-        _blanked(source)
+        _masked(source)
         return process_time() - begin
 
-    assert cost(64_000) < 8 * 3 * min(cost(8_000) for _ in range(3)) + 0.2
+    assert is_linear(cost, 8_000, 64_000, slack=0.2)
 
 
 def test_deep_quotes_cost_no_more_than_flat_ones():
@@ -228,7 +258,8 @@ def test_deep_quotes_cost_no_more_than_flat_ones():
         markdown(source, SILENT)
         return process_time() - begin
 
-    assert cost(50) < 8 * min(cost(1) for _ in range(3)) + 0.05
+    flat = min(cost(1) for _ in range(3))
+    assert min(cost(50) for _ in range(3)) < 8 * flat + 0.05
 
 
 def test_lengthening_runs_of_backticks_take_linear_time():
@@ -238,7 +269,7 @@ def test_lengthening_runs_of_backticks_take_linear_time():
         source = " ".join("`" * length for length in range(1, runs)) + " w"
         begin = process_time()
         markdown(source, SILENT)
-        _blanked(source)
+        _masked(source)
         return process_time() - begin
 
-    assert cost(600) < 16 * 3 * min(cost(150) for _ in range(3)) + 0.2
+    assert any(cost(600) < 16 * 3 * min(cost(150) for _ in range(3)) + 0.2 for _ in range(3))

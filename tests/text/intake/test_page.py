@@ -11,6 +11,7 @@ from app.text.intake.html import html
 from app.text.intake.page import is_page
 from app.text.intake.reading import Reading
 from app.text.span import Span
+from tests.growth import is_linear
 
 BEES = Path(__file__).parent / "data" / "bees.html"
 SILENT = Reading()
@@ -174,7 +175,7 @@ def test_hostile_pages_take_bounded_time(unit: str):
         html(source, SILENT)
         return process_time() - begin
 
-    assert cost(200_000) < 8 * 3 * cost(25_000) + 2
+    assert is_linear(cost, 25_000, 200_000, slack=2)
 
 
 def test_one_element_with_very_many_attributes():
@@ -188,7 +189,8 @@ def test_one_element_with_very_many_attributes():
         html(source, SILENT)
         return process_time() - begin
 
-    assert cost(f"<html><body>{element}") < 2.5 * max(cost(element) for _ in range(3)) + 0.1
+    page = min(cost(f"<html><body>{element}") for _ in range(2))
+    assert page < 2.5 * max(cost(element) for _ in range(3)) + 0.1
 
 
 @pytest.mark.parametrize(
