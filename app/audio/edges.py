@@ -51,6 +51,7 @@ class Edges:
     def __init__(self) -> None:
         self._partial = _NOTHING  # less than a window
         self._held = _NOTHING  # whole windows that may still turn out to be an edge
+        self._pause: list[Samples] = []  # and the silence that came behind these
         self._quiet = 0  # samples of silence at the end of what is held
         self.audible = 0  # samples from the first to the last window with sound, so far
         self.cut = 0  # samples of silence taken away in front
@@ -69,10 +70,8 @@ class Edges:
         released = self.push(np.zeros(missing, np.int16))
         if not self.audible:
             return _NOTHING
-        if self._quiet:
-            real = self._held[: len(self._held) - max(0, self._quiet - PAUSE)]
-        else:
-            real = self._held[: len(self._held) - missing]
+        held = np.concatenate((self._held, *self._pause))
+        real = held[: len(held) - (max(0, self._quiet - PAUSE) if self._quiet else missing)]
         return np.concatenate((released, _fade_out(real), np.zeros(BEHIND, np.int16)))
 
     def _windows(self, windows: Samples) -> Samples:
@@ -82,7 +81,7 @@ class Edges:
             return self._begin(windows)
         quiet = _leading_silence(windows[::-1])
         if quiet == len(windows):
-            self._held = np.concatenate((self._held, windows))
+            self._pause.append(windows)  # joined once: a provider may be silent for minutes
             self._quiet += quiet
             return _NOTHING
         self.audible += self._quiet + len(windows) - quiet
@@ -104,7 +103,8 @@ class Edges:
         return self._release(np.concatenate((np.zeros(FRONT, np.int16), real)), quiet)
 
     def _release(self, windows: Samples, quiet: int) -> Samples:
-        joined = np.concatenate((self._held, windows))
+        joined = np.concatenate((self._held, *self._pause, windows))
+        self._pause.clear()
         final = max(0, len(joined) - quiet - _HOLD)
         self._held, self._quiet = joined[final:], quiet
         return joined[:final]

@@ -37,6 +37,7 @@ _BLOCK: Final = 4 * _HOP
 _SHORT: Final = 5 * _HOP
 _KEPT: Final = 3 * _HOP * _WINDOW
 _SPECTRUM: Final = _BLOCK * _WINDOW
+_ROWS: Final = 64  # spectra at a time
 _ABSOLUTE_GATE: Final = -70.0
 _RELATIVE_GATE: Final = -10.0
 _EXTENT_GATE: Final = -25.0
@@ -126,7 +127,8 @@ class Leveler:
         self._held.clear()
         self.measured = measure(sound)
         limiter = _limiter(self._leveling.target, self.measured.loudness if self.measured else FAINT)
-        return np.concatenate((limiter.push(sound), limiter.finish()))
+        seconds = [limiter.push(sound[start : start + RATE]) for start in range(0, len(sound), RATE)]
+        return np.concatenate((*seconds, limiter.finish()))
 
 
 def _limiter(target: float, loudness: float) -> Limiter:
@@ -152,12 +154,21 @@ def _blocks(windows: Energies) -> Energies:
 def _weighted(sound: Samples) -> Energies:
     """Mean energy of the weighted sound in each whole window of 10 ms, full scale 1."""
     rows = -(-len(sound) // _KEPT)
-    padded = np.zeros(rows * _KEPT + _SPECTRUM - _KEPT, np.float32)
-    padded[_SPECTRUM - _KEPT :][: len(sound)] = sound
+    # So many at a time: the spectra of ten minutes would take 400 MB.
+    parts = [_weighted_rows(sound, first, min(_ROWS, rows - first)) for first in range(0, rows, _ROWS)]
+    return np.concatenate(parts)[: len(sound) // _WINDOW]
+
+
+def _weighted_rows(sound: Samples, first: int, count: int) -> Energies:
+    lead = _SPECTRUM - _KEPT
+    begin = first * _KEPT - lead
+    padded = np.zeros(count * _KEPT + lead, np.float32)
+    piece = sound[max(begin, 0) : begin + len(padded)]
+    padded[max(-begin, 0) :][: len(piece)] = piece
     spectra = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, _SPECTRUM)[::_KEPT])
-    weighted = np.fft.irfft(spectra * _response(), _SPECTRUM)[:, _SPECTRUM - _KEPT :]
+    weighted = np.fft.irfft(spectra * _response(), _SPECTRUM)[:, lead:]
     windows = np.square(weighted).reshape(-1, _WINDOW).mean(axis=1, dtype=np.float64) / _FULL_SCALE**2
-    return np.asarray(windows[: len(sound) // _WINDOW], np.float64)
+    return np.asarray(windows, np.float64)
 
 
 @cache

@@ -41,7 +41,7 @@ class Levels:
         self._cache = cache
         self._ttl = ttl
         self._now = now
-        self._known: OrderedDict[str, float] = OrderedDict()
+        self._known: OrderedDict[str, tuple[float, float]] = OrderedDict()  # and until when
         self._heard: OrderedDict[str, list[Measured]] = OrderedDict()
 
     async def leveling(self, candidate: Candidate) -> Leveling | None:
@@ -63,31 +63,47 @@ class Levels:
         name = _name(candidate)
         heard = self._heard.setdefault(name, [])
         heard.append(measured)
+        self._heard.move_to_end(name)
         if len(heard) < ENOUGH:
             _bound(self._heard)
             return
         del self._heard[name]
         # Another replica may have been quicker: who comes later takes its word, so that all speak alike.
         if await self._find(name) is None:
-            self._know(name, mean(heard))
-            kept = msgspec.json.encode(Level(self._known[name]))
+            loudness = self._know(name, mean(heard), self._now() + self._ttl)
+            kept = msgspec.json.encode(Level(loudness))
             await self._cache.put(name, new_entry(kept, b"", made_at=self._now(), ttl=self._ttl))
 
     async def _find(self, name: str) -> float | None:
-        if name not in self._known:
-            (entry,) = await self._cache.get_many([name])
-            if entry is not None:
-                self._know(name, msgspec.json.decode(entry.meta, type=Level).loudness)
-        return self._known.get(name)
+        if known := self._current(name):
+            return known[0]
+        (entry,) = await self._cache.get_many([name])
+        if entry is None:
+            return None
+        try:
+            loudness = msgspec.json.decode(entry.meta, type=Level).loudness
+        except msgspec.DecodeError:  # of a version to come; the voice is learned once more
+            return None
+        return self._know(name, loudness, entry.made_at + entry.ttl)
 
-    def _know(self, name: str, loudness: float) -> None:
+    def _current(self, name: str) -> tuple[float, float] | None:
+        known = self._known.get(name)
+        if known is None or known[1] <= self._now():
+            self._known.pop(name, None)
+            return None
+        self._known.move_to_end(name)
+        return known
+
+    def _know(self, name: str, loudness: float, until: float) -> float:
         # The first word counts: a clip that began before must not change it for those that come.
-        self._known.setdefault(name, loudness)
+        known, _ = self._current(name) or (loudness, until)
+        self._known.setdefault(name, (loudness, until))
         self._heard.pop(name, None)
         _bound(self._known)
+        return known
 
 
-def _bound(remembered: OrderedDict[str, float] | OrderedDict[str, list[Measured]]) -> None:
+def _bound(remembered: OrderedDict[str, tuple[float, float]] | OrderedDict[str, list[Measured]]) -> None:
     while len(remembered) > REMEMBERED:
         remembered.popitem(last=False)
 

@@ -17,7 +17,7 @@ from app.text.intake.kinds import READERS, InputType
 from app.text.intake.reading import Reading
 from app.text.normalize import InvalidText
 from app.text.pronunciation import Pronunciations
-from app.text.render import spoken, ssml
+from app.text.render import replaced, spoken, ssml
 from cache.digest import digest
 from providers.interface import Capabilities, Provider, ProviderVoice, Utterance
 
@@ -157,7 +157,10 @@ class Planner:
         fields = [candidate.digest for chunk in planned for candidate in chunk.candidates]
         fields += [str(rest) for rest in rests]
         # Two texts that are said alike are still two where one has other words in its captions.
-        fields += [one.chunk.text for one in planned if one.chunk.text != one.candidates[0].utterance.text]
+        for position, one in enumerate(planned):
+            if one.chunk.text != one.candidates[0].utterance.text:
+                instead = replaced(document, one.chunk.start, one.chunk.end)
+                fields += [str(position), one.chunk.text, repr(instead)]
         fields += [request.output.format.name, str(request.output.sample_rate), str(len(links))]
         return Plan(digest("speech", fields), document, request, planned)
 

@@ -31,14 +31,20 @@ def webvtt(cues: Sequence[Cue]) -> str:
 
 
 def subrip(cues: Sequence[Cue]) -> str:
-    """Without times of words, for it has none. What looks like a time's arrow becomes an arrow."""
+    """Without times of words, for it has none, and without signs that players take for times or tags."""
     blocks = [
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
-        + "\n".join(joined(line).replace("-->", "→") for line in _lines(cue.words))
+        + "\n".join(_untagged(joined(line)) for line in _lines(cue.words))
         + "\n"
         for number, cue in enumerate(_laid(cues), 1)
     ]
     return "\n".join(blocks)
+
+
+def _untagged(line: str) -> str:
+    """SubRip has no escapes: what players would take for markup is written with signs that look like it."""
+    line = line.replace("-->", "→").replace("{\\", "{")
+    return line.replace("<", "\u2039").replace(">", "\u203a")
 
 
 def _laid(cues: Sequence[Cue]) -> Iterator[Cue]:

@@ -1,10 +1,13 @@
 """The edit of a clip's edges."""
 
+from time import process_time
+
 import numpy as np
 import pytest
 
 from app.audio.edges import BEHIND, FRONT, ONSET, PAUSE, Edges
 from tests.audio.sounds import Samples, silence, speech, tone
+from tests.growth import is_linear
 
 WINDOW = 240
 
@@ -65,3 +68,19 @@ def test_silence_gives_nothing():
     """The recorder tells silence by it."""
     assert len(_edited(silence(2))) == 0
     assert len(_edited(silence(0))) == 0
+
+
+def test_a_pause_of_minutes_takes_linear_time():
+    """One answer with a long silence in it would keep a thread busy for minutes."""
+
+    def cost(seconds: int) -> float:
+        begin = process_time()
+        edges = Edges()
+        edges.push(tone(0.5))
+        for _ in range(100 * seconds):
+            edges.push(np.zeros(WINDOW, np.int16))
+        assert len(edges.push(tone(0.5))) > seconds * 24_000
+        edges.finish()
+        return process_time() - begin
+
+    assert is_linear(cost, 10, 100)

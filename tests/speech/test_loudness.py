@@ -3,6 +3,7 @@
 import asyncio
 import io
 import math
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from app.speech.plan import Candidate, Planner, SpeechRequest
 from app.speech.voices import Voices
 from cache.cache import Cache, open_cache
 from cache.interface import Entry
+from cache.value import new_entry
 from providers import tones
 from providers.kinds import build
 from tests.http.servers import Inside, Valkey, inside
@@ -337,3 +339,28 @@ async def test_voices_in_mind_are_bounded(monkeypatch: pytest.MonkeyPatch, clips
         for _ in range(clips):
             await levels.learn(told, Measured(-20, 2))
     assert len(levels._known) + len(levels._heard) == 10
+
+
+async def test_what_was_learned_ends_with_its_entry():
+    """A voice that was odd once would stay so until every replica is restarted."""
+    now = [1_000.0]
+    levels = Levels(open_cache(memory_bytes=0), ttl=60, now=lambda: now[0])
+    for _ in range(ENOUGH):
+        await levels.learn(candidate(), Measured(-10.0, 2.0))
+    first = await levels.leveling(candidate())
+    now[0] += 61
+    later = await levels.leveling(candidate())
+    assert first is not None
+    assert later is not None
+    assert (first.voice, later.voice) == (pytest.approx(-10.0), None)
+
+
+async def test_an_entry_that_cannot_be_read_costs_no_clip():
+    """A voice would be silent for as long as another version's entry lives."""
+    cache = Counting()
+    levels = Levels(cache, ttl=60)
+    await levels.leveling(candidate())
+    await cache.put(cache.asked[0], new_entry(b"{}", b"", made_at=time.time(), ttl=60))
+    found = await levels.leveling(candidate())
+    assert found is not None
+    assert found.voice is None

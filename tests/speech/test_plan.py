@@ -223,3 +223,12 @@ def test_pauses_have_a_limit_too():
     """A few kilobytes of breaks would otherwise be answered with gigabytes of silence."""
     with pytest.raises(InputTooLong, match="pauses"):
         plan("<speak>" + '<p>a</p><break time="10s"/>' * 61 + "</speak>", input_type="ssml")
+
+
+def test_speeches_that_read_differently_have_addresses_of_their_own():
+    """One's captions would be shown with the other's words."""
+    left = "<speak><p><sub alias='Alpha one two.'>T</sub></p><p>Beta three four.</p></speak>"
+    right = "<speak><p>Alpha one two.</p><p><sub alias='Beta three four.'>T</sub></p></speak>"
+    plans = [plan(text, input_type="ssml") for text in (left, right)]
+    assert [chunk.digest for chunk in plans[0].chunks] == [chunk.digest for chunk in plans[1].chunks]
+    assert plans[0].digest != plans[1].digest
