@@ -1,6 +1,7 @@
 """What every format of the table must keep."""
 
 import io
+from typing import Any
 
 import av
 import numpy as np
@@ -56,7 +57,21 @@ def fmt(request: pytest.FixtureRequest) -> Format:
     return request.param
 
 
-@pytest.fixture(params=OUTPUTS.values(), ids=OUTPUTS.keys(), scope="module")
+def _params() -> list[Any]:
+    """What is usual, and the ends of what is offered, in every run; all that is between under soak."""
+    usual = {output(fmt) for fmt in FORMATS.values()}
+    ends = {
+        output(fmt, bit_rate=bits)
+        for fmt in FORMATS.values()
+        for bits in (*fmt.bit_rates[:1], *fmt.bit_rates[-1:])
+    } | {output(fmt, fmt.sample_rates[-1]) for fmt in FORMATS.values() if fmt.name not in ("wav", "pcm")}
+    return [
+        pytest.param(made, id=name, marks=() if made in usual | ends else pytest.mark.soak)
+        for name, made in OUTPUTS.items()
+    ]
+
+
+@pytest.fixture(params=_params(), scope="module")
 def wanted(request: pytest.FixtureRequest) -> Output:
     """Each format with each of its parameters."""
     return request.param
