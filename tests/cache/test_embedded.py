@@ -22,10 +22,12 @@ from tests.cache.conftest import until
 
 ROOT = Path(__file__).parents[2]
 USER = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from cache.embedded import start
 
+# What is begun in the background of a shell without job control ignores Ctrl-C, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 embedded = asyncio.run(start(Path(sys.argv[1])))
 print(embedded.url, flush=True)
 sys.stdin.read()
