@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
 from cache.interface import Entry
-from cache.lease import Alone, Failed, Follow, Found, Lead, Leases
+from cache.leading import Leading
+from cache.lease import Alone, Failed, Follow, Found, Lead, Leases, Standing
 from cache.memory import MemoryTier
 from cache.passage import Outcome, Passage, Seat
 from cache.value import new_entry
@@ -195,15 +196,8 @@ class Flights:
         standing = await self._leases.join(passage.digest, token)
         outcome: Outcome = "hit"
         if isinstance(standing, Follow):
-            outcome = "joined"
-            async with self._leases.ear(passage.digest) as ear:
-                while isinstance(standing, Follow):
-                    # Listen first, then look: what ends in between is seen by the look, what ends after it is
-                    # heard. And what is not heard is seen when the lease has run out.
-                    await ear.listen()
-                    standing = await self._leases.join(passage.digest, token)
-                    if isinstance(standing, Follow):
-                        await ear.wait(standing.left + 0.005)
+            outcome = passage.outcome = "joined"
+            standing = await self._follow(self._leases, passage, token, standing)
         match standing:
             case Found(entry):
                 self._count("found" if outcome == "hit" else "followed")
@@ -215,9 +209,28 @@ class Flights:
                 pass
         return isinstance(standing, Lead)
 
+    async def _follow(self, leases: Leases, passage: Passage, token: str, standing: Follow) -> Standing:
+        """Hear what another replica makes, piece by piece, until nobody there is at it any more."""
+        leader = _hear(passage, standing, "")
+        async with leases.ear(passage.digest) as ear:
+            while True:
+                # Listen first, then look: what happens in between is seen by the look, what happens after it is
+                # heard. And what is not heard is seen when the lease has run out.
+                await ear.listen()
+                had = len(passage.take.pieces)
+                heard = await leases.join(passage.digest, token, leader=leader, had=had)
+                if not isinstance(heard, Follow):
+                    return heard
+                leader = _hear(passage, heard, leader)
+                await ear.wait(heard.left + 0.005)
+
     async def _make(self, passage: Passage, make: Make, token: str, *, leads: bool) -> None:
         passage.outcome = "made"
-        renewal = self._spawn(self._renew(passage.digest, token)) if leads else None
+        passage.retake()  # what was heard of another replica's is not ours
+        leading = self._leading(passage, token) if leads else None
+        renewal = self._spawn(leading.renew()) if leading else None
+        if leading:
+            self._spawn(leading.publish())  # ends with the passage
         try:
             made = await make(passage.emit)
         finally:
@@ -235,15 +248,9 @@ class Flights:
         # done the flight stays known, for entries that memory does not hold.
         self._spawn(self._store(passage, entry, token, leads=leads))
 
-    async def _renew(self, digest: str, token: str) -> None:
-        """Keep the lease. One that is lost is taken again if nobody has it; if somebody has, let him."""
+    def _leading(self, passage: Passage, token: str) -> Leading:
         assert self._leases is not None
-        while True:
-            await self._sleep(self._leases.length / 3)
-            if await self._leases.renew(digest, token):
-                continue
-            if not isinstance(await self._leases.join(digest, token), Lead | Alone):
-                return
+        return Leading(self._leases, passage, token, self._sleep)
 
     async def _store(self, passage: Passage, entry: Entry, token: str, *, leads: bool) -> None:
         try:
@@ -292,3 +299,12 @@ class Flights:
         self._count("failed")
         self._failures.add(passage.digest, error)
         passage.crash(fresh(error))
+
+
+def _hear(passage: Passage, standing: Follow, leader: str) -> str:
+    """Take in what the leader has sent since; gives whose sound the passage holds now."""
+    if standing.leader != leader:
+        passage.retake()
+    for piece in standing.pieces:
+        passage.emit(piece)
+    return standing.leader

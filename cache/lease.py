@@ -7,6 +7,7 @@ things correct is that values are named by content, checked when read, and fence
 Time is Redis' own; no process' clock matters.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
@@ -33,9 +34,14 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Another makes it; its lease ends in `left` seconds unless it is renewed."""
+    """Another makes it; its lease ends in `left` seconds unless it is renewed.
+
+    `leader` is its token, `pieces` what there is of its sound that the asker does not have.
+    """
 
     left: float
+    leader: str
+    pieces: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +73,18 @@ class Leases:
         self._tier = tier
         self._notices = notices
         self._join = link.script("join")
+        self._publish = link.script("publish")
         self._renew = link.script("renew")
         self._finish = link.script("finish")
         self._fail = link.script("fail")
 
-    async def join(self, digest: str, token: str) -> Standing:
-        """Where this digest stands; leads with `token` if nobody else does. Repeating it does no harm."""
-        keys = self._keys(digest, "clip", "lease", "failure")
-        arguments: Arguments = [token, _milliseconds(self.length)]
+    async def join(self, digest: str, token: str, *, leader: str = "", had: int = 0) -> Standing:
+        """Where this digest stands; leads with `token` if nobody else does. Repeating it does no harm.
+
+        Of the pieces of `leader`, whose token an answer told, the first `had` are not sent again.
+        """
+        keys = self._keys(digest, "clip", "lease", "failure", "pieces")
+        arguments: Arguments = [token, _milliseconds(self.length), leader, had]
         try:
             answer = await self._link.call(lambda: self._join(keys, arguments))
             standing = await self._standing(digest, answer)
@@ -87,9 +97,22 @@ class Leases:
         except Away:
             return Alone()
 
+    async def publish(self, digest: str, token: str, at: int, pieces: Sequence[bytes]) -> int | None:
+        """Let the others have these pieces, the first of which is number `at`. Repeating it does no harm.
+
+        Gives how many there are now, which tells where to go on; None: the lease is lost, or Redis away.
+        """
+        keys = self._keys(digest, "lease", "pieces")
+        arguments: Arguments = [token, _milliseconds(self.length), self._channel(digest), at, *pieces]
+        try:
+            there = int(await self._link.call(lambda: self._publish(keys, arguments)))
+        except Away:
+            return None
+        return None if there < 0 else there
+
     async def renew(self, digest: str, token: str) -> bool:
         """Lengthen the lease. False: it is lost. True also while Redis is away: nobody can take it then."""
-        keys = self._keys(digest, "lease")
+        keys = self._keys(digest, "lease", "pieces")
         arguments: Arguments = [token, _milliseconds(self.length)]
         try:
             return bool(await self._link.call(lambda: self._renew(keys, arguments)))
@@ -98,7 +121,7 @@ class Leases:
 
     async def finish(self, digest: str, token: str, entry: Entry, left: float) -> Finish:
         """Store the entry for `left` seconds and end the lease, if it is still this token's."""
-        keys = self._keys(digest, "clip", "lease")
+        keys = self._keys(digest, "clip", "lease", "pieces")
         arguments: Arguments = [token, value.encode(entry), _milliseconds(left), self._channel(digest)]
         try:
             answer: Answer = await self._link.call(lambda: self._finish(keys, arguments))
@@ -114,7 +137,7 @@ class Leases:
 
     async def fail(self, digest: str, token: str, code: str = "", remember: float = 0.0) -> None:
         """End the lease without a value; whoever joins within `remember` seconds gets the code instead."""
-        keys = self._keys(digest, "lease", "failure")
+        keys = self._keys(digest, "lease", "failure", "pieces")
         arguments: Arguments = [token, code, _milliseconds(remember), self._channel(digest)]
         try:
             await self._link.call(lambda: self._fail(keys, arguments))
@@ -130,8 +153,8 @@ class Leases:
             case [b"value", bytes(encoded)]:
                 entry = await self._tier.take(digest, encoded)
                 return None if entry is None else Found(entry)
-            case [b"follow", int(milliseconds)]:
-                return Follow(max(milliseconds, 0) / 1000)
+            case [b"follow", int(milliseconds), bytes(leader), list(pieces)]:
+                return Follow(max(milliseconds, 0) / 1000, leader.decode(), tuple(pieces))
             case [b"failed", bytes(code)]:
                 return Failed(code.decode())
             case [b"lead"]:

@@ -140,7 +140,7 @@ class ClipSource:
         self._metrics.chunks.labels(outcome="failed").inc()
         raise failures[-1] if heard.anything else told(failures)
 
-    async def _fly(self, candidate: Candidate, request: SpeechRequest, hear: Hear) -> Clip:
+    async def _fly(self, candidate: Candidate, request: SpeechRequest, hear: "_Heard") -> Clip:
         began = self._clock()
         outcome: Outcome = "made"
         if request.cache in {"bypass", "refresh"}:
@@ -154,13 +154,15 @@ class ClipSource:
         return clip
 
     async def _make_for_all(
-        self, candidate: Candidate, request: SpeechRequest, hear: Hear
+        self, candidate: Candidate, request: SpeechRequest, hear: "_Heard"
     ) -> tuple[Entry, Outcome]:
         make = functools.partial(self._make, candidate, request)
         async with self._cache.board(candidate.digest, make) as seat:
-            async with aclosing(seat.pieces()) as pieces:
-                async for piece in pieces:
-                    hear(piece)
+            if hear.listens:
+                async with aclosing(seat.pieces()) as pieces:
+                    async for piece in pieces:
+                        hear(piece)
+            # Who wants the whole alone does not mind whether its first half came from a maker that is gone.
             entry = await seat.entry()
         return entry, seat.outcome or "made"
 
@@ -282,6 +284,7 @@ class _Heard:
 
     def __init__(self, hear: Hear | None) -> None:
         self._hear = hear
+        self.listens = hear is not None
         self.anything = False
 
     def __call__(self, piece: bytes) -> None:

@@ -1,13 +1,16 @@
--- Find the value, or the one who is making it, or become that one. Changes nothing unless the answer is "lead".
+-- Find the value, or the one who is making it with what there is of its sound, or become that one. Changes nothing
+-- unless the answer is "lead".
 --
--- KEYS[1] value   KEYS[2] lease   KEYS[3] failure
+-- KEYS[1] value   KEYS[2] lease   KEYS[3] failure   KEYS[4] pieces
 -- ARGV[1] the asker's token   ARGV[2] length of a lease, ms
+-- ARGV[3] token of the leader whose pieces the asker has, or empty   ARGV[4] how many of them
 --
 -- Answers one of
---   {"value", value}         it is there
---   {"lead"}                 the asker leads (now, or already: asking again after a lost reply is harmless)
---   {"follow", left}         another leads; its lease ends in so many ms unless it renews
---   {"failed", code}         it was tried a moment ago and failed
+--   {"value", value}                    it is there
+--   {"lead"}                            the asker leads (now, or already: asking again after a lost reply is harmless)
+--   {"follow", left, leader, {piece}}   another leads; its lease ends in so many ms unless it renews; its pieces: those
+--                                       that the asker lacks, all of them if it has followed another so far
+--   {"failed", code}                    it was tried a moment ago and failed
 local value = redis.call('GET', KEYS[1])
 if value then return {'value', value} end
 
@@ -16,10 +19,15 @@ if leader == ARGV[1] then
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
   return {'lead'}
 end
-if leader then return {'follow', redis.call('PTTL', KEYS[2])} end
+if leader then
+  local had = leader == ARGV[3] and ARGV[4] or 0
+  return {'follow', redis.call('PTTL', KEYS[2]), leader, redis.call('LRANGE', KEYS[4], had, -1)}
+end
 
 local code = redis.call('GET', KEYS[3])
 if code then return {'failed', code} end
 
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+-- Those of a leader that is gone: pieces are always the present leader's.
+redis.call('DEL', KEYS[4])
 return {'lead'}
