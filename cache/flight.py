@@ -227,9 +227,11 @@ class Flights:
     async def _make(self, passage: Passage, make: Make, token: str, *, leads: bool) -> None:
         passage.outcome = "made"
         passage.retake()  # what was heard of another replica's is not ours
-        leading = self._leading(passage, token) if leads else None
-        renewal = self._spawn(leading.renew()) if leading else None
-        if leading:
+        renewal = None
+        if self._leases is not None:
+            # Without the lease too: when Redis comes back in the middle, others need not make it once more.
+            leading = Leading(self._leases, passage, token, self._sleep)
+            renewal = self._spawn(leading.renew())
             self._spawn(leading.publish())  # ends with the passage
         try:
             made = await make(passage.emit)
@@ -247,10 +249,6 @@ class Flights:
         # Storing is another task: the seats need not wait for it, and leaving cannot cancel it. Until it is
         # done the flight stays known, for entries that memory does not hold.
         self._spawn(self._store(passage, entry, token, leads=leads))
-
-    def _leading(self, passage: Passage, token: str) -> Leading:
-        assert self._leases is not None
-        return Leading(self._leases, passage, token, self._sleep)
 
     async def _store(self, passage: Passage, entry: Entry, token: str, *, leads: bool) -> None:
         try:

@@ -1,9 +1,10 @@
-"""What a leader does beside making: keep the lease, let other replicas hear what there is, store the whole."""
+"""What a leader does beside making: keep the lease, and let other replicas hear what there is."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
-from cache.interface import Entry
-from cache.lease import Alone, Finish, Lead, Leases
+from cache.lease import Alone, Lead, Leases
 from cache.passage import Passage
 
 _BATCH_BYTES = 256 * 1024
@@ -22,7 +23,10 @@ class Leading:
         self._sleep = sleep
 
     async def renew(self) -> None:
-        """Keep the lease, until cancelled. One that is lost is taken again if nobody has it, else it is let be."""
+        """Keep the lease, until cancelled.
+
+        One that is lost, or was never had since Redis was away, is taken if nobody has it; else it is let be.
+        """
         digest = self._passage.digest
         while True:
             await self._sleep(self._leases.length / 3)
@@ -35,22 +39,22 @@ class Leading:
         """Send the pieces after one another as they come, until the flight is over; many at once where Redis lags.
 
         Nobody here waits for it: the maker and its own listeners go on at their pace. What cannot be sent is tried
-        again with the next piece; what is not sent before the end goes with the whole.
+        again a little later; what is not sent before the end goes with the whole.
         """
         passage, pieces, sent = self._passage, self._passage.take.pieces, 0
         while not passage.over:
             # Taken before anything is awaited: what changes while we send is not missed.
             changed = passage.changed
+            pause = None
             if sent < len(pieces):
                 there = await self._leases.publish(passage.digest, self._token, sent, _batch(pieces, sent))
                 if there is not None:
                     sent = there
                     continue
-            await changed.wait()
-
-    async def finish(self, entry: Entry, left: float) -> Finish:
-        """Store the entry for `left` seconds and end the lease."""
-        return await self._leases.finish(self._passage.digest, self._token, entry, left)
+                pause = self._leases.length / 3
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await changed.wait()
 
 
 def _batch(pieces: Sequence[bytes], start: int) -> list[bytes]:

@@ -10,7 +10,9 @@ class Outage:
     """Open after the first failure (Redis hung costs one time-out, not one per command); closed by a probe.
 
     The probe is sent by a task of its own, which lives only while the circuit is open: no request ever pays
-    for finding out whether Redis is back. `probe` raises `Away` when it is not. `pause` is in seconds.
+    for finding out whether Redis is back. `probe` raises `Away` when it is not. `pause` is in seconds; the first
+    probes come sooner, since most often a server was busy for a moment, and what is begun without it may be made
+    twice.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class Outage:
             self._mending = asyncio.create_task(self._mend(), name="redis-probe")
 
     async def _mend(self) -> None:
+        pause = self._pause / 16
         while True:
-            await self._sleep(self._pause)
+            await self._sleep(pause)
+            pause = min(2 * pause, self._pause)
             try:
                 await self._probe()
             except Away:
