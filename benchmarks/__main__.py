@@ -4,7 +4,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks import checks, crowd, hits, joining, lag, machine, memory, planning, reuse, starting
+from benchmarks import (
+    checks,
+    crowd,
+    followers,
+    hits,
+    joining,
+    lag,
+    machine,
+    memory,
+    planning,
+    reuse,
+    starting,
+)
 from benchmarks.figures import HEAD, Figure
 
 MEASURES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -13,6 +25,7 @@ MEASURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "joining": joining.measure,
     "checks": checks.measure,
     "crowd": crowd.measure,
+    "followers": followers.measure,
     "memory": memory.measure,
     "lag": lag.measure,
     "planning": planning.measure,
