@@ -24,7 +24,7 @@ POLL_FIRST, POLL_FACTOR, POLL_MOST, POLL_LOCK = 0.05, 1.25, 0.5, 10
 
 @dataclass(slots=True)
 class Seen:
-    """When, in seconds: `made` is the maker's first piece and `end` its last; `first` and `done` are what others heard."""
+    """When, in seconds: `made` and `end` are the maker's first and last piece; `first` and `done` what others heard."""
 
     first: list[float] = field(default_factory=list)
     done: list[float] = field(default_factory=list)
