@@ -115,7 +115,9 @@ def _id(node: Member) -> str:
 
 
 @contextmanager
-def cluster(home: Path, *, masters: int = 3, replicas: int = 0, node_timeout: int = 1000) -> Iterator[Cluster]:
+def cluster(
+    home: Path, *, masters: int = 3, replicas: int = 0, node_timeout: int = 1000
+) -> Iterator[Cluster]:
     """A running cluster. `node_timeout` (ms): how long a node is silent before the others give it up."""
     ports = _free_ports(2 * (masters + replicas))
     with ExitStack() as running:
@@ -139,7 +141,11 @@ def cluster(home: Path, *, masters: int = 3, replicas: int = 0, node_timeout: in
         for number, node in enumerate(nodes[masters:]):
             node.ask("CLUSTER", "REPLICATE", _id(nodes[number % masters]))
         wait(lambda: all(b"cluster_state:ok" in _info(node, "CLUSTER", "INFO") for node in nodes))
-        wait(lambda: all(b"master_link_status:up" in _info(node, "INFO", "replication") for node in nodes[masters:]))
+        wait(
+            lambda: all(
+                b"master_link_status:up" in _info(node, "INFO", "replication") for node in nodes[masters:]
+            )
+        )
         yield Cluster(nodes[:masters], nodes[masters:])
 
 

@@ -285,10 +285,9 @@ async def test_a_replica_takes_over_and_is_found(keys: Keys, open_shared: Callab
             await asyncio.sleep(0.01)
         promoted = time.monotonic()
         while None in await shared.tier.get_many(lost):
-            await asyncio.sleep(0.01)
+            pass
         # Promised: within 2 s of the new master being there.
         assert time.monotonic() - promoted < 10.0
-        print(f"recovered {time.monotonic() - promoted:.3f} s after the promotion")
         assert all(shared.link.servers.nodes.values())
 
 
