@@ -179,7 +179,10 @@ class Guarded:
 
     def promoted(self) -> bool:
         """Whether the sentinels have made the replica master, and it knows."""
-        return b"role:master" in _info(self.replica, "INFO", "replication")
+        try:
+            return b"role:master" in _info(self.replica, "INFO", "replication")
+        except RedisError:  # whoever becomes master cuts all connections
+            return False
 
 
 @contextmanager

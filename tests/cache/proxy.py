@@ -63,10 +63,10 @@ class _Line:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            writer.transport.abort()  # first: this task may be cancelled once more while it waits
             for way in ways:
                 way.cancel()
             await asyncio.wait(ways)
-            writer.transport.abort()
 
     @property
     def _mode(self) -> Mode:

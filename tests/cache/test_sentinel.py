@@ -24,6 +24,13 @@ def fleet() -> Iterator[Guarded]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def steady() -> Iterator[Guarded]:
+    """The same, for tests that leave the master where it is."""
+    with tempfile.TemporaryDirectory() as home, guarded(Path(home), sentinels=1) as running:
+        yield running
+
+
 def has(member: Member, shared: Shared, digest: str) -> bool:
     """Whether this very server has the clip."""
     return bool(member.ask("EXISTS", shared.link.keys.of("clip", digest)))
@@ -104,28 +111,28 @@ async def test_a_planned_fail_over_raises_nothing(fleet: Guarded, open_shared: C
 
 
 async def test_a_master_that_has_become_a_replica_opens_the_circuit(
-    fleet: Guarded, open_shared: Callable[..., Shared]
+    steady: Guarded, open_shared: Callable[..., Shared]
 ):
     """Each request would be refused its write one by one, with the new master already there."""
-    shared = open_shared(fleet)
+    shared = open_shared(steady)
     await shared.tier.put(A, sound())
-    fleet.sentinels[0].send(signal.SIGSTOP)  # nobody knows better yet, nor repairs it
-    fleet.master.ask("REPLICAOF", "127.0.0.1", fleet.replica.port)
+    steady.sentinels[0].send(signal.SIGSTOP)  # nobody knows better yet, nor repairs it
+    steady.master.ask("REPLICAOF", "127.0.0.1", steady.replica.port)
     assert await shared.leases.join(B, "token") == Alone()
     assert shared.link.outage.open
-    fleet.master.ask("REPLICAOF", "NO", "ONE")
-    fleet.sentinels[0].send(signal.SIGCONT)
+    steady.master.ask("REPLICAOF", "NO", "ONE")
+    steady.sentinels[0].send(signal.SIGCONT)
     await until(lambda: not shared.link.outage.open)
     assert isinstance(await shared.leases.join(B, "token"), Lead | Follow)
 
 
 async def test_no_sentinel_or_no_such_service_is_an_outage(
-    fleet: Guarded, open_shared: Callable[..., Shared]
+    steady: Guarded, open_shared: Callable[..., Shared]
 ):
     """A wrong name in the configuration must not be waited for by every request, nor break one."""
 
     class Wrong:
-        url = fleet.url.replace("/refrain", "/other")
+        url = steady.url.replace("/refrain", "/other")
 
     class Nowhere:
         url = "redis+sentinel://127.0.0.1:1,127.0.0.1:2/refrain"
