@@ -65,10 +65,12 @@ async def settled(cache: Cache) -> None:
     await until(lambda: cache.statistics().flights.under_way == 0)
 
 
-FAULTS = {"refuse": 0.0, "cut": 0.0, "snap": 0.0, "lose": 0.0, "hole": 0.0, "delay": 1.0, "trickle": 0.05}
+def also(*modes: Mode) -> list[object]:
+    """Further faults, much like those of every run."""
+    return [pytest.param(mode, marks=pytest.mark.soak) for mode in modes]
 
 
-@pytest.mark.parametrize("mode", FAULTS)
+@pytest.mark.parametrize("mode", ["refuse", "lose", "hole", *also("cut", "snap", "delay", "trickle")])
 async def test_a_sick_line_costs_one_time_out_and_is_used_again_when_it_is_well(
     proxy: Proxy, cache: Cache, keys: Keys, valkey: Server, mode: Mode
 ):
@@ -76,7 +78,7 @@ async def test_a_sick_line_costs_one_time_out_and_is_used_again_when_it_is_well(
     make = Maker()
     await speak(cache, A, make)
     await settled(cache)
-    await proxy.switch(mode, seconds=FAULTS[mode])
+    await proxy.switch(mode, seconds={"delay": 1.0, "trickle": 0.05}.get(mode, 0.0))
     began = time.perf_counter()
     for number in range(20):
         await speak(cache, f"{number:040x}", make)
@@ -109,8 +111,11 @@ async def test_a_crowd_at_the_moment_of_the_fault_waits_together(proxy: Proxy, c
     assert cache.statistics().redis.errors <= 16
 
 
-async def test_five_hundred_commands_at_once_find_a_connection(shared: Shared):
+async def test_five_hundred_commands_at_once_find_a_connection(
+    proxy: Proxy, open_shared: Callable[..., Shared]
+):
     """redis-py's pool fails at once when it is exhausted: 400 of 500."""
+    shared = open_shared(proxy, timeout=5.0)
     client, key = shared.link.client, shared.link.keys.of("clip", A)
     await shared.link.call(lambda: client.set(key, b"x", px=60_000))
     answers = await asyncio.gather(*(shared.link.call(lambda: client.get(key)) for _ in range(500)))
@@ -118,7 +123,7 @@ async def test_five_hundred_commands_at_once_find_a_connection(shared: Shared):
     assert shared.link.errors == 0
 
 
-@pytest.mark.parametrize("mode", ["lose", "snap"])
+@pytest.mark.parametrize("mode", ["lose", *also("snap")])
 async def test_what_ran_though_its_reply_was_lost_can_be_said_again(
     proxy: Proxy, shared: Shared, valkey: Server, mode: Mode
 ):
@@ -150,8 +155,11 @@ async def test_what_ran_though_its_reply_was_lost_can_be_said_again(
     await leases.join("f" * 40, "warm")
 
 
-async def test_a_cancelled_command_leaves_no_answer_for_the_next(proxy: Proxy, shared: Shared):
+async def test_a_cancelled_command_leaves_no_answer_for_the_next(
+    proxy: Proxy, open_shared: Callable[..., Shared]
+):
     """A client that hangs up would have the next one given its clip."""
+    shared = open_shared(proxy, timeout=5.0)
     entries = {f"{number:040x}": sound(b"%d" % number) for number in range(32)}
     for digest, entry in entries.items():
         await shared.tier.put(digest, entry)

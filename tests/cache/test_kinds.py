@@ -40,7 +40,7 @@ async def secure(valkey: Server) -> AsyncIterator[Proxy]:
 
 async def test_tls_with_the_operators_authority(secure: Proxy, open_shared: Callable[..., Shared]):
     """Sound and leases cross a network that others read."""
-    shared = open_shared(At(f"{secure.url}?ssl_ca_certs={TLS / 'authority.pem'}"))
+    shared = open_shared(At(f"{secure.url}?ssl_ca_certs={TLS / 'authority.pem'}"), timeout=5.0)
     await shared.tier.put(A, entry := sound(b"x" * 300_000))
     assert await asyncio.gather(*(shared.tier.get_many([A]) for _ in range(50))) == [[entry]] * 50
     assert await shared.leases.join(B, "one") == Lead()
@@ -71,7 +71,7 @@ async def test_the_least_rights_that_the_page_gives_are_enough(victim: Server):
     assert line is not None
     assert victim.command(*line[0].replace("SECRET", "p@ss").split()) == b"+OK\r\n"
     url = f"unix://refrain:p%40ss@{victim.socket}"
-    one, other = (open_cache(memory_bytes=0, redis_url=url, lease=100.0) for _ in range(2))
+    one, other = (open_cache(memory_bytes=0, redis_url=url, lease=100.0, timeout=5.0) for _ in range(2))
     go = asyncio.Event()
 
     async def make(emit: Callable[[bytes], None]) -> Made:

@@ -78,7 +78,7 @@ async def test_a_deposed_master_gets_no_more_writes_though_no_error_says_so(
     fleet: Guarded, open_shared: Callable[..., Shared]
 ):
     """Two replicas of ours would each lead with another master: everything would be paid for twice."""
-    shared = open_shared(fleet)
+    shared = open_shared(fleet, timeout=5.0)
     await shared.tier.put(A, sound())
     # Behind a broken line nobody of us asks it anything; when the line is whole again it still thinks itself master.
     fleet.master.send(signal.SIGSTOP)
@@ -91,6 +91,7 @@ async def test_a_deposed_master_gets_no_more_writes_though_no_error_says_so(
     assert shared.link.errors == 0
 
 
+@pytest.mark.soak
 async def test_a_planned_fail_over_raises_nothing(fleet: Guarded, open_shared: Callable[..., Shared]):
     """The old master refuses writes from one moment to the next: neither an error nor an outage for long."""
     shared = open_shared(fleet)
