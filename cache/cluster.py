@@ -67,11 +67,6 @@ class Cluster:
         return self._lost.open or (bool(self._nodes) and all(n.outage.open for n in self._nodes.values()))
 
     @property
-    def nodes(self) -> dict[Host, bool]:
-        """The masters that have slots, and whether each is well."""
-        return {host: not node.outage.open for host, node in self._nodes.items()}
-
-    @property
     def covered(self) -> int:
         """How many slots have a master."""
         return sum(node is not None for node in self._slots)
@@ -101,6 +96,10 @@ class Cluster:
         node = secrets.choice(well)
         _waiting.get().add(node)
         return node.connection()
+
+    def known(self) -> list[Server]:
+        """The masters that have slots."""
+        return list(self._nodes.values())
 
     def failed(self, error: Exception) -> None:
         """Open the circuits of the nodes that were waited for, or that of all when none is known."""

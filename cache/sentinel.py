@@ -49,11 +49,6 @@ class Sentinel:
         self._farewells: set[asyncio.Task[None]] = set()
         self._lent: WeakSet[Connection] = WeakSet()
 
-    @property
-    def master(self) -> Host | None:
-        """Who is master, as far as is known."""
-        return None if self._master is None else self._master.host
-
     async def ready(self) -> None:
         """Find the master, the first time.
 
@@ -81,6 +76,10 @@ class Sentinel:
         connection = self._master.connection()
         self._lent.add(connection)
         return connection
+
+    def known(self) -> list[Server]:
+        """The master, if one was found."""
+        return [] if self._master is None else [self._master]
 
     def failed(self, error: Exception) -> None:
         """Silence, or a master that has become a replica: both call for another look."""

@@ -27,7 +27,7 @@ _FAREWELL = 1.0  # seconds
 Answer = Any  # what Redis answers: checked where it is taken apart
 
 
-def unreachable(error: Exception) -> bool:
+def unreachable(error: BaseException) -> bool:
     """Whether this is silence rather than an answer, however bad."""
     return isinstance(error, TimeoutError | OSError | RedisConnectionError | RedisTimeoutError)
 
@@ -68,6 +68,10 @@ class Servers(Protocol):
         Raises:
             ConnectionError: none can be had.
         """
+        ...
+
+    def known(self) -> "list[Server]":
+        """Those that hold keys, as far as they have been found."""
         ...
 
     def failed(self, error: Exception) -> None:
@@ -169,6 +173,10 @@ class Single:
     def connection(self) -> Connection:
         """To that server."""
         return self._server.connection()
+
+    def known(self) -> list[Server]:
+        """That server."""
+        return [self._server]
 
     def failed(self, error: Exception) -> None:
         """An answer, if a bad one (out of memory, read-only, a wrong type), opens nothing: others may be good."""

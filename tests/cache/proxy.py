@@ -28,10 +28,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Literal
 
 Mode = Literal["pass", "delay", "trickle", "lose", "snap", "hole", "cut", "refuse"]
 Address = str | tuple[str, int]
+
+# Made once, for a hundred years, for localhost; the authority's own key is thrown away. They guard nothing.
+AUTHORITY = Path(__file__).parent / "tls" / "authority.pem"
 
 _PIECE = 65536
 _CLOSED: tuple[Mode, ...] = ("cut", "refuse")
@@ -192,6 +196,13 @@ class Proxy:
 
 def _all(_request: bytes) -> bool:
     return True
+
+
+def tls() -> ssl.SSLContext:
+    """What a proxy needs to be trusted by those who trust `AUTHORITY`."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(AUTHORITY.with_name("server.pem"), AUTHORITY.with_name("server.key"))
+    return context
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,13 +20,6 @@ from tests.cache.conftest import sound, until
 from tests.cache.fleet import Cluster, Member, cluster
 
 DIGESTS = [f"{number:040x}" for number in range(60)]
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Cluster]:
-    """Three masters, for all tests here: who hurts one heals it."""
-    with tempfile.TemporaryDirectory() as home, cluster(Path(home)) as running:
-        yield running
 
 
 @pytest.fixture
@@ -102,7 +95,7 @@ async def test_many_keys_go_to_a_node_in_one_trip(shared: Shared, nodes: Cluster
     """A trip for each clip would cost a speech of 60 clips 60 times the distance to the cluster."""
     await fill(shared)
     writes = 0
-    for node in shared.link.servers._nodes.values():
+    for node in shared.link.servers.known():
         pack = node.pool.connection_class.send_packed_command
 
         async def counted(*arguments: object, _pack: Callable[..., object] = pack, **more: object) -> None:
@@ -195,7 +188,9 @@ async def test_a_slot_that_moves_is_followed(shared: Shared, nodes: Cluster, key
     assert shared.link.servers._slots[slot].host[1] == target.port
     for _ in nodes.migrate(slot, target, source):
         pass
-    assert shared.link.servers._nodes.keys() == {("127.0.0.1", node.port) for node in nodes.masters}
+    assert {node.host for node in shared.link.servers.known()} == {
+        ("127.0.0.1", n.port) for n in nodes.masters
+    }
 
 
 async def test_what_lies_on_a_dead_node_is_a_miss_and_the_rest_goes_on(
@@ -225,10 +220,15 @@ async def test_what_lies_on_a_dead_node_is_a_miss_and_the_rest_goes_on(
         await shared.tier.put(min(lost), sound())
 
 
+def well(shared: Shared) -> bool:
+    """Whether no node is away."""
+    return not any(node.outage.open for node in shared.link.servers.known())
+
+
 async def back(shared: Shared) -> float:
     """Until no circuit is open; the seconds that took."""
     began = time.monotonic()
-    await until(lambda: all(shared.link.servers.nodes.values()))
+    await until(lambda: well(shared))
     return time.monotonic() - began
 
 
@@ -292,7 +292,7 @@ async def test_a_replica_takes_over_and_is_found(keys: Keys, open_shared: Callab
             pass
         # Promised: within 2 s of the new master being there.
         assert time.monotonic() - promoted < 10.0
-        assert all(shared.link.servers.nodes.values())
+        assert well(shared)
 
 
 def _role(node: Member) -> str:

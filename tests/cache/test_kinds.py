@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,11 +13,9 @@ from cache.cache import Cache, Shared, open_cache
 from cache.flight import Made
 from cache.lease import Lead
 from tests.cache.conftest import Server, sound, until
-from tests.cache.proxy import Proxy, proxied
+from tests.cache.proxy import AUTHORITY, Proxy, proxied, tls
 
 A, B = "a" * 40, "b" * 40
-# Made once, for a hundred years, its authority's key thrown away: it guards nothing.
-TLS = Path(__file__).parent / "tls"
 PAGE = Path(__file__).parents[2] / "docs" / "cache.md"
 
 
@@ -32,15 +29,13 @@ class At:
 @pytest.fixture
 async def secure(valkey: Server) -> AsyncIterator[Proxy]:
     """TLS in front of the common server, which has none."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(TLS / "server.pem", TLS / "server.key")
-    async with proxied(valkey.socket, tls=context) as proxy:
+    async with proxied(valkey.socket, tls=tls()) as proxy:
         yield proxy
 
 
 async def test_tls_with_the_operators_authority(secure: Proxy, open_shared: Callable[..., Shared]):
     """Sound and leases cross a network that others read."""
-    shared = open_shared(At(f"{secure.url}?ssl_ca_certs={TLS / 'authority.pem'}"), timeout=5.0)
+    shared = open_shared(At(f"{secure.url}?ssl_ca_certs={AUTHORITY}"), timeout=5.0)
     await shared.tier.put(A, entry := sound(b"x" * 300_000))
     assert await asyncio.gather(*(shared.tier.get_many([A]) for _ in range(50))) == [[entry]] * 50
     assert await shared.leases.join(B, "one") == Lead()
