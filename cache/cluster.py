@@ -225,25 +225,30 @@ class Cluster:
         raise Away("no node gives the map")
 
     async def _ask(self, host: Host) -> list[tuple[int, int, Host]]:
-        """Which slots, from and to, belong to which master, as this node sees it."""
+        """Which slots, from and to, belong to which master, as this node sees it.
+
+        Raises:
+            Away: it does not answer, or not as a node of a cluster with slots.
+        """
         node = self._nodes.get(host)
         asked = node or Server(host, self._address.options, timeout=self._timeout, probe_key=self._probe_key)
         try:
             answer: Answer = await asked.ask(
                 lambda: asked.client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
             )
-        except RedisError as error:
+            # A node that does not know its own name leaves it out: it is the one that we asked.
+            ranges = [
+                (int(first), int(last), ((name or b"").decode() or host[0], int(port)))
+                for first, last, (name, port, *_), *_ in answer
+            ]
+        except (RedisError, TypeError, ValueError) as error:
             raise Away(type(error).__name__) from error
         finally:
             if node is None:
                 await asked.aclose()
-        if not answer:
+        if not ranges:
             raise Away("no slots")
-        # A node that does not know its own name leaves it out: it is the one that we asked.
-        return [
-            (first, last, ((name or b"").decode() or host[0], port))
-            for first, last, (name, port, *_), *_ in answer
-        ]
+        return ranges
 
     def _adopt(self, ranges: Iterable[tuple[int, int, Host]]) -> None:
         slots: list[Server | None] = [None] * REDIS_CLUSTER_HASH_SLOTS

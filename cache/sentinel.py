@@ -130,10 +130,10 @@ class Sentinel:
                     "SENTINEL", "MASTER", self._address.service
                 )
             )
-        except (Away, RedisError):
+            state = dict(zip(answer[::2], answer[1::2], strict=True))
+            return int(state[b"config-epoch"]), (state[b"ip"].decode(), int(state[b"port"]))
+        except (Away, RedisError, KeyError, TypeError, ValueError):
             return None
-        state = dict(zip(answer[::2], answer[1::2], strict=True))
-        return int(state[b"config-epoch"]), (state[b"ip"].decode(), int(state[b"port"]))
 
     def _leave(self, old: Server) -> None:
         """Close what goes to the old master, that which listens too: whoever waits there looks again."""

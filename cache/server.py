@@ -100,12 +100,18 @@ class Server:
         beat: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.host = host
+        self._options = options
         self._timeout = timeout
         self._probe_key = probe_key
-        place: Options = {} if host is None else {"host": host[0], "port": host[1]}
+        self.pool = self._connections()
+        self.client: Redis = Redis(connection_pool=self.pool)
+        self.outage = Outage(beat or self.beat)
+
+    def _connections(self) -> ConnectionPool:
+        place: Options = {} if self.host is None else {"host": self.host[0], "port": self.host[1]}
         # RESP2, no client info: a new connection costs no extra round trip.
-        self.pool = ConnectionPool(
-            **options,
+        return ConnectionPool(
+            **self._options,
             **place,
             max_connections=CONNECTIONS,
             socket_timeout=None,
@@ -114,8 +120,6 @@ class Server:
             protocol=2,
             driver_info=None,
         )
-        self.client: Redis = Redis(connection_pool=self.pool)
-        self.outage = Outage(beat or self.beat)
 
     def connection(self) -> Connection:
         """A connection beside the pool, not yet connected."""
@@ -151,6 +155,14 @@ class Server:
                 raise Away(type(error).__name__) from error
             raise
 
+    async def renew(self) -> None:
+        """Connect anew from here on: behind the name there may be another server by now."""
+        old, self.pool = self.pool, self._connections()
+        self.client.connection_pool = self.pool
+        # Nobody takes any from the old pool now; those that are in use are closed when they are given back.
+        await old.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+        await old.disconnect(inuse_connections=False)
+
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
         await self.outage.aclose()
@@ -164,6 +176,7 @@ class Single:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._renewing: asyncio.Task[None] | None = None
         self.client = server.client
         self.outage = server.outage
 
@@ -179,10 +192,18 @@ class Single:
         return [self._server]
 
     def failed(self, error: Exception) -> None:
-        """An answer, if a bad one (out of memory, read-only, a wrong type), opens nothing: others may be good."""
+        """An answer, if a bad one (out of memory, read-only, a wrong type), opens nothing: others may be good.
+
+        Read-only: perhaps its name is another server's by now, and only our connections still lead to the old one.
+        """
         if unreachable(error):
             self.outage.trip()
+        elif isinstance(error, ReadOnlyError) and (self._renewing is None or self._renewing.done()):
+            self._renewing = asyncio.create_task(self._server.renew(), name="redis-renewal")
 
     async def aclose(self) -> None:
         """Close its connections."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing])
         await self._server.aclose()

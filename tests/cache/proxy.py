@@ -121,7 +121,7 @@ class Proxy:
         self.accepted = 0
         self.meant: Callable[[bytes], bool] = _all
         self.port = 0
-        self._server = server
+        self.server = server
         self._tls = tls
         self._listening: asyncio.Server | None = None
         self._lines: dict[asyncio.Task[None], _Line] = {}
@@ -158,9 +158,9 @@ class Proxy:
 
     async def reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the server behind."""
-        if isinstance(self._server, str):
-            return await asyncio.open_unix_connection(self._server)
-        return await asyncio.open_connection(*self._server)
+        if isinstance(self.server, str):
+            return await asyncio.open_unix_connection(self.server)
+        return await asyncio.open_connection(*self.server)
 
     async def aclose(self) -> None:
         """Close everything."""

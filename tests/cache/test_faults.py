@@ -193,6 +193,22 @@ async def test_a_replica_gives_what_it_has_and_is_no_outage(
     assert await shared.leases.join("b" * 40, "one") == Lead()
 
 
+async def test_a_name_that_has_become_another_servers_is_followed(
+    valkey: Server, victim: Server, open_shared: Callable[..., Shared]
+):
+    """Managed fail-overs move a name: open connections would go on to the old master, which refuses all writes."""
+    async with proxied(victim.socket) as name:
+        shared = open_shared(name)
+        await shared.tier.put(A, sound())
+        name.server = valkey.socket  # whoever connects from now on gets there
+        await shared.tier.put("b" * 40, sound())
+        assert victim.command("EXISTS", shared.link.keys.of("clip", "b" * 40)) == b":1\r\n"
+        victim.command("REPLICAOF", "127.0.0.1", "1")
+        while valkey.command("EXISTS", shared.link.keys.of("clip", "c" * 40)) == b":0\r\n":
+            await shared.tier.put("c" * 40, sound())
+        assert not shared.link.outage.open
+
+
 async def test_a_server_that_takes_no_more_clients_is_an_outage_that_ends(
     victim: Server, open_shared: Callable[..., Shared]
 ):
