@@ -105,7 +105,7 @@ def share(
     timeout: float = 0.1,
     now: Callable[[], float] = time.time,
 ) -> Shared:
-    """One Redis by its URL (redis://, rediss://, unix://); connects at first use. Times are in seconds."""
+    """One Redis by its URL (see `cache.address`); connects at first use. Times are in seconds."""
     link = RedisLink(url, keys=keys, timeout=timeout)
     tier = RedisTier(link, now=now)
     notices = Notices(link)

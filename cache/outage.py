@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-
-from cache.errors import Away
+from contextlib import suppress
 
 
 class Outage:
     """Open after the first failure (Redis hung costs one time-out, not one per command); closed by a probe.
 
     The probe is sent by a task of its own, which lives only while the circuit is open: no request ever pays
-    for finding out whether Redis is back. `probe` raises `Away` when it is not. `pause` is in seconds; the first
+    for finding out whether Redis is back. `probe` raises when it is not. `pause` is in seconds; the first
     probes come sooner, since most often a server was busy for a moment, and what is begun without it may be made
     twice.
     """
@@ -42,12 +41,11 @@ class Outage:
         while True:
             await self._sleep(pause)
             pause = min(2 * pause, self._pause)
-            try:
+            # Whatever the probe raises: a circuit that nobody mends would stay open for ever.
+            with suppress(Exception):
                 await self._probe()
-            except Away:
-                continue
-            self._mending = None
-            return
+                self._mending = None
+                return
 
     async def aclose(self) -> None:
         """End the probing; the circuit stays as it is."""

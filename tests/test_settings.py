@@ -183,6 +183,28 @@ def test_an_address_of_redis_that_cannot_be_one(rest: str):
     assert "canary" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url", ["rediss://u:p@h:1/2", "unix:///s", "redis+sentinel://a,b:2/main/1", "rediss+cluster://a:1,b:2"]
+)
+def test_every_kind_of_redis_is_taken(url: str):
+    """An operator with a cluster would be told that it has a form that is not known."""
+    assert parse(f'[redis]\nurl = "{url}"\n', {}).redis.url == url
+
+
+def test_the_address_of_redis_is_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It has a password in it: that belongs neither into the file nor into what is printed of the settings."""
+    monkeypatch.setenv("CACHE_URL", "redis://:canary@h")
+    (file := tmp_path / "url").write_text("redis+cluster://:canary@h\n")
+    from_environment = parse('[redis]\nurl = "env:CACHE_URL"\n', {})
+    assert from_environment.redis.url == "redis://:canary@h"
+    assert parse(f'[redis]\nurl = "file:{file}"\n', {}).redis.url == "redis+cluster://:canary@h"
+    assert "canary" not in repr(from_environment)
+    with pytest.raises(BadConfiguration, match="NOWHERE is not set"):
+        parse('[redis]\nurl = "env:NOWHERE"\n', {})
+    with pytest.raises(BadConfiguration, match="names no service"):
+        parse('[redis]\nurl = "redis+sentinel://h"\n', {})
+
+
 def test_pronunciations_are_read():
     """An operator's list would be silently without effect, or refused for its spelling."""
     source = """

@@ -15,19 +15,25 @@ from app.audio.recorder import Recorder
 from app.cli import Failed, config_option, configured
 from app.cli.tables import table
 from app.settings import Settings
+from cache.checkup import check_up
 from cache.embedded import start as start_embedded
-from cache.errors import Away, EmbeddedError
-from cache.link import RedisLink
+from cache.errors import EmbeddedError
 from providers.kinds import build
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at."""
+    """One thing looked at. `doubtful`: it works, and is likely to be meant otherwise."""
 
     what: str
     ok: bool
     detail: str
+    doubtful: bool = False
+
+    @property
+    def mark(self) -> str:
+        """For the terminal."""
+        return "[yellow]but[/]" if self.ok and self.doubtful else "[green]ok[/]" if self.ok else "[red]no[/]"
 
 
 def register(cli: click.Group) -> None:
@@ -42,14 +48,14 @@ def doctor(config_file: Path | None) -> None:
     findings = asyncio.run(_examine(configured(config_file)))
     shown = table("", "what", "finding")
     for finding in findings:
-        shown.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.what, escape(finding.detail))
+        shown.add_row(finding.mark, finding.what, escape(finding.detail))
     Console().print(shown)
     if broken := sum(not finding.ok for finding in findings):
         raise Failed(f"{broken} of {len(findings)} things need your attention; see above for what to do.")
 
 
 async def _examine(settings: Settings) -> list[Finding]:
-    findings = [await _redis(settings)]
+    findings = await _redis(settings)
     for name, provider in settings.providers.items():
         adapter = build(provider.named(name))
         try:
@@ -61,28 +67,22 @@ async def _examine(settings: Settings) -> list[Finding]:
     return findings
 
 
-async def _redis(settings: Settings) -> Finding:
+async def _redis(settings: Settings) -> list[Finding]:
     if settings.redis.url:
-        return await _answers("redis", settings.redis.url, "is it running, and is redis.url its address?")
+        remarks = await check_up(settings.redis.url)
+        return [Finding("redis", one.verdict != "no", one.text, one.verdict == "but") for one in remarks]
+    what = "embedded Valkey"
     try:
         embedded = await start_embedded(settings.redis.data_dir)
     except EmbeddedError as error:
-        return Finding("embedded Valkey", ok=False, detail=str(error))
+        return [Finding(what, ok=False, detail=str(error))]
     try:
-        return await _answers("embedded Valkey", embedded.url, "look at its log in redis.data_dir")
+        remarks = await check_up(embedded.url)
     finally:
         embedded.release()
-
-
-async def _answers(what: str, url: str, advice: str) -> Finding:
-    link = RedisLink(url, timeout=1.0)
-    try:
-        await link.call(link.client.ping)
-    except Away:
-        return Finding(what, ok=False, detail=f"does not answer; {advice}")
-    finally:
-        await link.aclose()
-    return Finding(what, ok=True, detail="answers")
+    broken = [one.text for one in remarks if one.verdict != "ok"]
+    advice = f"{broken[0]}; look at its log in redis.data_dir" if broken else "answers"
+    return [Finding(what, not broken, advice)]
 
 
 def _codec(fmt: Format) -> Finding:

@@ -13,7 +13,6 @@ from app.settings.mistakes import BadConfiguration, Problem, Where, dotted, sent
 from app.settings.pronunciation import repeated
 from app.settings.tables import ProviderTable, Redis, Settings, VoiceTable
 from app.toml_lines import line_of, lines
-from cache.address import refused
 from providers.kinds import KINDS
 
 PREFIX = "REFRAIN_"
@@ -154,9 +153,6 @@ def _valid(model: type[M], raw: Any) -> M | None:
 
 def _cross_checks(settings: Settings, providers: Collection[str]) -> Iterator[tuple[Where, str]]:
     """`providers`: all that are named, also those with mistakes of their own."""
-    if settings.redis.url and refused(settings.redis.url):
-        # Without the URL: it may have a password in it.
-        yield ("redis", "url"), "not a URL that can be connected to; check its port and what is behind the ?"
     for name, provider in settings.providers.items():
         where = ("providers", name)
         options = provider.model_extra or {}

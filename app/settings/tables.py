@@ -13,6 +13,7 @@ from app.settings.table import Table
 from app.text.language import is_tag
 from app.text.normalize import speakable
 from app.units import Bytes, Seconds, secret
+from cache.address import checked
 from providers.interface import ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
 
@@ -29,10 +30,14 @@ class Server(Table):
     deadline: Annotated[Seconds, Field(gt=0)] = 60.0
 
 
-class Redis(Table):
-    """`url` empty: the embedded Valkey, kept in `data_dir`."""
+def _address(url: str) -> str:
+    return checked(url) if url else url
 
-    url: Annotated[str, Field(pattern=r"^$|^(redis|rediss|unix)://.+")] = ""
+
+class Redis(Table):
+    """`url` empty: the embedded Valkey, kept in `data_dir`. There may be a password in it: it is a secret."""
+
+    url: Annotated[str, BeforeValidator(secret), AfterValidator(_address), Field(repr=False)] = ""
     data_dir: Path = Path(".refrain")
 
 

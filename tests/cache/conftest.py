@@ -17,6 +17,7 @@ from cache.cache import Shared, share
 from cache.interface import Entry
 from cache.link import Keys
 from cache.value import new_entry
+from tests.cache.fleet import Cluster, Guarded, cluster, guarded
 
 
 class Server:
@@ -79,6 +80,20 @@ def victim() -> Iterator[Server]:
         server = Server(Path(home), "--enable-debug-command", "local")
         yield server
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[Cluster]:
+    """A cluster of three masters: who hurts one heals it."""
+    with tempfile.TemporaryDirectory() as home, cluster(Path(home)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def steady() -> Iterator[Guarded]:
+    """A master with a replica and one sentinel, for tests that leave the master where it is."""
+    with tempfile.TemporaryDirectory() as home, guarded(Path(home), sentinels=1) as running:
+        yield running
 
 
 @pytest.fixture
