@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from app.audio.formats import FORMATS, Format, Output, output
-from app.audio.silence import rest_samples
+from app.audio.silence import SILENCE_VERSION, rest_samples
 from app.speech.clips import Clip, ClipMeta
 from app.speech.plan import Plan
 from app.text.chunks import Chunk
@@ -93,9 +93,9 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         """Names the bytes: the same clips and rests in the same order and format give the same bytes."""
         named = hashlib.blake2b(f"{self.format}/{self.sample_rate}".encode(), digest_size=16)
         if any(clip.rest for clip in self.clips):
-            # Rests are not kept but encoded where they are sent, by the encoder that is there then.
+            # Rests are not kept but composed where they are sent, by the release that is there then.
             rests = ",".join(str(clip.rest) for clip in self.clips)
-            named.update(f"{self.output.identity} {rests}".encode())
+            named.update(f"{SILENCE_VERSION} {self.output.bit_rate or 0} {rests}".encode())
         for clip in self.clips:
             named.update(bytes.fromhex(clip.checksum))
         return f'"{named.hexdigest()}"'
