@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app.audio.formats import FORMATS, output
+from app.speech import manifest as manifest_module
 from app.speech.manifest import ClipLine, Manifest
 from tests.http.hearing import DELAY, heard
 from tests.http.servers import VOICES, Inside, Server, Valkey, inside
@@ -201,3 +202,14 @@ def test_an_etag_names_the_pauses():
         for rest in rests
     }
     assert len(etags) == len(rests)
+
+
+def test_an_etag_names_what_silence_is_made_of(monkeypatch: pytest.MonkeyPatch):
+    """A download would go on after an upgrade with other bytes; what has no pause would be loaded again for nothing."""
+    line = ClipLine("1", "1" * 32, 24_000, 8_000, "p", 9, True, 1e10)
+    plain = Manifest("mp3", 24_000, (line,))
+    paused = Manifest("mp3", 24_000, (msgspec.structs.replace(line, rest=576),))
+    before = plain.etag, paused.etag
+    monkeypatch.setattr(manifest_module, "SILENCE_VERSION", "silence3")
+    assert plain.etag == before[0]
+    assert paused.etag != before[1]
