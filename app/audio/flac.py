@@ -159,7 +159,8 @@ def _coded(numbers: NDArray[np.uint32], width: int) -> list[NDArray[np.uint8]]:
 # x + 1 that changes nothing (what is left there is the parity of the bits); modulo the other factor, which is
 # primitive, it is an addition of logarithms.
 _FACTOR: Final = 0x8003
-_ORDER: Final = 2**15 - 1
+_DEGREE: Final = 15
+_ORDER: Final = 2**_DEGREE - 1
 
 
 def _moved(sums: Words, by: NDArray[np.int64]) -> Words:
@@ -174,12 +175,17 @@ def _moved(sums: Words, by: NDArray[np.int64]) -> Words:
 @cache
 def _tables() -> tuple[Words, NDArray[np.int64], NDArray[np.uint8]]:
     """Powers of x modulo `_FACTOR`, their logarithms, and the parity of 16 bits."""
-    powers, power = np.zeros(_ORDER, np.uint16), 1
-    for exponent in range(_ORDER):
-        powers[exponent] = power
-        power <<= 1
-        if power & 0x8000:
-            power ^= _FACTOR
+    powers = np.zeros(_ORDER, np.uint16)
+    known, step = _DEGREE, 1
+    powers[:known] = 1 << np.arange(known)
+    while known < _ORDER:
+        # x^15 is x + 1, and so x^15s is x^s + 1 for every s that is a power of two: squares have no mixed terms.
+        if known >= 2 * _DEGREE * step:
+            step *= 2
+        end = min(known + (_DEGREE - 1) * step, _ORDER)
+        back = np.arange(known, end) - _DEGREE * step
+        powers[known:end] = powers[back + step] ^ powers[back]
+        known = end
     logarithms = np.zeros(_ORDER + 1, np.int64)
     logarithms[powers] = np.arange(_ORDER)
     parity = np.arange(2**16, dtype=np.uint16)
