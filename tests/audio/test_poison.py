@@ -181,10 +181,16 @@ def test_a_wrong_rate_survives(announced: int):
 
 
 @pytest.mark.parametrize("announced", [4_000, 8_000, 48_000, 192_000, 7])
-@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "ogg", "mov"])
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "ogg", "mov", "adts", "webm"])
 def test_a_files_own_rate_counts(kind: str, announced: int):
     """An adapter that says another rate would make a right file sound wrong, or have it refused."""
-    codec = {"wav": "pcm_s16le", "mp3": "libmp3lame", "ogg": "libopus", "mov": "aac"}.get(kind, kind)
+    codec = {
+        "wav": "pcm_s16le",
+        "flac": "flac",
+        "mp3": "libmp3lame",
+        "ogg": "libopus",
+        "webm": "libopus",
+    }.get(kind, "aac")
     data = file(kind, codec, _sentence())
     said, right = (
         record(MP3, [data], encoding="file", sample_rate=rate, channels=channels)
