@@ -125,7 +125,7 @@ class Script:
         """What it says that its answer is: encoding, and sample rate in Hz."""
         if (self.announced or self.container) == "pcm":
             return "pcm_s16le", self.announced_rate or self.sample_rate
-        return "file", 0
+        return "file", self.announced_rate or 0  # a file says its own, whatever is announced
 
     def limits(self) -> tuple[Limit, ...]:
         """Those that are set."""

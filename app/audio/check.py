@@ -27,6 +27,7 @@ Kind = Literal[
     "noise",  # PCM that is not PCM: shifted, compressed, random
     "too_short",  # less sound than anybody can speak the text in
     "too_long",  # more sound than anybody needs for the text
+    "pace",  # sound as fast or slow as nobody speaks: at another sample rate, or not of this text
     "not_sound",  # a page, JSON or another container where sound was announced
     "cut",  # a file that ends before it is complete
     "unreadable",  # a file that no decoder takes
@@ -246,3 +247,14 @@ def refuse_short(seconds: float, characters: int) -> None:
     """
     if seconds < least_seconds(characters):
         raise BadSound("too_short", f"The provider sent {seconds:.2f} s of sound, too short for the text.")
+
+
+def refuse_pace(seconds: float, believable: tuple[float, float] | None) -> None:
+    """Raise if `seconds` of audible sound are not between these two; None: nobody can tell.
+
+    Raises:
+        BadSound: `pace`.
+    """
+    if believable and not believable[0] <= seconds <= believable[1]:
+        how = "fast" if seconds < believable[0] else "slow"
+        raise BadSound("pace", f"The provider sent {seconds:.2f} s of sound, too {how} for any voice.")

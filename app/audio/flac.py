@@ -6,6 +6,7 @@ the difference of the headers' own sums, moved by as many bytes as follow them. 
 """
 
 import struct
+from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
@@ -22,7 +23,7 @@ _BLOCK_CODE: Final = 7  # the block's length less one follows in two bytes
 _FOOTER: Final = 2
 # Frame numbers below these take 1, 2, ... bytes, coded as UTF-8 codes characters.
 _LIMITS: Final = (0x80, 0x800, 0x10000, 0x200000, 0x4000000, 0x80000000)
-_HEADER: Final = 7  # bytes of a header besides its number
+_ZEROS: Final = bytes(3)  # a subframe (RFC 9639, 9.2) of one constant value, 0
 
 Words = NDArray[np.uint16]
 
@@ -31,9 +32,7 @@ class FlacJoiner:
     """flac: one stream over all clips, of frames that all have the same length, as players want it."""
 
     def __init__(self, sample_rate: int) -> None:
-        assert FLAC.block is not None
         self._rate = sample_rate
-        self._block = at_rate(FLAC.block, sample_rate)
         self._done = 0  # frames of the stream so far
         self._here = 0  # of them, those of the current clip
         self._partial = b""
@@ -44,9 +43,9 @@ class FlacJoiner:
         Frame sizes and MD5 are 0, not known: they would be known only at the end.
         """
         total = 0 if samples is None else at_rate(samples, self._rate)
-        mono, bits = 0, 16 - 1
+        block, mono, bits = _block(self._rate), 0, 16 - 1
         fields = self._rate << 44 | mono << 41 | bits << 36 | total
-        info = struct.pack(">HH6xQ16x", self._block, self._block, fields)
+        info = struct.pack(">HH6xQ16x", block, block, fields)
         return b"fLaC\x80" + len(info).to_bytes(3, "big") + info
 
     def add(self, piece: Bytes, *, last: bool) -> Bytes:
@@ -80,8 +79,8 @@ class FlacJoiner:
 
     def _numbered(self, data: memoryview, frames: list[tuple[int, int]]) -> list[Bytes]:
         """These frames with the numbers that they have in the stream."""
-        old, old_sums = self._headers(self._here, len(frames))
-        new, new_sums = self._headers(self._done, len(frames))
+        old, old_sums = _headers(self._rate, self._here, len(frames))
+        new, new_sums = _headers(self._rate, self._done, len(frames))
         skip, width = len(old) // len(frames), len(new) // len(frames)
         sums = np.array([data[end - 2] << 8 | data[end - 1] for _, end in frames], np.uint16)
         behind = np.array([end - start for start, end in frames]) - (skip + _FOOTER)
@@ -95,21 +94,40 @@ class FlacJoiner:
             out.append(footers[_FOOTER * number : _FOOTER * (number + 1)])
         return out
 
-    def _headers(self, first: int, count: int) -> tuple[bytes, Words]:
-        """The headers of frames with numbers of one width, and the CRC-16 of each."""
-        numbers = np.arange(first, first + count, dtype=np.uint32)
-        fixed = (0xFF, 0xF8, _BLOCK_CODE << 4 | _RATE_CODES[self._rate], _SIXTEEN_BITS)
-        columns = [np.full(count, byte, np.uint8) for byte in fixed]
-        columns += _coded(numbers, _width(first))
-        columns += [np.full(count, byte, np.uint8) for byte in (self._block - 1).to_bytes(2, "big")]
-        check = np.zeros(count, np.uint8)
-        for column in columns:
-            check = _crc8()[check ^ column]
-        columns.append(check)
-        sums = np.zeros(count, np.uint16)
-        for column in columns:
-            sums = _crc16()[(sums >> 8) ^ column] ^ (sums << 8)
-        return np.stack(columns, axis=1).tobytes(), sums
+
+def silent_frames(sample_rate: int, count: int) -> Iterator[bytes]:
+    """A clip of so many frames of zeros, at most 128, at this rate in Hz: byte for byte what libavcodec makes."""
+    headers, sums = _headers(sample_rate, 0, count)
+    for _ in _ZEROS:  # the sum goes on over them
+        sums = _crc16()[sums >> 8] ^ (sums << 8)
+    width = len(headers) // count
+    footers = sums.astype(">u2").tobytes()
+    for number in range(count):
+        header = headers[number * width : (number + 1) * width]
+        yield header + _ZEROS + footers[_FOOTER * number : _FOOTER * (number + 1)]
+
+
+def _headers(sample_rate: int, first: int, count: int) -> tuple[bytes, Words]:
+    """The headers of frames with numbers of one width, and the CRC-16 of each."""
+    numbers = np.arange(first, first + count, dtype=np.uint32)
+    fixed = (0xFF, 0xF8, _BLOCK_CODE << 4 | _RATE_CODES[sample_rate], _SIXTEEN_BITS)
+    columns = [np.full(count, byte, np.uint8) for byte in fixed]
+    columns += _coded(numbers, _width(first))
+    columns += [np.full(count, byte, np.uint8) for byte in (_block(sample_rate) - 1).to_bytes(2, "big")]
+    check = np.zeros(count, np.uint8)
+    for column in columns:
+        check = _crc8()[check ^ column]
+    columns.append(check)
+    sums = np.zeros(count, np.uint16)
+    for column in columns:
+        sums = _crc16()[(sums >> 8) ^ column] ^ (sums << 8)
+    return np.stack(columns, axis=1).tobytes(), sums
+
+
+def _block(sample_rate: int) -> int:
+    """Samples of a frame."""
+    assert FLAC.block is not None
+    return at_rate(FLAC.block, sample_rate)
 
 
 def _width(number: int) -> int:
@@ -141,7 +159,8 @@ def _coded(numbers: NDArray[np.uint32], width: int) -> list[NDArray[np.uint8]]:
 # x + 1 that changes nothing (what is left there is the parity of the bits); modulo the other factor, which is
 # primitive, it is an addition of logarithms.
 _FACTOR: Final = 0x8003
-_ORDER: Final = 2**15 - 1
+_DEGREE: Final = 15
+_ORDER: Final = 2**_DEGREE - 1
 
 
 def _moved(sums: Words, by: NDArray[np.int64]) -> Words:
@@ -156,12 +175,17 @@ def _moved(sums: Words, by: NDArray[np.int64]) -> Words:
 @cache
 def _tables() -> tuple[Words, NDArray[np.int64], NDArray[np.uint8]]:
     """Powers of x modulo `_FACTOR`, their logarithms, and the parity of 16 bits."""
-    powers, power = np.zeros(_ORDER, np.uint16), 1
-    for exponent in range(_ORDER):
-        powers[exponent] = power
-        power <<= 1
-        if power & 0x8000:
-            power ^= _FACTOR
+    powers = np.zeros(_ORDER, np.uint16)
+    known, step = _DEGREE, 1
+    powers[:known] = 1 << np.arange(known)
+    while known < _ORDER:
+        # x^15 is x + 1, and so x^15s is x^s + 1 for every s that is a power of two: squares have no mixed terms.
+        if known >= 2 * _DEGREE * step:
+            step *= 2
+        end = min(known + (_DEGREE - 1) * step, _ORDER)
+        back = np.arange(known, end) - _DEGREE * step
+        powers[known:end] = powers[back + step] ^ powers[back]
+        known = end
     logarithms = np.zeros(_ORDER + 1, np.int64)
     logarithms[powers] = np.arange(_ORDER)
     parity = np.arange(2**16, dtype=np.uint16)

@@ -16,12 +16,13 @@ from app.audio.forms import AAC, ADTS_HEAD, adts_frames
 from app.audio.joiners import Bytes, refuse_rest
 
 DELAY: Final = 1_024  # samples that libavcodec's encoder is late
+SILENCE: Final = bytes.fromhex("00c80007")
+"""A frame of one channel without scale factor bands, so without sound: SCE, gain, long window, end
+(ISO 14496-3, 4.4.2)."""
 _RATE: Final = 24_000
 _SMALL: Final = 10  # so many fragments of one frame each come first
 _LARGE: Final = 24
 _BIT_RATE: Final = 64_000  # of the descriptor; for players, nothing depends on it
-# One channel with no scale factor bands, so no sound: SCE, gain, long window, end (ISO 14496-3, 4.4.2).
-_SILENCE: Final = bytes.fromhex("00c80007")
 _TRACK: Final = 1
 _IDENTITY: Final = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # the matrix
 _SYNC: Final = 0x02000000  # flags of a sample that depends on no other
@@ -68,7 +69,7 @@ class Mp4Joiner:
 
     def end(self) -> bytes:
         """A frame of silence, in which the last clip comes to its end."""
-        self._waiting.append(_SILENCE)
+        self._waiting.append(SILENCE)
         return self._fragment()
 
     def _fragment(self) -> bytes:

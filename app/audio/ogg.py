@@ -9,6 +9,8 @@ import zlib
 from typing import Final
 
 PRE_SKIP: Final = 312  # samples at 48 kHz: libopus' look-ahead with application "audio" (6.5 ms)
+SILENCE: Final = b"\xf8\xff\xfe"
+"""A whole packet of digital silence: CELT, 20 ms, mono (RFC 6716, 3.1 and 4.3)."""
 # Of a clip's pages the first ten hold 60 ms each, so that a listener hears the beginning soon; others 1 s.
 _SMALL_PAGES: Final = 10
 _SMALL: Final = 3
@@ -17,8 +19,6 @@ _PACKET: Final = 960  # samples at 48 kHz, 20 ms
 _SERIAL: Final = 0x52464E31  # constant, so that the same clips give the same bytes
 _FIRST: Final = 2
 _LAST: Final = 4
-# A whole packet of digital silence (CELT, 20 ms, mono): it carries the last clip's end over the pre-skip.
-_SILENCE: Final = b"\xf8\xff\xfe"
 _REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _CHECKSUM_AT: Final = 22
 
@@ -92,7 +92,7 @@ class Stream:
 
     def end(self) -> bytes:
         """The last page: silence for the samples that the pre-skip took; its position trims the rest."""
-        return self._header(page_body([_SILENCE]), _LAST, self._samples + PRE_SKIP)
+        return self._header(page_body([SILENCE]), _LAST, self._samples + PRE_SKIP)
 
     def _header(self, body: bytes, flags: int, position: int) -> bytes:
         page = struct.pack("<4sBBqIII", b"OggS", 0, flags, position, _SERIAL, self._page, 0) + body

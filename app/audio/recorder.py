@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from app.audio.check import BadSound, Meter, Samples, dot, refuse_short
+from app.audio.check import BadSound, Meter, Samples, dot, refuse_pace, refuse_short
 from app.audio.edges import FRONT, RATE, Edges
 from app.audio.encode import Encoder
 from app.audio.formats import Output
@@ -62,6 +62,7 @@ class Recorder:
         channels: int,
         characters: int,
         spoken: int | None = None,
+        believable: tuple[float, float] | None = None,
         output: Output,
         tempo: float = 1.0,
         leveling: Leveling | None = None,
@@ -69,15 +70,18 @@ class Recorder:
         """`encoding`, `sample_rate` (Hz) and `channels` are the provider's; a `file` says its own.
 
         `characters` of the text bound how long its sound may be, those of them that are `spoken` (left out:
-        all) how short: a line of dots may take its time, or none. `output` is what the client asked for. `tempo`
-        is how much faster the sound is to become: the part of the speed that the provider could not do.
-        `leveling` is how loud; left out: as it comes. Where it does not know the voice, all comes at the end.
+        all) how short: a line of dots may take its time, or none. `believable` is, where more can be told,
+        from how many to how many seconds the provider may take, without the silence around. `output` is what the
+        client asked for. `tempo` is how much faster the sound is to become: the part of the speed that the provider
+        could not do. `leveling` is how loud; left out: as it comes. Where it does not know the voice, all comes at
+        the end.
 
         Raises:
             BadSound: `unreadable`, the provider announces a sample rate or channels that no speech has.
         """
         self._characters = characters
         self._spoken = characters if spoken is None else spoken
+        self._believable = believable
         self._output = output
         self._intake: PcmIntake | FileIntake
         self._waiting = b""
@@ -149,7 +153,9 @@ class Recorder:
         if not self._samples:
             raise BadSound("silent", "The provider sent silence.")
         # Shorter or longer by the tempo is our own doing, and not held against the provider.
-        refuse_short(self._edges.audible / RATE * self._tempo_factor, self._spoken)
+        seconds = self._edges.audible / RATE * self._tempo_factor
+        refuse_short(seconds, self._spoken)
+        refuse_pace(seconds, self._believable)
         tail = self._waiting + payload + self._close_grid()
         rms = (self._squares / self._samples) ** 0.5
         begin = FRONT + self._edges.onset

@@ -21,9 +21,10 @@ _MARKS: Final[tuple[tuple[bytes, int, Container], ...]] = (
 _TAG_HEAD: Final = 10
 _TAG_V1: Final = 128
 _STREAMED_WAV: Final = 0x7FFFF000  # sizes from here on mean "not known"
-# Layer III bit rates in kbit/s by index, MPEG 1 and MPEG 2/2.5 (ISO 11172-3, 13818-3).
-_RATES_1: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_RATES_2: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+BIT_RATES_1: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+"""Of Layer III in kbit/s by index, MPEG 1 (ISO 11172-3)."""
+BIT_RATES_2: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+"""Of MPEG 2 and 2.5 (ISO 13818-3)."""
 _SAMPLE_RATES: Final = (44_100, 48_000, 32_000)
 
 
@@ -108,8 +109,8 @@ def _frame_length(data: bytes, at: int) -> int:
     if head >> 21 != 0x7FF or version == 1 or layer != 1 or rate in (0, 15) or sampling == 3:  # noqa: PLR2004
         return 0
     if version == 3:  # noqa: PLR2004 - MPEG 1; 2 is MPEG 2, 0 is MPEG 2.5 at half of its rates
-        return 144_000 * _RATES_1[rate] // _SAMPLE_RATES[sampling] + padding
-    return 72_000 * _RATES_2[rate] // (_SAMPLE_RATES[sampling] // (2 if version else 4)) + padding
+        return 144_000 * BIT_RATES_1[rate] // _SAMPLE_RATES[sampling] + padding
+    return 72_000 * BIT_RATES_2[rate] // (_SAMPLE_RATES[sampling] // (2 if version else 4)) + padding
 
 
 def _announced_frames(frame: bytes) -> int:

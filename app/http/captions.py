@@ -1,4 +1,7 @@
-"""`GET /v1/speech/{digest}/captions.vtt`, `.srt`, `.json`: what is heard when; HEAD is answered by the envelope."""
+"""`GET /v1/speech/{digest}/captions.vtt`, `.srt`, `.json`, and `/alignment.json`: what is heard when.
+
+HEAD is answered by the envelope.
+"""
 
 import asyncio
 import hashlib
@@ -19,6 +22,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from app.errors import NotFound
 from app.http.replay import matches
 from app.http.wire import encoded, header, send_whole
+from app.speech.alignment import Alignment, alignment
 from app.speech.captions import Cue
 from app.speech.studio import Studio
 from app.speech.subtitles import subrip, webvtt
@@ -52,13 +56,17 @@ class Captions(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form of captions: its media type, and how it is written."""
+    """A form of captions: its media type, and how it is written, from the speech's text and its cues.
+
+    `struct` is what JSON is made of; None: it is no JSON.
+    """
 
     media_type: str
-    write: Callable[[Sequence[Cue]], bytes]
+    write: Callable[[str, Sequence[Cue]], bytes]
+    struct: type[msgspec.Struct] | None = None
 
 
-def _json(cues: Sequence[Cue]) -> bytes:
+def _json(_text: str, cues: Sequence[Cue]) -> bytes:
     duration = cues[-1].end / 1_000  # the last one lasts as long as the sound
     return msgspec.json.encode(Captions(duration, [_caption(cue) for cue in cues]))
 
@@ -68,13 +76,19 @@ def _caption(cue: Cue) -> Caption:
     return Caption(cue.start / 1_000, cue.end / 1_000, cue.text, tuple(words))
 
 
+def _alignment(text: str, cues: Sequence[Cue]) -> bytes:
+    return msgspec.json.encode(alignment(text, cues))
+
+
 FORMS: Final = MappingProxyType(
     {
-        "vtt": Form("text/vtt; charset=utf-8", lambda cues: webvtt(cues).encode()),
-        "srt": Form("application/x-subrip; charset=utf-8", lambda cues: subrip(cues).encode()),
-        "json": Form("application/json; charset=utf-8", _json),
+        "captions.vtt": Form("text/vtt; charset=utf-8", lambda _, cues: webvtt(cues).encode()),
+        "captions.srt": Form("application/x-subrip; charset=utf-8", lambda _, cues: subrip(cues).encode()),
+        "captions.json": Form("application/json; charset=utf-8", _json, Captions),
+        "alignment.json": Form("application/json; charset=utf-8", _alignment, Alignment),
     }
 )
+"""By what stands behind a speech's address."""
 
 
 class CaptionSurface:
@@ -88,7 +102,7 @@ class CaptionSurface:
         return Router("/v1/speech", route_handlers=[self._route(name) for name in FORMS])
 
     def _route(self, name: str) -> HTTPRouteHandler:
-        @get(f"/{{address:str}}/captions.{name}", include_in_schema=False, name=f"captions.{name}")
+        @get(f"/{{address:str}}/{name}", include_in_schema=False, name=name)
         async def captions(address: FromPath[str]) -> ASGIApp:
             return await self.captions(address, FORMS[name])
 
@@ -103,10 +117,12 @@ class CaptionSurface:
         if not _DIGEST.fullmatch(address):
             raise NotFound(
                 "That is not the address of a speech. Use the Content-Location of the answer that made it, "
-                "and /captions.vtt, .srt or .json behind it."
+                "and /captions.vtt, .srt, .json or /alignment.json behind it."
             )
         manifest, cues = await self._studio.captions(address)
-        body = await asyncio.to_thread(form.write, cues)  # 130 ms for the longest text that is taken
+        body = await asyncio.to_thread(
+            form.write, manifest.text, cues
+        )  # 130 to 160 ms for the longest text that is taken
         etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
         headers = [("Cache-Control", manifest.cache_control(time.time())), ("ETag", etag)]
 

@@ -18,7 +18,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 
 from app.audio.formats import FORMATS
 from app.errors import TABLE
-from app.http.captions import FORMS, Captions
+from app.http.captions import FORMS
 from app.http.requests import SpeechBody
 from app.speech.estimate import Estimate
 
@@ -27,9 +27,11 @@ _COMPONENT = "#/components/schemas/{name}"
 
 def document(app: Litestar) -> None:
     """Add the routes that are raw ASGI to the app's document."""
-    (body, estimate, captions), components = msgspec.json.schema_components(
-        (SpeechBody, Estimate, Captions), ref_template=_COMPONENT
+    told = {name: form.struct for name, form in FORMS.items() if form.struct is not None}
+    (body, estimate, *structs), components = msgspec.json.schema_components(
+        (SpeechBody, Estimate, *told.values()), ref_template=_COMPONENT
     )
+    json_of = dict(zip(told, structs, strict=True))
     schema = app.openapi_schema
     schema.components.schemas.update({name: _Raw(content) for name, content in components.items()})
     request = RequestBody(
@@ -59,11 +61,12 @@ def document(app: Litestar) -> None:
         head=_operation("replay_head", "The same without the sound", 200, {}),
     )
     for name, form in FORMS.items():
-        body_of = Reference(captions["$ref"]) if name == "json" else Schema(type=OpenAPIType.STRING)
+        known = json_of.get(name)
+        body_of = Reference(known["$ref"]) if known else Schema(type=OpenAPIType.STRING)
         written = {form.media_type.partition(";")[0]: OpenAPIMediaType(schema=body_of)}
-        paths[f"/v1/speech/{{address}}/captions.{name}"] = PathItem(
+        paths[f"/v1/speech/{{address}}/{name}"] = PathItem(
             parameters=[address],
-            get=_operation(f"captions_{name}", "What is heard when, sentence by sentence", 200, written),
+            get=_operation(name.replace(".", "_"), "What is heard when", 200, written),
         )
 
 

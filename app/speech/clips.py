@@ -25,6 +25,7 @@ from app.errors import whereabouts
 from app.metrics import Metrics
 from app.speech.failures import BY_CODE, told
 from app.speech.levels import Levels
+from app.speech.pace import believable
 from app.speech.plan import Candidate, PlannedChunk, SpeechRequest
 from app.speech.timings import NONE as UNTIMED
 from app.speech.timings import on_clip, packed
@@ -231,6 +232,7 @@ class ClipSource:
                 channels=sound.channels,
                 characters=_at_pace(len(utterance.text), utterance),
                 spoken=_at_pace(sum(map(str.isalnum, utterance.text)), utterance),
+                believable=believable(utterance),
                 output=output,
                 tempo=candidate.tempo,
                 leveling=leveling,

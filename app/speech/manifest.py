@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import msgspec
 
 from app.audio.formats import FORMATS, Format, Output, output
-from app.audio.silence import rest_samples
+from app.audio.silence import SILENCE_VERSION, rest_samples
 from app.speech.clips import Clip, ClipMeta
-from app.speech.plan import Plan
+from app.speech.plan import Plan, PlannedChunk
 from app.text.chunks import Chunk
 from app.text.document import Document
 from app.text.render import replaced
@@ -22,7 +22,7 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
     `rest` is the silence behind it, at 24 kHz as well, not counted in `samples` and `size`.
 
     For captions: `sentences` as they were written, together the chunk's text, and where of it something else is
-    said (`app.text.render.replaced`).
+    said (`app.text.render.replaced`). `runs_on`: no blank stands between its text and the next one's.
     """
 
     digest: str
@@ -36,6 +36,7 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
     rest: int = 0
     sentences: tuple[str, ...] = ()
     replaced: tuple[tuple[int, int, int], ...] = ()
+    runs_on: bool = False
 
     def now(self, entry: Entry) -> "ClipLine":
         """The same with the clip that is there by now."""
@@ -67,7 +68,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     def of(cls, plan: Plan, clips: Sequence[Clip]) -> "Manifest":
         """From the clips of all of a plan's chunks, in order."""
         lines = tuple(
-            _line(plan.document, planned.chunk, clip, rest)
+            _line(plan.document, planned, clip, rest)
             for planned, clip, rest in zip(plan.chunks, clips, rests(plan), strict=True)
         )
         wanted = plan.request.output
@@ -84,6 +85,12 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         return output(self.fmt, self.sample_rate, self.bit_rate)
 
     @property
+    def text(self) -> str:
+        """As it was written, but for white space: one blank, also where something that nobody says was left out."""
+        parts = [part for clip in self.clips for part in (*clip.sentences, "" if clip.runs_on else " ")]
+        return "".join(parts[:-1])
+
+    @property
     def samples(self) -> int:
         """Length at 24 kHz."""
         return sum(clip.samples + clip.rest for clip in self.clips)
@@ -93,9 +100,9 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         """Names the bytes: the same clips and rests in the same order and format give the same bytes."""
         named = hashlib.blake2b(f"{self.format}/{self.sample_rate}".encode(), digest_size=16)
         if any(clip.rest for clip in self.clips):
-            # Rests are not kept but encoded where they are sent, by the encoder that is there then.
+            # Rests are not kept but composed where they are sent, by the release that is there then.
             rests = ",".join(str(clip.rest) for clip in self.clips)
-            named.update(f"{self.output.identity} {rests}".encode())
+            named.update(f"{SILENCE_VERSION} {self.output.bit_rate or 0} {rests}".encode())
         for clip in self.clips:
             named.update(bytes.fromhex(clip.checksum))
         return f'"{named.hexdigest()}"'
@@ -132,8 +139,8 @@ def rests(plan: Plan) -> list[int]:
     return [rest_samples(plan.request.output.format, planned.rest) for planned in plan.chunks]
 
 
-def _line(document: Document, chunk: Chunk, clip: Clip, rest: int) -> ClipLine:
-    entry, meta = clip.entry, clip.meta
+def _line(document: Document, planned: PlannedChunk, clip: Clip, rest: int) -> ClipLine:
+    chunk, entry, meta = planned.chunk, clip.entry, clip.meta
     return ClipLine(
         digest=clip.digest,
         checksum=entry.checksum,
@@ -146,6 +153,7 @@ def _line(document: Document, chunk: Chunk, clip: Clip, rest: int) -> ClipLine:
         rest=rest,
         sentences=_sentences(chunk),
         replaced=replaced(document, chunk.start, chunk.end),
+        runs_on=planned.runs_on,
     )
 
 

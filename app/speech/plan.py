@@ -66,12 +66,14 @@ class Candidate:
 class PlannedChunk:
     """A chunk and its candidates in the order of the voice's chain (at least one).
 
-    `rest` is the silence behind it, in seconds: of the text's blocks, not of the clip.
+    `rest` is the silence behind it, in seconds: of the text's blocks, not of the clip. `runs_on`: the next chunk's
+    text follows at once, without a blank.
     """
 
     chunk: Chunk
     candidates: tuple[Candidate, ...]
     rest: float = 0.0
+    runs_on: bool = False
 
     @property
     def digest(self) -> str:
@@ -150,17 +152,21 @@ class Planner:
         rests = _rests(document, cut, self._pauses)
         planned = tuple(
             PlannedChunk(
-                chunk, tuple(link.candidate(document, chunk, language, form) for link in links), rest
+                chunk,
+                tuple(link.candidate(document, chunk, language, form) for link in links),
+                rest,
+                runs_on=following is not None and chunk.end == following.start,
             )
-            for chunk, rest in zip(cut, rests, strict=True)
+            for chunk, following, rest in zip(cut, [*cut[1:], None], rests, strict=True)
         )
         fields = [candidate.digest for chunk in planned for candidate in chunk.candidates]
         fields += [str(rest) for rest in rests]
-        # Two texts that are said alike are still two where one has other words in its captions.
+        # Two texts that are said alike are still two where one has other words in its captions, or a blank less.
         for position, one in enumerate(planned):
             if one.chunk.text != one.candidates[0].utterance.text:
                 instead = replaced(document, one.chunk.start, one.chunk.end)
                 fields += [str(position), one.chunk.text, repr(instead)]
+        fields += [f"runs on: {position}" for position, one in enumerate(planned) if one.runs_on]
         fields += [request.output.format.name, str(request.output.sample_rate), str(len(links))]
         return Plan(digest("speech", fields), document, request, planned)
 

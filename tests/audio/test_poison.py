@@ -180,6 +180,42 @@ def test_a_wrong_rate_survives(announced: int):
     )
 
 
+@pytest.mark.parametrize("announced", [4_000, 8_000, 48_000, 192_000, 7])
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "ogg", "mov", "adts", "webm"])
+def test_a_files_own_rate_counts(kind: str, announced: int):
+    """An adapter that says another rate would make a right file sound wrong, or have it refused."""
+    codec = {
+        "wav": "pcm_s16le",
+        "flac": "flac",
+        "mp3": "libmp3lame",
+        "ogg": "libopus",
+        "webm": "libopus",
+    }.get(kind, "aac")
+    data = file(kind, codec, _sentence())
+    said, right = (
+        record(MP3, [data], encoding="file", sample_rate=rate, channels=channels)
+        for rate, channels in ((announced, 99), (0, 1))
+    )
+    assert said == right
+
+
+@pytest.mark.parametrize("tempo", [1.0, 1.5])
+def test_a_pace_that_cannot_be_is_refused(tempo: float):
+    """Speech at another sample rate would be stored where its text says how long it may be; ours is no fault."""
+    sound = _sentence()
+    _, recorded = record(MP3, [sound.tobytes()], tempo=tempo)
+    seconds = (recorded.audible[1] - recorded.audible[0]) / 24_000 * tempo
+    record(MP3, [sound.tobytes()], tempo=tempo, believable=(seconds - 0.05, seconds + 0.05))
+    for between in ((0.0, seconds - 0.05), (seconds + 0.05, 99.0)):
+        with pytest.raises(BadSound) as refused:
+            record(MP3, [sound.tobytes()], tempo=tempo, believable=between)
+        assert refused.value.kind == "pace"
+    for announced in (8_000, 72_000):
+        with pytest.raises(BadSound) as refused:
+            record(MP3, [sound.tobytes()], sample_rate=announced, believable=(seconds / 2, seconds * 2))
+        assert refused.value.kind == "pace"
+
+
 def test_a_lost_byte_is_found_behind_good_speech():
     """The listener hears how it goes over to noise; nobody after him must."""
     sound = np.concatenate(speech()[2:6]).tobytes()

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,14 +80,23 @@ class Valkey:
 class Server:
     """`refrain serve` in a process of its own, on a free port."""
 
-    def __init__(self, home: Path, config: str, environ: Mapping[str, str] | None = None) -> None:
-        """`home` takes the configuration, the log and, unless `config` names a Redis, the embedded server."""
+    def __init__(
+        self,
+        home: Path,
+        config: str,
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "app"),
+    ) -> None:
+        """`home` takes the configuration, the log and, unless `config` names a Redis, the embedded server.
+
+        `program` is what Python runs in the place of `app`.
+        """
         home.mkdir(parents=True, exist_ok=True)
         file = home / "refrain.toml"
         redis = "" if "[redis]" in config else f'[redis]\ndata_dir = "{home}"\n'
         file.write_text(redis + config, encoding="utf-8")
         self.log = home / "log"
-        command = [sys.executable, "-m", "app", "serve", "--config", str(file), "--port", "0"]
+        command = [sys.executable, *program, "serve", "--config", str(file), "--port", "0"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(environ or {})}

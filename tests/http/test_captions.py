@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import numpy as np
@@ -48,6 +49,17 @@ async def cues(house: Inside, made: httpx.Response) -> list[reading.Shown]:
     answer = await captions(house, made, "json")
     assert answer.status_code == 200, answer.text
     return reading.document(answer.text)[1]
+
+
+async def alignment(house: Inside, made: httpx.Response) -> dict[str, list[Any]]:
+    """Of the speech that an answer had in it, in ElevenLabs' form."""
+    answer = await house.client.get(f"{made.headers['content-location']}/alignment.json")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA["json"])
+    told: dict[str, list[Any]] = answer.json()
+    times = {"character_start_times_seconds", "character_end_times_seconds"}
+    assert told.keys() == {"characters"} | times
+    assert all(type(time) is float for name in times for time in told[name])
+    return told
 
 
 def onsets(said: Heard) -> list[float]:
@@ -120,6 +132,35 @@ async def test_words_at_a_pace_that_the_provider_cannot_do(telling: Inside, spee
     assert max(np.abs(begins - start / 1_000).min() for start, _ in words) < 0.03
 
 
+@pytest.mark.parametrize("fmt", ["mp3", "opus", "wav"])
+async def test_characters_are_told_when_they_are_heard(telling: Inside, fmt: str):
+    """A client of ElevenLabs that marks what is said would mark other letters than are heard."""
+    made = await telling.post(input=LONGER, response_format=fmt)
+    told = await alignment(telling, made)
+    assert "".join(told["characters"]) == LONGER.replace("\n\n", " ")
+    starts, ends = told["character_start_times_seconds"], told["character_end_times_seconds"]
+    assert len(starts) == len(ends) == len(told["characters"])
+    said = heard(fmt, made.content)
+    begins = [begin - DELAY.get(fmt, 0) / 24_000 for begin in onsets(said)]
+    first = [0, *(at + 1 for at, character in enumerate(told["characters"]) if character == " ")]
+    assert len(begins) == len(first) == len(LONGER.split())
+    for at, begin in zip(first, begins, strict=True):
+        assert abs(starts[at] - begin) < 0.02
+    for at, word in zip(first, LONGER.split(), strict=True):
+        end = ends[at + len(word) - 1]
+        late = DELAY.get(fmt, 0) / 24_000
+        assert said.stretch(starts[at] + late, end + late).audible > 0.8 * (end - starts[at]) - 0.03
+    assert ends[-1] <= said.seconds
+    shown = [word for cue in await cues(telling, made) for word in cue.words]
+    assert [round(starts[at] * 1_000) for at in first] == [start for start, _ in shown]
+
+
+async def test_an_alignment_of_what_is_said_otherwise(telling: Inside):
+    """Letters of a pronunciation would be marked that stand nowhere in the client's text."""
+    made = await telling.post(input="Use nginx for this page.")
+    assert "".join((await alignment(telling, made))["characters"]) == "Use nginx for this page."
+
+
 async def test_words_have_their_times_in_webvtt(telling: Inside):
     """Players that mark each word as it is spoken would mark none."""
     made = await telling.post(input=TEXT)
@@ -189,27 +230,28 @@ async def test_markup_in_a_text_is_text(house: Inside):
     assert (await cues(house, made))[0].text == text
 
 
-async def test_a_name_for_the_bytes(house: Inside):
+@pytest.mark.parametrize("what", ["captions.vtt", "alignment.json"])
+async def test_a_name_for_the_bytes(house: Inside, what: str):
     """A browser would load captions again at every seek, or keep those of another sound."""
     made = await house.post(input=TEXT)
-    answer = await captions(house, made, "vtt")
+    path = f"{made.headers['content-location']}/{what}"
+    answer = await house.client.get(path)
     replay = await house.client.get(made.headers["content-location"])
     assert "immutable" in answer.headers["cache-control"]
     left = [int(one.headers["cache-control"].split("max-age=")[1].split(",")[0]) for one in (answer, replay)]
     assert abs(left[0] - left[1]) <= 1
-    path = f"{made.headers['content-location']}/captions.vtt"
     same = await house.client.get(path, headers={"If-None-Match": answer.headers["etag"]})
     assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", answer.headers["etag"])
     assert (await house.client.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
     assert (await captions(house, made, "srt")).headers["etag"] != answer.headers["etag"]
 
 
-@pytest.mark.parametrize("form", MEDIA)
-async def test_head_says_all_but_the_captions(house: Inside, form: str):
+@pytest.mark.parametrize("what", [*(f"captions.{form}" for form in MEDIA), "alignment.json"])
+async def test_head_says_all_but_the_captions(house: Inside, what: str):
     """A link checker would call them broken."""
     made = await house.post(input=TEXT)
-    answer = await captions(house, made, form)
-    head = await house.client.head(f"{made.headers['content-location']}/captions.{form}")
+    answer = await house.client.get(f"{made.headers['content-location']}/{what}")
+    head = await house.client.head(f"{made.headers['content-location']}/{what}")
     assert (head.status_code, head.content) == (200, b"")
     for name in ("etag", "content-type", "content-length"):
         assert head.headers[name] == answer.headers[name]
@@ -220,6 +262,8 @@ async def test_head_says_all_but_the_captions(house: Inside, form: str):
     [
         f"/v1/speech/{'0' * 40}/captions.vtt",
         "/v1/speech/x/captions.srt",
+        f"/v1/speech/{'0' * 40}/alignment.json",
+        "/v1/speech/x/alignment.json",
         f"/v1/speech/{'0' * 40}.mp3/captions.json",
     ],
 )
@@ -234,6 +278,7 @@ async def test_another_form_is_not_found(house: Inside):
     """A player would be told that WebVTT is TTML."""
     made = await house.post(input=TEXT)
     assert (await captions(house, made, "ttml")).status_code == 404
+    assert (await house.client.get(f"{made.headers['content-location']}/alignment.vtt")).status_code == 404
 
 
 async def test_while_it_is_made_there_are_none(house: Inside):

@@ -86,7 +86,7 @@ def test_any_text_by_any_timings(found: list[tuple[ClipLine, ClipMeta]]):
     duration = round(total / 24)
     cues = captions(lines, metas)
     text = letters("".join("".join(line.sentences) for line in lines))
-    seconds, told = reading.document(FORMS["json"].write(cues).decode())
+    seconds, told = reading.document(FORMS["captions.json"].write("", cues).decode())
     assert abs(seconds - total / 24_000) < 0.001
     read = {"json": told, "vtt": reading.vtt(webvtt(cues)), "srt": reading.srt(subrip(cues))}
     for form, shown in read.items():

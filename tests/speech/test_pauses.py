@@ -3,15 +3,17 @@
 import base64
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
 from app.audio.formats import FORMATS, output
+from app.speech import manifest as manifest_module
 from app.speech.manifest import ClipLine, Manifest
 from tests.http.hearing import DELAY, heard
-from tests.http.servers import VOICES, Inside, Valkey, inside
+from tests.http.servers import VOICES, Inside, Server, Valkey, inside
 
 TEXT = """It comes back to you whole, and it comes soon.
 
@@ -63,6 +65,66 @@ async def test_pauses_are_heard_by_all(paused: Inside, fmt: str):
         quiet = said.stretch(at - chunk["pause"] - 0.05, min(at, said.seconds))
         assert np.abs(quiet.sound).max() < 0.001
         assert said.stretch(at - chunk["seconds"] + 0.04, at - chunk["pause"] - 0.3).audible > 1
+
+
+GUARDED = """
+import sys
+import av.codec
+
+class Guarded:
+    @staticmethod
+    def create(name, mode):
+        print(f"opened {name} {mode}", file=sys.stderr, flush=True)
+        assert mode == "r", "an encoder"
+        return real.create(name, mode)
+
+real, av.codec.CodecContext = av.codec.CodecContext, Guarded
+from app.cli import main
+main()
+"""
+BREAKS = {
+    "input": '<speak><p>It comes back.<break time="400ms"/></p><p>And again.<break time="10s"/></p></speak>',
+    "input_type": "ssml",
+}
+
+
+def opened(server: Server) -> set[str]:
+    """The codecs that a guarded server has opened."""
+    return {line for line in server.log.read_text().splitlines() if line.startswith("opened")}
+
+
+async def test_a_hit_opens_no_encoder(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """The first listeners after every restart would wait for codecs, and all others of that process with them."""
+    valkey.command("FLUSHALL")
+    bodies = [
+        {**ask, "response_format": fmt.name, **rates}
+        for fmt in FORMATS.values()
+        for ask in ({"input": TEXT}, BREAKS)
+        for rates in (
+            {},
+            {"sample_rate": fmt.sample_rates[-1]},
+            *({"bit_rate": rate} for rate in fmt.bit_rates[:1]),
+        )
+    ]
+    bodies.sort(key=lambda body: FORMATS[body["response_format"]].decodes)
+    async with inside(monkeypatch, valkey.url, CONFIG) as house:
+        made = [await house.post(**body) for body in bodies]
+    config = f'[redis]\nurl = "{valkey.url}"\n{CONFIG}'
+    restarted = Server(tmp_path, config, program=("-c", GUARDED))
+    try:
+        for body, first in zip(bodies, made, strict=True):
+            fmt = FORMATS[body["response_format"]]
+            head = 0 if fmt.streams_exactly else len(output(fmt).joiner().head(None))
+            found = [restarted.post(**body), restarted.get(first.headers["content-location"])]
+            assert found[0].headers["cache-status"].startswith("refrain; hit")
+            assert all(one.content[head:] == first.content[head:] for one in found)
+            if not fmt.decodes:
+                assert opened(restarted) == set()
+        assert opened(restarted) == {"opened flac r"}
+        assert restarted.post(input="This one is new.").status_code == 502
+        assert opened(restarted) == {"opened flac r", "opened libmp3lame w"}  # the guard is one
+    finally:
+        restarted.stop()
 
 
 @pytest.mark.parametrize("fmt", ["mp3", "wav"])
@@ -140,3 +202,14 @@ def test_an_etag_names_the_pauses():
         for rest in rests
     }
     assert len(etags) == len(rests)
+
+
+def test_an_etag_names_what_silence_is_made_of(monkeypatch: pytest.MonkeyPatch):
+    """A download would go on after an upgrade with other bytes; what has no pause would be loaded again for nothing."""
+    line = ClipLine("1", "1" * 32, 24_000, 8_000, "p", 9, True, 1e10)
+    plain = Manifest("mp3", 24_000, (line,))
+    paused = Manifest("mp3", 24_000, (msgspec.structs.replace(line, rest=576),))
+    before = plain.etag, paused.etag
+    monkeypatch.setattr(manifest_module, "SILENCE_VERSION", "silence3")
+    assert plain.etag == before[0]
+    assert paused.etag != before[1]

@@ -232,3 +232,17 @@ def test_speeches_that_read_differently_have_addresses_of_their_own():
     plans = [plan(text, input_type="ssml") for text in (left, right)]
     assert [chunk.digest for chunk in plans[0].chunks] == [chunk.digest for chunk in plans[1].chunks]
     assert plans[0].digest != plans[1].digest
+
+
+def test_a_blank_between_chunks_is_part_of_the_address():
+    """An alignment would be of the other text: one character more or less from there on."""
+    plans = [
+        plan(text)
+        for text in (
+            "这是一句很长很长很长的话。这是另一句很长很长的话。",
+            "这是一句很长很长很长的话。 这是另一句很长很长的话。",
+        )
+    ]
+    assert [chunk.digest for chunk in plans[0].chunks] == [chunk.digest for chunk in plans[1].chunks]
+    assert [[chunk.runs_on for chunk in one.chunks] for one in plans] == [[True, False], [False, False]]
+    assert plans[0].digest != plans[1].digest

@@ -1,7 +1,7 @@
 """Providers that answer with poison: what the listener hears, what is stored, what the operator can count."""
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, Literal
 
 import httpx
 import pytest
@@ -124,6 +124,46 @@ async def test_a_wrong_rate_survives(house: Inside, factor: float):
     assert said.pitch == pytest.approx(pitch * factor, abs=6)
     assert said.audible == pytest.approx(seconds / factor, abs=0.03)
     assert await house.metric("refrain_bad_audio_total") == 0
+
+
+LONG: Final = TWO.partition(". ")[2]
+
+
+@pytest.mark.parametrize(("pace", "announced"), [(0.03, 48_000), (0.16, 6_000)], ids=["fast", "slow"])
+async def test_a_pace_at_which_nobody_speaks_is_not_stored(house: Inside, pace: float, announced: int):
+    """All who come after the first listener would hear a mouse, or a bear, for a month."""
+    house.scripted["first"].script = Script(seconds_per_character=pace, announced_rate=announced)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await house.post(input=LONG, voice="backed", response_format="pcm")
+    assert await counted(house, "pace") == 1
+    assert await stored(house, LONG, "pcm") == [False]
+
+
+async def test_the_stand_in_speaks_at_its_own_pace(house: Inside):
+    """The listener would hear the wrong pace although nothing of the chunk has left."""
+    fast = Script(seconds_per_character=0.03, announced_rate=48_000, when="After that")
+    house.scripted["first"].script = fast
+    answer = await house.post(input=TWO, voice="backed", response_format="wav")
+    assert answer.status_code == 200
+    replay = await house.client.get(answer.headers["content-location"])
+    assert replay.headers["x-refrain-provider"] == "first, second"
+    assert await counted(house, "pace") == 1
+    assert await stored(house, TWO, "wav") == [True, False]
+
+
+@pytest.mark.parametrize("announced", [8_000, 144_000])
+@pytest.mark.parametrize("container", ["wav", "mp3"])
+async def test_a_file_is_believed_more_than_its_sender(
+    house: Inside, container: Literal["wav", "mp3"], announced: int
+):
+    """A right file would sound wrong because an adapter, or a vendor's header, said another rate."""
+    house.scripted["first"].script = Script(container=container, announced_rate=announced)
+    answer = await house.post(input=LONG, response_format="wav")
+    assert answer.status_code == 200
+    pitch, seconds = tones.tone(LONG, "low")
+    said = heard("wav", answer.content)
+    assert said.pitch == pytest.approx(pitch, abs=6)
+    assert said.audible == pytest.approx(seconds, abs=0.06)
 
 
 async def test_what_an_adapter_refuses_is_counted_too(house: Inside):
