@@ -7,7 +7,7 @@ import click
 
 from app.errors import RefrainError
 from app.settings import BadConfiguration, Settings, load
-from cache.errors import EmbeddedError
+from cache.errors import EmbeddedError, NoArchive
 
 
 class Failed(click.ClickException):
@@ -27,7 +27,7 @@ class _Group(click.Group):
             ctx.exit(2)
         except RefrainError as error:
             raise Failed(error.message) from None
-        except EmbeddedError as error:
+        except (EmbeddedError, NoArchive) as error:
             raise Failed(str(error)) from None
 
 
