@@ -2,9 +2,13 @@
 
 import click
 
+from app.cli import cache_stats, cache_verify
+
 
 def register(cli: click.Group) -> None:
     """Add the group with its commands."""
+    cache.add_command(cache_stats.stats)
+    cache.add_command(cache_verify.verify)
     cli.add_command(cache)
 
 

@@ -38,11 +38,11 @@ def serve(
 ) -> None:
     """Run the server and its page."""
     settings = configured(config_file)
+    _check_archive(settings)
     if config_file:
         os.environ["REFRAIN_CONFIG"] = str(config_file.resolve())
     host = host or settings.server.host
     port = settings.server.port if port is None else port
-    _check_archive(settings)
     with _bound(host, port) as listening, _share(settings):
         _run(listening, workers=workers, access_log=access_log)
 
