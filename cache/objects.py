@@ -94,7 +94,8 @@ class Objects:
         Raises:
             Away: it cannot be written.
         """
-        await _asked(lambda: obstore.put_async(self._store, path, content, use_multipart=False))
+        if await _asked(lambda: obstore.put_async(self._store, path, content, use_multipart=False)) is None:
+            raise Away("no such bucket")
 
     async def there(self, path: str) -> bool:
         """Whether there is such an object.

@@ -439,6 +439,16 @@ def test_a_store_that_cannot_be_opened_is_a_sentence_without_its_secrets(url: st
         open_objects(url)
 
 
+async def test_a_directory_that_goes_away_takes_no_writes_in_silence(tmp_path: Path):
+    """A bucket that was deleted would be taken for one that keeps everything."""
+    archive = open_archive((tmp_path / "archive").as_uri())
+    (tmp_path / "archive").rmdir()
+    (tmp_path / "archive").write_text("in the way")
+    await archive.put(A, sound())
+    await until(lambda: archive.statistics().errors == 1)
+    await archive.aclose()
+
+
 def test_buckets_are_opened_without_asking_anything(monkeypatch: pytest.MonkeyPatch):
     """A server must start while its bucket cannot be reached."""
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
