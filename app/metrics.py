@@ -1,6 +1,6 @@
 """Prometheus metrics. No text, key or user's name is ever a label."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import (
@@ -18,12 +18,28 @@ _AUDIO_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1
 
 
 @dataclass(frozen=True, slots=True)
+class TierFigures:
+    """What a tier of the cache has done so far."""
+
+    hits: int
+    misses: int
+    errors: int
+    damaged: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class CacheFigures:
-    """Read from the cache: bytes in the memory tier, syntheses under way, calls to Redis that failed."""
+    """Read from the cache: what is held, what goes on, and what the tiers have done, by name.
+
+    `archive_bytes` is None where it is not known, `redis_errors` counts calls that failed.
+    """
 
     memory_bytes: int
+    archive_bytes: int | None
     flights: int
     redis_errors: int
+    tiers: Mapping[str, TierFigures]
 
 
 class _CacheCollector(Collector):
@@ -33,10 +49,35 @@ class _CacheCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         figures = self._read()
         yield GaugeMetricFamily("refrain_cache_bytes", "Bytes in the memory tier.", figures.memory_bytes)
+        if figures.archive_bytes is not None:
+            help_ = "Bytes in the archive's directory, as last counted."
+            yield GaugeMetricFamily("refrain_archive_bytes", help_, figures.archive_bytes)
         yield GaugeMetricFamily("refrain_flights", "Syntheses under way in this process.", figures.flights)
         yield CounterMetricFamily(
             "refrain_redis_errors", "Calls to Redis that failed or ran out of time.", figures.redis_errors
         )
+        yield from _tiers(figures.tiers)
+
+
+def _tiers(tiers: Mapping[str, TierFigures]) -> Iterator[CounterMetricFamily]:
+    lookups = CounterMetricFamily(
+        "refrain_cache_lookups",
+        "Entries asked of a tier: hit, miss. Each is asked for what those above it lack.",
+        labels=["tier", "outcome"],
+    )
+    faults = CounterMetricFamily(
+        "refrain_cache_faults",
+        "Of a tier: error (it failed or ran out of time), damaged (entries found out), dropped (not written).",
+        labels=["tier", "kind"],
+    )
+    for name, tier in tiers.items():
+        lookups.add_metric([name, "hit"], tier.hits)
+        lookups.add_metric([name, "miss"], tier.misses)
+        faults.add_metric([name, "error"], tier.errors)
+        faults.add_metric([name, "damaged"], tier.damaged)
+        faults.add_metric([name, "dropped"], tier.dropped)
+    yield lookups
+    yield faults
 
 
 class Metrics:

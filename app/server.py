@@ -24,7 +24,7 @@ from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
 from app.http.replay import ReplaySurface
-from app.metrics import CacheFigures, Metrics
+from app.metrics import CacheFigures, Metrics, TierFigures
 from app.settings import Settings
 from app.speech.clips import ClipSource, Lifetimes
 from app.speech.failures import remembered
@@ -66,6 +66,7 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
 
     Raises:
         cache.errors.EmbeddedError: no `redis.url` is set and the embedded server cannot run here.
+        cache.errors.NoArchive: the archive cannot be opened.
     """
     metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
@@ -74,7 +75,13 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
             embedded = await start_embedded(settings.redis.data_dir)
             stack.callback(embedded.release)
             url = embedded.url
-        cache = open_cache(memory_bytes=settings.cache.memory, redis_url=url, remember=remembered)
+        cache = open_cache(
+            memory_bytes=settings.cache.memory,
+            redis_url=url,
+            archive_url=archive_url(settings),
+            archive_bytes=settings.cache.archive_max,
+            remember=remembered,
+        )
         stack.push_async_callback(cache.aclose)
         metrics.watch(lambda: _figures(cache.statistics()))
         providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
@@ -104,6 +111,17 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         yield House(settings, voices, outputs, providers, cache, metrics, studio)
 
 
+def archive_url(settings: Settings) -> str | None:
+    """Where the archive is; None: there is none."""
+    match settings.cache.archive:
+        case "off":
+            return None
+        case "file":
+            return (settings.redis.data_dir.absolute() / "archive").as_uri()
+        case url:
+            return url
+
+
 async def warm(house: House) -> None:
     """Have engines loaded and connections open before the first request; a vendor that is away holds up nobody."""
     try:
@@ -122,8 +140,18 @@ async def warm(house: House) -> None:
 
 
 def _figures(statistics: CacheStatistics) -> CacheFigures:
-    redis_errors = statistics.redis.errors if statistics.redis else 0
-    return CacheFigures(statistics.memory.bytes or 0, statistics.flights.under_way, redis_errors)
+    tiers = {"memory": statistics.memory, "redis": statistics.redis, "archive": statistics.archive}
+    return CacheFigures(
+        memory_bytes=statistics.memory.bytes or 0,
+        archive_bytes=statistics.archive.bytes if statistics.archive else None,
+        flights=statistics.flights.under_way,
+        redis_errors=statistics.redis.errors if statistics.redis else 0,
+        tiers={
+            name: TierFigures(tier.hits, tier.misses, tier.errors, tier.damaged, tier.dropped)
+            for name, tier in tiers.items()
+            if tier is not None
+        },
+    )
 
 
 class Refrain(Litestar):

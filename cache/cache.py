@@ -5,8 +5,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from cache.archive import Archive, open_archive
+from cache.behind import Behind
 from cache.flight import Flights, FlightStatistics, Make
-from cache.interface import Entry, TierStatistics
+from cache.interface import Entry, Tier, TierStatistics
 from cache.lease import Leases
 from cache.link import Keys, RedisLink
 from cache.memory import MemoryTier
@@ -27,41 +29,71 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
-    """What happened since the start. `redis` is None without one; `redis_away`: it does not answer now."""
+    """What happened since the start. A tier that there is not is None; away: it does not answer now."""
 
     memory: TierStatistics
     redis: TierStatistics | None
     redis_away: bool
     flights: FlightStatistics
+    archive: TierStatistics | None = None
+    archive_away: bool = False
 
 
 class Cache:
-    """Entries by digest: memory, then Redis. To be made and used within one running event loop.
+    """Entries by digest: memory, then Redis, then the archive. To be made and used within one running event loop.
 
-    Redis' troubles never show: while it is away, memory and the process' own flights carry on.
+    Redis' troubles never show, nor the archive's: while one is away, the others carry on.
     """
 
-    def __init__(self, memory: MemoryTier, flights: Flights, shared: Shared | None = None) -> None:
+    def __init__(
+        self,
+        memory: MemoryTier,
+        flights: Flights,
+        shared: Shared | None = None,
+        archive: Archive | None = None,
+    ) -> None:
         self._memory = memory
         self._flights = flights
         self._shared = shared
+        self._archive = archive
+        self._promotions = None if shared is None or archive is None else Behind(shared.tier.promote)
 
     async def get_many(self, digests: list[str]) -> list[Entry | None]:
-        """One entry or None for each digest, in order. What memory lacks is read in one trip, and kept."""
-        found = [self._memory.get(digest) for digest in digests]
-        missing = [digest for digest, entry in zip(digests, found, strict=True) if entry is None]
-        if not missing or self._shared is None:
-            return found
-        below = dict(zip(missing, await self._shared.tier.get_many(missing), strict=True))
-        for digest, entry in below.items():
-            if entry is not None:
-                self._memory.add(digest, entry)
-        return [e if e is not None else below[d] for d, e in zip(digests, found, strict=True)]
+        """One entry or None for each digest, in order. A tier is asked in one trip, for what those above it lack.
+
+        What is found is kept in memory, and what was in the archive alone in Redis, too: soon, nobody waits for it.
+        """
+        found = {digest: self._memory.get(digest) for digest in digests}
+        if self._shared is not None:
+            await self._look_in(self._shared.tier, found)
+        if self._archive is not None:
+            for digest, entry in await self._look_in(self._archive, found):
+                if self._promotions is not None:
+                    self._promotions.add(digest, entry)
+        return [found[digest] for digest in digests]
+
+    async def _look_in(self, tier: Tier, found: dict[str, Entry | None]) -> list[tuple[str, Entry]]:
+        """Fill in what is missing, as far as the tier has it; and what that was."""
+        missing = [digest for digest, entry in found.items() if entry is None]
+        if not missing:
+            return []
+        entries = zip(missing, await tier.get_many(missing), strict=True)
+        came = [(digest, entry) for digest, entry in entries if entry is not None]
+        for digest, entry in came:
+            found[digest] = entry
+            self._memory.add(digest, entry)
+        return came
 
     async def has_all(self, digests: list[str]) -> bool:
-        """Whether `get_many` would find all of them, without reading them: at most one trip."""
-        missing = {digest for digest in digests if self._memory.peek(digest) is None}
-        return not missing or (self._shared is not None and await self._shared.tier.has_all(sorted(missing)))
+        """Whether `get_many` would find all of them, without reading them: at most one trip to Redis if it has them."""
+        missing = sorted({digest for digest in digests if self._memory.peek(digest) is None})
+        if missing and self._shared is not None:
+            if self._archive is None:
+                return await self._shared.tier.has_all(missing)
+            missing = await self._shared.tier.lacking(missing)
+        if missing and self._archive is not None:
+            missing = await self._archive.lacking(missing)
+        return not missing
 
     def board(self, digest: str, make: Make) -> AbstractAsyncContextManager[Seat]:
         """A seat in the flight to this digest: see `Flights.board`."""
@@ -70,14 +102,23 @@ class Cache:
     async def put(self, digest: str, entry: Entry) -> None:
         """Store in every tier. For what is not made in a flight: manifests."""
         self._memory.add(digest, entry)
+        if self._archive is not None:
+            await self._archive.put(digest, entry)
         if self._shared is not None:
             await self._shared.tier.put(digest, entry)
 
     async def delete(self, digest: str) -> bool:
-        """Forget in this process and in Redis; True if it was anywhere. Other processes' memory keeps it."""
-        here = self._memory.discard(digest)
+        """Forget in this process, in Redis and in the archive; True if it was anywhere.
+
+        Other processes' memory keeps it.
+        """
+        # From below: what is read in between comes from a tier that is yet to be emptied.
+        kept = self._archive is not None and await self._archive.delete(digest)
+        if self._promotions is not None:
+            await self._promotions.forget(digest)
         there = self._shared is not None and await self._shared.tier.delete(digest)
-        return here or there
+        here = self._memory.discard(digest)
+        return here or there or kept
 
     def statistics(self) -> CacheStatistics:
         """What happened so far."""
@@ -86,11 +127,17 @@ class Cache:
             redis=None if self._shared is None else self._shared.tier.statistics(),
             redis_away=self._shared is not None and self._shared.link.outage.open,
             flights=self._flights.statistics(),
+            archive=None if self._archive is None else self._archive.statistics(),
+            archive_away=self._archive is not None and self._archive.away,
         )
 
     async def aclose(self) -> None:
-        """End the flights, then give back connections. Idempotent."""
+        """End the flights, write what is yet to be written, then give back connections. Idempotent."""
         await self._flights.aclose()
+        if self._promotions is not None:
+            await self._promotions.aclose()
+        if self._archive is not None:
+            await self._archive.aclose()
         if self._shared is not None:
             await self._shared.tier.aclose()
             await self._shared.notices.aclose()
@@ -116,14 +163,22 @@ def open_cache(
     *,
     memory_bytes: int,
     redis_url: str | None = None,
+    archive_url: str | None = None,
+    archive_bytes: int | None = None,
     remember: Callable[[Exception], float] = lambda _: 0.0,
     keys: Keys | None = None,
     lease: float = 1.0,
     timeout: float = 0.1,
     now: Callable[[], float] = time.time,
 ) -> Cache:
-    """A cache as the service wants it: see `MemoryTier`, `share` and `Flights` for the arguments."""
+    """A cache as the service wants it: see `MemoryTier`, `share`, `open_archive` and `Flights` for the arguments.
+
+    Raises:
+        NoArchive: the archive cannot be opened.
+    """
     memory = MemoryTier(memory_bytes, now=now)
     shared = None if redis_url is None else share(redis_url, keys=keys, lease=lease, timeout=timeout, now=now)
-    flights = Flights(memory, None if shared is None else shared.leases, remember=remember, now=now)
-    return Cache(memory, flights, shared)
+    archive = None if archive_url is None else open_archive(archive_url, limit=archive_bytes, now=now)
+    leases = None if shared is None else shared.leases
+    flights = Flights(memory, leases, archive=archive, remember=remember, now=now)
+    return Cache(memory, flights, shared, archive)

@@ -2,14 +2,15 @@
 
     CacheError
     ├── Damaged             stored bytes are not what was written; always handled as a miss
-    ├── Away                Redis did not answer in time, or refused; always handled as a miss
+    ├── Away                Redis or the archive did not answer in time, or refused; always handled as a miss
     ├── FlightFailed        a synthesis failed where its own exception cannot be had: `code` says how
+    ├── NoArchive           the archive cannot be opened
     └── EmbeddedError       the embedded server cannot be had
         ├── NoBinary        no server binary for this platform
         ├── DataDirUnusable the directory cannot be made, locked or written
         └── DidNotStart     the server ended, or did not answer in time
 
-Only `FlightFailed` and the `EmbeddedError`s ever leave this package.
+Only `FlightFailed`, `NoArchive` and the `EmbeddedError`s ever leave this package.
 """
 
 
@@ -22,7 +23,7 @@ class Damaged(CacheError):
 
 
 class Away(CacheError):
-    """Redis cannot be used at the moment."""
+    """Redis, or the archive, cannot be used at the moment."""
 
 
 class FlightFailed(CacheError):
@@ -31,6 +32,10 @@ class FlightFailed(CacheError):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class NoArchive(CacheError):
+    """The archive cannot be opened; the message says what to do."""
 
 
 class EmbeddedError(CacheError):

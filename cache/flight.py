@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
-from cache.interface import Entry
+from cache.interface import Entry, Tier
 from cache.leading import Leading
 from cache.lease import Alone, Failed, Follow, Found, Lead, Leases, Standing
 from cache.memory import MemoryTier
@@ -56,9 +56,10 @@ class FlightStatistics:
 class Flights:
     """The flights of this process. Everything that decides is synchronous: one event loop, no locks.
 
-    `limit` bounds one flight's sound in bytes. `remember` says for how many seconds (2 at the most) a maker's
-    exception answers those who come later in its place; 0: not at all. `clock` is monotonic, `now` is in
-    seconds since the epoch, `token` gives a new string at each call.
+    `archive` is looked into before anything is made, and gets what was made. `limit` bounds one flight's sound in
+    bytes. `remember` says for how many seconds (2 at the most) a maker's exception answers those who come later in
+    its place; 0: not at all. `clock` is monotonic, `now` is in seconds since the epoch, `token` gives a new string at
+    each call.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Flights:
         memory: MemoryTier,
         leases: Leases | None = None,
         *,
+        archive: Tier | None = None,
         limit: int = DEFAULT_LIMIT,
         remember: Callable[[Exception], float] = lambda _: 0.0,
         clock: Callable[[], float] = time.monotonic,
@@ -75,6 +77,7 @@ class Flights:
     ) -> None:
         self._memory = memory
         self._leases = leases
+        self._archive = archive
         self._limit = limit
         self._failures = Failures(remember, clock)
         self._now = now
@@ -173,6 +176,8 @@ class Flights:
         try:
             leads = await self._find(passage, token)
             if not passage.over:
+                await self._recall(passage, token, leads=leads)
+            if not passage.over:
                 await self._make(passage, make, token, leads=leads)
         except asyncio.CancelledError:
             # The release is a task of its own: a second cancellation must not skip it. It is sent even if the
@@ -224,6 +229,18 @@ class Flights:
                 leader = _hear(passage, heard, leader)
                 await ear.wait(heard.left + 0.005)
 
+    async def _recall(self, passage: Passage, token: str, *, leads: bool) -> None:
+        """Look into the archive. What is there lands, and is stored as if made: that is how other replicas get it."""
+        if self._archive is None:
+            return
+        (entry,) = await self._archive.get_many([passage.digest])
+        if entry is None:
+            return
+        self._count("found")
+        self._memory.add(passage.digest, entry)
+        passage.land(entry, "hit")
+        self._spawn(self._store(passage, entry, token, leads=leads))
+
     async def _make(self, passage: Passage, make: Make, token: str, *, leads: bool) -> None:
         passage.outcome = "made"
         passage.retake()  # what was heard of another replica's is not ours
@@ -248,30 +265,38 @@ class Flights:
         passage.land(entry, "made")
         # Storing is another task: the seats need not wait for it, and leaving cannot cancel it. Until it is
         # done the flight stays known, for entries that memory does not hold.
-        self._spawn(self._store(passage, entry, token, leads=leads))
+        self._spawn(self._store(passage, entry, token, leads=leads, made=True))
 
-    async def _store(self, passage: Passage, entry: Entry, token: str, *, leads: bool) -> None:
+    async def _store(
+        self, passage: Passage, entry: Entry, token: str, *, leads: bool, made: bool = False
+    ) -> None:
+        ours = True
         try:
             if self._leases is not None:
-                await self._store_by(self._leases, passage.digest, entry, token, leads=leads)
+                ours = await self._store_by(self._leases, passage.digest, entry, token, leads=leads)
         finally:
             self._forget(passage)
+        if made and ours and self._archive is not None:
+            await self._archive.put(passage.digest, entry)
 
-    async def _store_by(self, leases: Leases, digest: str, entry: Entry, token: str, *, leads: bool) -> None:
+    async def _store_by(self, leases: Leases, digest: str, entry: Entry, token: str, *, leads: bool) -> bool:
+        """Whether it is this entry that all will hear from here on."""
         if leads and await self._finished(leases, digest, entry, token):
-            return
+            return True
         # Redis was away when we began, or the lease was lost. Only with a lease may we write.
         match await leases.join(digest, token):
             case Lead():
-                await self._finished(leases, digest, entry, token)
+                return await self._finished(leases, digest, entry, token)
             case Found(theirs):
                 # Another finished first: all replicas give out the same bytes from here on.
                 self._memory.add(digest, theirs)
+                return False
             case Follow():
                 # Another is at it still: what it stores is what will be replayed.
                 self._memory.discard(digest)
+                return False
             case Failed() | Alone():
-                pass
+                return True
 
     async def _finished(self, leases: Leases, digest: str, entry: Entry, token: str) -> bool:
         outcome = await leases.finish(digest, token, entry, entry.left(self._now()))

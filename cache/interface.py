@@ -29,7 +29,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class TierStatistics:
-    """What a tier has done since it was made. `bytes` and `entries` are None where it cannot know cheaply."""
+    """What a tier has done since it was made. `bytes` and `entries` are None where it cannot know cheaply.
+
+    `dropped` are those that were to be written and were not, since too many waited.
+    """
 
     hits: int = 0
     misses: int = 0
@@ -37,6 +40,7 @@ class TierStatistics:
     bytes: int | None = None
     errors: int = 0
     damaged: int = 0
+    dropped: int = 0
 
 
 class Tier(Protocol):

@@ -58,6 +58,23 @@ class RedisTier:
             return False
         return bool(count == len(keys))
 
+    async def lacking(self, digests: list[str]) -> list[str]:
+        """Those of the digests that are not there, damaged or not; all of them while Redis is away."""
+        if await self.has_all(digests):
+            return []
+
+        async def ask() -> list[int]:
+            pipeline = self._link.client.pipeline(transaction=False)
+            for digest in digests:
+                pipeline.exists(self._link.keys.of("clip", digest))
+            return await pipeline.execute()
+
+        try:
+            there = await self._link.call(ask)
+        except Away:
+            return digests
+        return [digest for digest, count in zip(digests, there, strict=True) if not count]
+
     async def _look(self, digests: list[str]) -> list[Entry | None]:
         if self._link.outage.open:
             return [None] * len(digests)
@@ -71,12 +88,21 @@ class RedisTier:
 
     async def put(self, digest: str, entry: Entry) -> None:
         """Store; replaces. Nothing while Redis is away."""
+        await self._set(digest, entry, replace=True)
+
+    async def promote(self, digest: str, entry: Entry) -> None:
+        """Store what was found further down, unless there is something by now: that is newer."""
+        await self._set(digest, entry, replace=False)
+
+    async def _set(self, digest: str, entry: Entry, *, replace: bool) -> None:
         milliseconds = int(entry.left(self._now()) * 1000)
         if milliseconds <= 0:
             return
         key, encoded = self._link.keys.of("clip", digest), value.encode(entry)
         try:
-            await self._link.call(lambda: self._link.client.set(key, encoded, px=milliseconds))
+            await self._link.call(
+                lambda: self._link.client.set(key, encoded, px=milliseconds, nx=not replace)
+            )
         except Away:
             return
 

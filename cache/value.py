@@ -29,6 +29,8 @@ _MAGIC = b"RFRN"
 _HEAD = struct.Struct("<4sB3xIQdd16s")
 _SEAL_BYTES = 8
 _START = _HEAD.size + _SEAL_BYTES
+HEAD_BYTES = _START
+"""So much of a value's beginning is enough for `ends`."""
 
 
 def new_entry(meta: bytes, payload: bytes, *, made_at: float, ttl: float) -> Entry:
@@ -72,6 +74,14 @@ def decode(value: bytes) -> Entry:
     if value[_HEAD.size : _START] != _seal(head, meta) or checksum != _hash(payload):
         raise Damaged("changed")
     return Entry(meta, payload, made_at, ttl, checksum.hex())
+
+
+def ends(head: bytes) -> float | None:
+    """When a value that begins so expires, in seconds since the epoch; None if it is none. Verifies nothing."""
+    if len(head) < _HEAD.size:
+        return None
+    magic, layout, _, _, made_at, ttl, _ = _HEAD.unpack(head[: _HEAD.size])
+    return float(made_at + ttl) if magic == _MAGIC and layout == LAYOUT else None
 
 
 def _hash(payload: bytes) -> bytes:

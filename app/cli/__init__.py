@@ -7,7 +7,7 @@ import click
 
 from app.errors import RefrainError
 from app.settings import BadConfiguration, Settings, load
-from cache.errors import EmbeddedError
+from cache.errors import EmbeddedError, NoArchive
 
 
 class Failed(click.ClickException):
@@ -27,7 +27,7 @@ class _Group(click.Group):
             ctx.exit(2)
         except RefrainError as error:
             raise Failed(error.message) from None
-        except EmbeddedError as error:
+        except (EmbeddedError, NoArchive) as error:
             raise Failed(str(error)) from None
 
 
@@ -56,9 +56,9 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point. Each command's module is read only here, so that this one stands by itself."""
-    from app.cli import config, doctor, plan, say, serve, tables, warm  # noqa: PLC0415 - they import this module
+    from app.cli import cache, config, doctor, plan, say, serve, tables, warm  # noqa: PLC0415 - they import this module
 
-    for module in (config, doctor, plan, say, serve, tables, warm):
+    for module in (cache, config, doctor, plan, say, serve, tables, warm):
         module.register(cli)
     try:
         cli.main(standalone_mode=True)

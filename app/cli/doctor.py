@@ -14,11 +14,18 @@ from app.audio.formats import FORMATS, SAMPLE_RATE, Format, output
 from app.audio.recorder import Recorder
 from app.cli import Failed, config_option, configured
 from app.cli.tables import table
+from app.server import archive_url
 from app.settings import Settings
 from cache.checkup import check_up
 from cache.embedded import start as start_embedded
-from cache.errors import EmbeddedError
+from cache.errors import Away, EmbeddedError, NoArchive
+from cache.objects import open_objects
 from providers.kinds import build
+
+PROBE = "doctor"
+"""An object that is written to see whether it can be, and deleted."""
+PATIENCE = 10.0
+"""Seconds for that, however far away a bucket is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ def register(cli: click.Group) -> None:
 @click.command()
 @config_option
 def doctor(config_file: Path | None) -> None:
-    """Look at Redis, providers and codecs; spends nothing."""
+    """Look at Redis, the archive, providers and codecs; spends nothing."""
     findings = asyncio.run(_examine(configured(config_file)))
     shown = table("", "what", "finding")
     for finding in findings:
@@ -55,7 +62,7 @@ def doctor(config_file: Path | None) -> None:
 
 
 async def _examine(settings: Settings) -> list[Finding]:
-    findings = await _redis(settings)
+    findings = [*await _redis(settings), await _archive(settings)]
     for name, provider in settings.providers.items():
         adapter = build(provider.named(name))
         try:
@@ -83,6 +90,28 @@ async def _redis(settings: Settings) -> list[Finding]:
     broken = [one.text for one in remarks if one.verdict != "ok"]
     advice = f"{broken[0]}; look at its log in redis.data_dir" if broken else "answers"
     return [Finding(what, not broken, advice)]
+
+
+async def _archive(settings: Settings) -> Finding:
+    """Something is written, read and deleted."""
+    where = archive_url(settings)
+    if where is None:
+        return Finding("archive", ok=True, detail="off")
+    try:
+        objects = open_objects(where)
+    except NoArchive as error:
+        return Finding("archive", ok=False, detail=str(error))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await objects.write(PROBE, b"refrain doctor")
+            found = await objects.read(PROBE)
+            await objects.delete(PROBE)
+    except (Away, TimeoutError):
+        advice = "does not take what is written; look at its credentials, rights and space"
+        return Finding("archive", ok=False, detail=advice)
+    finally:
+        await objects.aclose()
+    return Finding("archive", ok=found == b"refrain doctor", detail="takes and gives entries")
 
 
 def _codec(fmt: Format) -> Finding:

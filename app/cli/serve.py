@@ -13,9 +13,10 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from app.cli import Failed, config_option, configured
-from app.server import Refrain, create_app
+from app.server import Refrain, archive_url, create_app
 from app.settings import Settings, load
 from cache.embedded import start as start_embedded
+from cache.objects import open_objects
 
 GRACE = 15
 """Seconds that requests under way have to end when the server is stopped."""
@@ -37,12 +38,23 @@ def serve(
 ) -> None:
     """Run the server and its page."""
     settings = configured(config_file)
+    _check_archive(settings)
     if config_file:
         os.environ["REFRAIN_CONFIG"] = str(config_file.resolve())
     host = host or settings.server.host
     port = settings.server.port if port is None else port
     with _bound(host, port) as listening, _share(settings):
         _run(listening, workers=workers, access_log=access_log)
+
+
+def _check_archive(settings: Settings) -> None:
+    """Opened here too, so that what is wrong with it is a sentence.
+
+    Raises:
+        NoArchive: it cannot be opened.
+    """
+    if url := archive_url(settings):
+        open_objects(url)
 
 
 @contextmanager

@@ -41,12 +41,20 @@ class Redis(Table):
     data_dir: Path = Path(".refrain")
 
 
+ARCHIVES = r"^(off|file|(file|memory|s3|s3a|gs|az|azure|abfs|abfss|adl)://.+)$"
+
+
 class Cache(Table):
-    """Lifetimes in seconds, the memory tier in bytes for each process."""
+    """Lifetimes in seconds, the memory tier in bytes for each process.
+
+    `archive` is `off`, `file` (in `redis.data_dir`) or a URL; `archive_max` bounds a directory, in bytes.
+    """
 
     ttl: Annotated[Seconds, Field(gt=0)] = 30 * 86400.0
     fallback_ttl: Annotated[Seconds, Field(gt=0)] = 3600.0
     memory: Annotated[Bytes, Field(ge=0)] = 64 * 2**20
+    archive: Annotated[str, Field(pattern=ARCHIVES)] = "file"
+    archive_max: Annotated[Bytes, Field(ge=2**20)] = 2 * 2**30
 
 
 Pause = Annotated[Seconds, Field(ge=0, le=10)]

@@ -23,14 +23,86 @@ def entry(size: int, made_at: float = 1000.0, ttl: float = 10.0) -> Entry:
     return new_entry(b"", bytes(size), made_at=made_at, ttl=ttl)
 
 
-def test_the_least_recently_used_goes_first():
-    """What is heard often must stay in memory."""
-    tier = MemoryTier(3 * (OVERHEAD_BYTES + 100), now=Clock())
-    for name in "abc":
+ROOM = 20
+"""Entries that fit into the small tiers here."""
+
+
+def small() -> MemoryTier:
+    """A tier that holds `ROOM` entries of 100 bytes."""
+    return MemoryTier(ROOM * (OVERHEAD_BYTES + 100), now=Clock())
+
+
+def ask(tier: MemoryTier, name: str) -> bool:
+    """As the service does: look, and make what is not there. Whether it was there."""
+    found = tier.get(name) is not None
+    if not found:
         tier.add(name, entry(100))
-    assert tier.get("a")
-    tier.add("d", entry(100))
-    assert [name for name in "abcd" if tier.peek(name)] == ["a", "c", "d"]
+    return found
+
+
+def test_a_flood_of_what_is_asked_once_drives_out_nothing_that_is_in_use():
+    """One user who has a million texts spoken would leave all others without memory."""
+    tier = small()
+    often = [f"often-{number}" for number in range(ROOM // 2)]
+    for name in often * 4:
+        ask(tier, name)
+    for number in range(1000 * ROOM):
+        assert not ask(tier, f"flood-{number}")
+    assert all(ask(tier, name) for name in often)
+
+
+def test_a_flood_that_replays_each_text_drives_out_nothing_that_is_in_use():
+    """Whoever has a text spoken plays it again, once: that does not make it popular."""
+    tier = small()
+    often = [f"often-{number}" for number in range(ROOM // 2)]
+    for name in often * 4:
+        ask(tier, name)
+    for number in range(1000 * ROOM):
+        ask(tier, f"flood-{number}")
+        assert ask(tier, f"flood-{number}")
+    assert all(ask(tier, name) for name in often)
+
+
+def test_what_is_in_use_stays_while_a_flood_comes_in_between():
+    """What a crowd asks for right now must not have been popular before the flood to survive it."""
+    tier = small()
+    often = [f"often-{number}" for number in range(ROOM // 4)]
+    asked = found = 0
+    for number in range(1000 * ROOM):
+        ask(tier, f"flood-{number}")
+        asked += 1
+        found += ask(tier, often[number % len(often)])
+    assert found / asked > 0.99
+
+
+def test_new_popularity_replaces_old():
+    """What everybody asked for last week must make room in the end."""
+    tier = small()
+    for name in [f"old-{number}" for number in range(ROOM)] * 10:
+        ask(tier, name)
+    new = [f"new-{number}" for number in range(ROOM // 2)]
+    for name in new * 20:
+        ask(tier, name)
+    assert all(ask(tier, name) for name in new)
+
+
+def test_a_second_look_is_no_reason_to_keep_an_entry():
+    """A flight looks once more at what its caller has just asked for: every text would seem popular."""
+    tier = small()
+    for number in range(2 * ROOM):
+        tier.add(str(number), entry(100))
+        for _ in range(5):
+            tier.peek(str(number))
+    assert [number for number in range(2 * ROOM) if tier.peek(str(number))] == list(range(ROOM, 2 * ROOM))
+
+
+def test_a_long_clip_gets_in_though_it_is_longer_than_the_queue_of_newcomers():
+    """The longest clips, the dearest ones, would never be kept."""
+    tier = small()
+    for name in [str(number) for number in range(ROOM)] * 5:
+        ask(tier, name)
+    tier.add("long", entry(5 * (OVERHEAD_BYTES + 100)))
+    assert tier.get("long")
 
 
 def test_the_bound_in_bytes_holds():
@@ -89,3 +161,15 @@ def test_the_overhead_is_what_python_really_takes():
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert 0.5 < taken / (tier.statistics().bytes or 1) < 1.05
+
+
+def test_a_flood_takes_no_memory_beyond_the_bound():
+    """The names of what has gone are remembered, too: of a million they would be hundreds of megabytes."""
+    tier = MemoryTier(1000 * (OVERHEAD_BYTES + 100), now=Clock())
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(20_000):
+        tier.add(f"{number:040x}", entry(100))
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert taken < 1000 * (OVERHEAD_BYTES + 100)

@@ -1,9 +1,12 @@
 """What every tier must do: one suite over all of them."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from cache.archive import open_archive
 from cache.cache import Shared
 from cache.interface import Tier
 from cache.memory import MemoryTier
@@ -12,10 +15,19 @@ from tests.cache.conftest import sound
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 
 
-@pytest.fixture(params=["memory", "redis"])
-def tier(request: pytest.FixtureRequest, shared: Shared) -> Tier:
+@pytest.fixture(params=["memory", "redis", "directory", "bucket"])
+async def tier(request: pytest.FixtureRequest, shared: Shared, tmp_path: Path) -> AsyncIterator[Tier]:
     """Each tier in turn, empty."""
-    return MemoryTier(1 << 20) if request.param == "memory" else shared.tier
+    match request.param:
+        case "memory":
+            yield MemoryTier(1 << 20)
+        case "redis":
+            yield shared.tier
+        case where:
+            url = tmp_path.as_uri() if where == "directory" else "memory:///"
+            archive = open_archive(url)
+            yield archive
+            await archive.aclose()
 
 
 async def test_entries_come_back_in_the_order_asked(tier: Tier):

@@ -141,7 +141,9 @@ async def test_instructions_are_bounded(house: Inside):
 @pytest.fixture
 async def parts(valkey: Valkey) -> AsyncIterator[House]:
     """What runs, without a server around it."""
-    async with open_house(parse(f'[redis]\nurl = "{valkey.url}"\n{VOICES}', {})) as opened:
+    async with open_house(
+        parse(f'[redis]\nurl = "{valkey.url}"\n[cache]\narchive = "off"\n{VOICES}', {})
+    ) as opened:
         yield opened
 
 

@@ -148,3 +148,4 @@ def test_voices_and_doctor(folder: Path):
     sick = refrain(folder, "doctor", "--config", "sick.toml")
     assert sick.returncode == 1
     assert "does not answer" in sick.stdout
+    assert "takes and gives entries" in sick.stdout

@@ -97,9 +97,11 @@ class Server:
         file.write_text(redis + config, encoding="utf-8")
         self.log = home / "log"
         command = [sys.executable, *program, "serve", "--config", str(file), "--port", "0"]
+        # With a Redis of the test's own there is no directory of its own.
+        off = {"REFRAIN_CACHE__ARCHIVE": "off"} if "[redis]" in config else {}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(environ or {})}
+                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **off, **(environ or {})}
             )
         self.url = f"http://127.0.0.1:{self._port()}"
         self.client = httpx.Client(base_url=self.url, timeout=60)
@@ -171,7 +173,12 @@ class Inside:
 
 @asynccontextmanager
 async def inside(
-    monkeypatch: pytest.MonkeyPatch, redis_url: str, config: str = VOICES, **server: object
+    monkeypatch: pytest.MonkeyPatch,
+    redis_url: str,
+    config: str = VOICES,
+    *,
+    archive: str = "off",
+    **server: object,
 ) -> AsyncIterator[Inside]:
     """Refrain in this loop, everything as the composition root makes it. `server` are keys of `[server]`."""
     scripted: dict[str, Scripted] = {}
@@ -187,7 +194,9 @@ async def inside(
 
     monkeypatch.setattr(app.server, "build", recorded)
     table = "".join(f"{key} = {value!r}\n" for key, value in server.items())
-    settings = parse(f'[server]\n{table}[redis]\nurl = "{redis_url}"\n{config}', {})
+    settings = parse(
+        f'[server]\n{table}[redis]\nurl = "{redis_url}"\n{config}', {"REFRAIN_CACHE__ARCHIVE": archive}
+    )
     refrain = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         host = uvicorn.Server(uvicorn.Config(refrain, log_config=None, timeout_graceful_shutdown=5))

@@ -35,6 +35,8 @@ def test_metrics_are_announced_as_prometheus_reads_them(server: Server):
         "refrain_characters_total",
         "refrain_spend_total",
         "refrain_redis_errors_total",
+        "refrain_cache_lookups_total",
+        "refrain_cache_faults_total",
     ],
 )
 def test_metrics_have_their_names(server: Server, name: str):

@@ -1,0 +1,109 @@
+"""Entries on their way to where nobody waits for them."""
+
+import asyncio
+import contextvars
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from cache.interface import Entry
+
+_ENTRIES = 4096
+_BYTES = 32 * 1024 * 1024
+_WRITERS = 4
+_CLOSING_SECONDS = 3.0
+
+
+class Behind:
+    """A bounded queue in front of `write`, which raises nothing. Of a digest only the last entry is written.
+
+    Nobody ever waits: what does not fit is dropped and counted. The writers live only while there is something
+    to write. Everything that decides is synchronous: one event loop, no locks.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str, Entry], Awaitable[None]],
+        *,
+        entries: int = _ENTRIES,
+        size: int = _BYTES,
+        closing: float = _CLOSING_SECONDS,
+    ) -> None:
+        """At most so many `entries` and bytes (`size`) wait. `closing`: seconds for the last ones."""
+        self.dropped = 0
+        self._write = write
+        self._most_entries = entries
+        self._most_bytes = size
+        self._closing = closing
+        self._waiting: OrderedDict[str, Entry] = OrderedDict()
+        self._writing: dict[str, tuple[Entry, asyncio.Event]] = {}
+        self._bytes = 0
+        self._writers: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def add(self, digest: str, entry: Entry) -> None:
+        """Have it written soon, instead of what waits under this digest."""
+        self._take(digest)
+        full = len(self._waiting) >= self._most_entries or self._bytes + _size(entry) > self._most_bytes
+        if full or self._closed:
+            self.dropped += 1
+            return
+        self._waiting[digest] = entry
+        self._bytes += _size(entry)
+        if len(self._writers) < _WRITERS:
+            # An empty context: what is written is nobody's request, and must not carry one's trace.
+            writer = asyncio.create_task(self._work(), name="behind", context=contextvars.Context())
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+
+    def peek(self, digest: str) -> Entry | None:
+        """What waits, or is being written, under this digest."""
+        if (entry := self._waiting.get(digest)) is not None:
+            return entry
+        entry, _ = self._writing.get(digest, (None, None))
+        return entry
+
+    async def forget(self, digest: str) -> None:
+        """When this returns, nothing that was added before will be written any more."""
+        self._take(digest)
+        if digest in self._writing:
+            _, done = self._writing[digest]
+            await done.wait()
+
+    async def aclose(self) -> None:
+        """Write what waits, as far as the time goes. Idempotent."""
+        self._closed = True
+        if self._writers:
+            await asyncio.wait(self._writers, timeout=self._closing)
+        self.dropped += len(self._waiting) + len(self._writing)
+        self._waiting.clear()
+        writers = list(self._writers)
+        for writer in writers:
+            writer.cancel()
+        if writers:
+            await asyncio.wait(writers)
+
+    async def _work(self) -> None:
+        while (digest := self._next()) is not None:
+            entry = self._take(digest)
+            assert entry is not None
+            done = asyncio.Event()
+            self._writing[digest] = entry, done
+            try:
+                await self._write(digest, entry)
+            finally:
+                del self._writing[digest]
+                done.set()
+
+    def _next(self) -> str | None:
+        # Not one that is being written: two writes of a digest might end in the wrong order. Its writer will see to it.
+        return next((digest for digest in self._waiting if digest not in self._writing), None)
+
+    def _take(self, digest: str) -> Entry | None:
+        entry = self._waiting.pop(digest, None)
+        if entry is not None:
+            self._bytes -= _size(entry)
+        return entry
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.meta) + len(entry.payload)
