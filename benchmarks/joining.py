@@ -64,8 +64,11 @@ async def _article(home: Path) -> Clips:
             async with aclosing(speech.sound()) as sound:
                 async for _ in sound:
                     pass
-        found = await house.studio.known(plan)
-        return [(clip.entry.payload, clip.meta.samples) for _, clip in sorted(found.items())]
+        known = await house.studio.known(plan)
+        entries = await house.cache.get_many([planned.digest for planned in plan.chunks])
+        return [
+            (entry.payload, known[n].meta.samples) for n, entry in enumerate(entries) if entry is not None
+        ]
 
 
 def _five_minutes(fmt: Format, sound: Samples) -> Iterator[Figure]:

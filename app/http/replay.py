@@ -10,11 +10,12 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.errors import NotFound
-from app.http.sound import Head, send_sound
+from app.http.sound import TRIES, Head, send_sound
 from app.http.speech_headers import Pairs, replay_headers
 from app.http.wire import encoded, header, is_head, send_whole
 from app.speech.ready import Ready
-from app.speech.studio import MadeAnew, Studio
+from app.speech.shelf import MadeAnew, gone
+from app.speech.studio import Studio
 
 _ADDRESS = re.compile(r"([0-9a-f]{40})(?:\.([a-z0-9]{2,5}))?")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
@@ -56,11 +57,16 @@ class ReplaySurface:
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             assert scope["type"] == ScopeType.HTTP
-            try:
-                await _send(scope, receive, send, speech)
-            except MadeAnew:
-                # Nothing has left yet. With the clips as they are now, other bytes have another name.
-                await _send(scope, receive, send, await self._studio.replay(digest, at_once=True))
+            found = speech
+            for _ in range(TRIES):
+                try:
+                    await _send(scope, receive, send, found)
+                except MadeAnew:
+                    # Nothing has left yet. With the clips as they are now, other bytes have another name.
+                    found = await self._studio.replay(digest)
+                else:
+                    return
+            raise gone()
 
         return answer
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from logging import getLogger
+from typing import Final
 
 from litestar.types import Receive, Send
 
@@ -17,9 +18,12 @@ from app.http.wire import (
     send_slices,
     send_whole,
 )
-from app.speech.studio import MadeAnew
+from app.speech.shelf import MadeAnew
 
 log = getLogger("refrain")
+
+TRIES: Final = 3
+"""Times that a speech is looked for, where each time some of it has gone between look-up and read."""
 
 Windows = AsyncGenerator[list[bytes | memoryview]]
 

@@ -73,6 +73,24 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         wanted = plan.request.output
         return cls(wanted.format.name, wanted.sample_rate, lines, wanted.bit_rate, wanted.form.layout)
 
+    @classmethod
+    def read(cls, entry: Entry | None) -> "Manifest | None":
+        """What `entry` wrote; None for anything else: a clip's entry, or one of a release whose clips differ."""
+        if entry is None:
+            return None
+        try:
+            manifest = msgspec.json.decode(entry.meta, type=cls)
+        except msgspec.ValidationError:  # the digest of a clip, not of a speech
+            return None
+        return manifest if manifest.layout == manifest.fmt.form.layout else None
+
+    def tells_of(self, plan: Plan) -> bool:
+        """Whether it is the plan's speech by all first choices, with the silences that the plan has behind them."""
+        said = [(line.digest, line.rest) for line in self.clips]
+        return said == [
+            (planned.digest, rest) for planned, rest in zip(plan.chunks, rests(plan), strict=True)
+        ]
+
     @property
     def fmt(self) -> Format:
         """The table's row for the format."""
