@@ -19,8 +19,8 @@ from app.audio.join import join
 from app.audio.recorder import Recorder
 from app.server import open_house
 from app.settings import parse
+from app.speech.making import Live
 from app.speech.plan import SpeechRequest
-from app.speech.studio import Live
 from benchmarks import asking, tools
 from benchmarks.figures import Figure
 

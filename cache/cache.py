@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from cache.drafts import Drafts
 from cache.flight import Flights, FlightStatistics, Make
 from cache.interface import Entry, TierStatistics
 from cache.lease import Leases
@@ -45,6 +46,7 @@ class Cache:
         self._memory = memory
         self._flights = flights
         self._shared = shared
+        self.drafts = Drafts() if shared is None else Drafts(shared.link, shared.notices)
 
     async def get_many(self, digests: list[str]) -> list[Entry | None]:
         """One entry or None for each digest, in order. What memory lacks is read in one trip, and kept."""
@@ -57,6 +59,19 @@ class Cache:
             if entry is not None:
                 self._memory.add(digest, entry)
         return [e if e is not None else below[d] for d, e in zip(digests, found, strict=True)]
+
+    async def arriving(self, digest: str, seconds: float) -> Entry | None:
+        """As `get_many`, for one that was made: another process may be storing it still. None after so long."""
+        (entry,) = await self.get_many([digest])
+        if entry is not None or self._shared is None:
+            return entry
+        async with self._shared.leases.ear(digest) as ear:
+            await ear.listen()
+            (entry,) = await self.get_many([digest])
+            if entry is None:
+                await ear.wait(seconds)
+                (entry,) = await self.get_many([digest])
+        return entry
 
     async def has_all(self, digests: list[str]) -> bool:
         """Whether `get_many` would find all of them, without reading them: at most one trip."""
@@ -91,6 +106,7 @@ class Cache:
     async def aclose(self) -> None:
         """End the flights, then give back connections. Idempotent."""
         await self._flights.aclose()
+        await self.drafts.aclose()
         if self._shared is not None:
             await self._shared.tier.aclose()
             await self._shared.notices.aclose()

@@ -16,8 +16,8 @@ from app.cli.wish import Wish, speech_options
 from app.errors import RefrainError
 from app.server import House, open_house
 from app.settings import Settings
+from app.speech.making import Live
 from app.speech.plan import SpeechRequest
-from app.speech.studio import Live
 from app.text.intake.kinds import InputType
 from providers.errors import ProviderError
 

@@ -33,12 +33,13 @@ from app.http.wire import (
 )
 from app.metrics import Metrics
 from app.speech.failures import told
+from app.speech.making import Live
 from app.speech.outputs import Outputs
 from app.speech.plan import Plan
 from app.speech.ready import Ready, Short
 from app.speech.report import report
 from app.speech.shelf import MadeAnew
-from app.speech.studio import Live, Studio
+from app.speech.studio import Studio
 from app.speech.voices import Voices
 from providers.errors import ProviderError
 

@@ -62,6 +62,29 @@ async def send_sound(receive: Receive, send: Send, head: Head, windows: Windows)
             log.warning("replay cut short: %s", type(error).__name__)
 
 
+async def send_following(
+    receive: Receive, send: Send, headers: Headers, sound: AsyncGenerator[bytes]
+) -> None:
+    """An answer whose length nobody knows yet. Without an end, as `send_sound`, where its making has failed.
+
+    Raises:
+        NotFound, ValueError: as reading the first of it; nothing was sent.
+    """
+    try:
+        async with WhileConnected(receive):
+            first = await anext(sound)
+            try:
+                await send_head(send, 200, headers)
+                await send_slices(send, first)
+                async for piece in sound:
+                    await send_slices(send, piece)
+                await send_end(send)
+            except (RefrainError, ValueError) as error:
+                log.warning("following cut short: %s", type(error).__name__)
+    except ClientGone:
+        return
+
+
 async def _send_parts(send: Send, parts: Sequence[bytes | memoryview]) -> None:
     for part in parts:
         await send_slices(send, part)

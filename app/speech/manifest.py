@@ -37,6 +37,29 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
     sentences: tuple[str, ...] = ()
     replaced: tuple[tuple[int, int, int], ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        clip: Clip,
+        rest: int,
+        sentences: tuple[str, ...] = (),
+        replaced: tuple[tuple[int, int, int], ...] = (),
+    ) -> "ClipLine":
+        """From a clip, and what belongs to it only here."""
+        return cls(
+            digest=clip.digest,
+            checksum=clip.entry.checksum,
+            samples=clip.meta.samples,
+            size=clip.size,
+            provider=clip.meta.provider,
+            characters=clip.meta.characters,
+            first_choice=clip.first_choice,
+            expires=clip.entry.made_at + clip.entry.ttl,
+            rest=rest,
+            sentences=sentences,
+            replaced=replaced,
+        )
+
     def now(self, entry: Entry) -> "ClipLine":
         """The same with the clip that is there by now."""
         if entry.checksum == self.checksum:
@@ -70,19 +93,27 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
             _line(plan.document, planned.chunk, clip, rest)
             for planned, clip, rest in zip(plan.chunks, clips, rests(plan), strict=True)
         )
-        wanted = plan.request.output
-        return cls(wanted.format.name, wanted.sample_rate, lines, wanted.bit_rate, wanted.form.layout)
+        return msgspec.structs.replace(cls.begun(plan), clips=lines)
 
     @classmethod
     def read(cls, entry: Entry | None) -> "Manifest | None":
         """What `entry` wrote; None for anything else: a clip's entry, or one of a release whose clips differ."""
-        if entry is None:
-            return None
+        return None if entry is None else cls.decode(entry.meta)
+
+    @classmethod
+    def decode(cls, written: bytes) -> "Manifest | None":
+        """From JSON; None: it is something else, or of a release whose clips differ."""
         try:
-            manifest = msgspec.json.decode(entry.meta, type=cls)
-        except msgspec.ValidationError:  # the digest of a clip, not of a speech
+            manifest = msgspec.json.decode(written, type=cls)
+        except msgspec.ValidationError:  # a clip's, not a speech's
             return None
         return manifest if manifest.layout == manifest.fmt.form.layout else None
+
+    @classmethod
+    def begun(cls, plan: Plan) -> "Manifest":
+        """Of a speech none of whose clips is there yet."""
+        wanted = plan.request.output
+        return cls(wanted.format.name, wanted.sample_rate, (), wanted.bit_rate, wanted.form.layout)
 
     def tells_of(self, plan: Plan) -> bool:
         """Whether it is the plan's speech by all first choices, with the silences that the plan has behind them."""
@@ -151,20 +182,7 @@ def rests(plan: Plan) -> list[int]:
 
 
 def _line(document: Document, chunk: Chunk, clip: Clip, rest: int) -> ClipLine:
-    entry, meta = clip.entry, clip.meta
-    return ClipLine(
-        digest=clip.digest,
-        checksum=entry.checksum,
-        samples=meta.samples,
-        size=clip.size,
-        provider=meta.provider,
-        characters=meta.characters,
-        first_choice=clip.first_choice,
-        expires=entry.made_at + entry.ttl,
-        rest=rest,
-        sentences=_sentences(chunk),
-        replaced=replaced(document, chunk.start, chunk.end),
-    )
+    return ClipLine.of(clip, rest, _sentences(chunk), replaced(document, chunk.start, chunk.end))
 
 
 def _sentences(chunk: Chunk) -> tuple[str, ...]:

@@ -2,21 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 import msgspec
 
-from app.audio.joiners import Joiner
-from app.audio.silence import silence
 from app.errors import NotCached, NotFound
 from app.metrics import Metrics
 from app.speech.allowance import Allowance
 from app.speech.captions import Cue, captions
 from app.speech.clips import Clip, ClipMeta, ClipSource
-from app.speech.live import ChunkEnd, Item, Rehearsal, rehearsing
-from app.speech.manifest import ClipLine, Manifest, rests
+from app.speech.following import Followed
+from app.speech.live import rehearsing
+from app.speech.making import Live
+from app.speech.manifest import ClipLine, Manifest
 from app.speech.plan import Plan, SpeechRequest
 from app.speech.plans import Plans
 from app.speech.ready import Long, Ready, as_listed, ready
@@ -32,61 +32,6 @@ AT_ONCE_BYTES: Final = 2**21
 wanted."""
 AT_ONCE_CLIPS: Final = 255
 """Of which there may be no more either: with the manifest, four MGETs at the same time."""
-
-
-class Live:
-    """A speech some of which has to be made first. Its `clips` grow as `sound` is read.
-
-    `rests` is the silence behind each of them, in samples at 24 kHz.
-    """
-
-    def __init__(self, plan: Plan, rehearsal: Rehearsal, cache: Cache, clock: Callable[[], float]) -> None:
-        """`clock` is the time of day, in epoch seconds."""
-        self.plan = plan
-        self.clips: list[Clip] = []
-        self.rests = rests(plan)
-        self._rehearsal = rehearsal
-        self._cache = cache
-        self._clock = clock
-
-    async def sound(self) -> AsyncGenerator[bytes]:
-        """The joined bytes as they come, none empty; the first are the container's head and some sound.
-
-        Raises:
-            RefrainError: somebody has to be told why there is no sound, or no more.
-            ProviderError: the provider of the first chunk failed after some of its sound came.
-        """
-        request = self.plan.request
-        joining = request.output.joiner()
-        pending = joining.head(None)
-        async with aclosing(self._rehearsal.items()) as items:
-            async for item in items:
-                if request.output.format.decodes:
-                    out = await asyncio.to_thread(self._joined, joining, item)
-                else:
-                    out = self._joined(joining, item)
-                if isinstance(item, ChunkEnd):
-                    self.clips.append(item.clip.without_sound())
-                if out:
-                    yield pending + out
-                    pending = b""
-        await self._keep()
-        if tail := pending + joining.end():
-            yield tail
-
-    def _joined(self, joining: Joiner, item: Item) -> bytes:
-        """A piece of a clip, or what is left of it at its end and the silence behind it."""
-        if not isinstance(item, ChunkEnd):
-            return bytes(joining.add(item, last=False))
-        request = self.plan.request
-        rest = silence(request.output, self.rests[len(self.clips)])
-        return b"".join(joining.add(payload, last=True) for payload in (b"", *(one for one, _ in rest)))
-
-    async def _keep(self) -> None:
-        """Before the last bytes leave, so that whoever has heard all of it finds it at its address."""
-        if self.plan.request.cache != "bypass":
-            manifest = Manifest.of(self.plan, self.clips)
-            await self._cache.put(self.plan.digest, manifest.entry(self._clock()))
 
 
 class Studio:
@@ -176,6 +121,14 @@ class Studio:
         if not await self._cache.has_all([line.digest for line in manifest.clips]):
             raise gone()
         return Long(digest, manifest, self._shelf.reader(digest, manifest), self._allowance)
+
+    async def follow(self, digest: str) -> Followed | None:
+        """The speech of that address while somebody is making it, in this process or another."""
+        following = await self._cache.drafts.follow(digest)
+        if following is None:
+            return None
+        begun = Manifest.decode(following.head)
+        return None if begun is None else Followed(digest, begun, following.lines, self._cache)
 
     async def manifest(self, digest: str) -> Manifest:
         """What the speech of that address consists of.
