@@ -74,7 +74,7 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     """A speech: its format and its clips in order.
 
     `bit_rate` is in bits per second, None where the format has no such choice or the usual one was taken.
@@ -94,11 +94,6 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
             for planned, clip, rest in zip(plan.chunks, clips, rests(plan), strict=True)
         )
         return msgspec.structs.replace(cls.begun(plan), clips=lines)
-
-    @classmethod
-    def read(cls, entry: Entry | None) -> "Manifest | None":
-        """What `entry` wrote; None for anything else: a clip's entry, or one of a release whose clips differ."""
-        return None if entry is None else cls.decode(entry.meta)
 
     @classmethod
     def decode(cls, written: bytes) -> "Manifest | None":

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -32,6 +33,16 @@ class Shelf:
         """`clock`: epoch seconds."""
         self._cache = cache
         self._clock = clock
+        self._manifests: WeakValueDictionary[bytes, Manifest] = WeakValueDictionary()
+
+    def manifest(self, entry: Entry | None) -> Manifest | None:
+        """What was kept of a speech, one object for all who listen to it; None for anything else."""
+        if entry is None:
+            return None
+        manifest = self._manifests.get(entry.meta) or Manifest.decode(entry.meta)
+        if manifest is not None:
+            self._manifests[entry.meta] = manifest
+        return manifest
 
     async def entries(self, lines: Sequence[ClipLine]) -> list[Entry]:
         """The clips of these lines, as they are now.

@@ -137,7 +137,7 @@ class Studio:
             NotFound: it was never made, or has expired.
         """
         (entry,) = await self._cache.get_many([digest])
-        manifest = Manifest.read(entry)
+        manifest = self._shelf.manifest(entry)
         if manifest is None:
             raise gone()
         return manifest
@@ -207,7 +207,7 @@ class Studio:
         """
         if len(clips) < len(plan.chunks):
             if (
-                (told := Manifest.read(kept)) is not None
+                (told := self._shelf.manifest(kept)) is not None
                 and told.tells_of(plan)
                 and as_listed(told.clips[: len(clips)], [clip.entry for clip in clips])
             ):

@@ -80,14 +80,20 @@ class Valkey:
 class Server:
     """`refrain serve` in a process of its own, on a free port."""
 
-    def __init__(self, home: Path, config: str, environ: Mapping[str, str] | None = None) -> None:
-        """`home` takes the configuration, the log and, unless `config` names a Redis, the embedded server."""
+    def __init__(
+        self, home: Path, config: str, environ: Mapping[str, str] | None = None, *, prelude: str = ""
+    ) -> None:
+        """`home` takes the configuration, the log and, unless `config` names a Redis, the embedded server.
+
+        `prelude` is Python that the process runs first.
+        """
         home.mkdir(parents=True, exist_ok=True)
         file = home / "refrain.toml"
         redis = "" if "[redis]" in config else f'[redis]\ndata_dir = "{home}"\n'
         file.write_text(redis + config, encoding="utf-8")
         self.log = home / "log"
-        command = [sys.executable, "-m", "app", "serve", "--config", str(file), "--port", "0"]
+        program = ["-c", f"{prelude}\nfrom app.cli import main; main()"] if prelude else ["-m", "app"]
+        command = [sys.executable, *program, "serve", "--config", str(file), "--port", "0"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(environ or {})}
