@@ -175,7 +175,7 @@ class Studio:
             return {}
         digests = [chunk.digest for chunk in plan.chunks]
         count = min(len(digests), AT_ONCE_CLIPS)
-        if clips_within(plan, AT_ONCE_BYTES) < len(digests):
+        if count > 1 and clips_within(plan, AT_ONCE_BYTES) < len(digests):
             count = max(1, clips_within(plan, FIRST_WINDOW))
         look = self._cache.get_many([plan.digest, *digests[:count]])
         if count == len(digests):
