@@ -19,8 +19,8 @@ from app.audio.join import join
 from app.audio.recorder import Recorder
 from app.server import open_house
 from app.settings import parse
+from app.speech.making import Live
 from app.speech.plan import SpeechRequest
-from app.speech.studio import Live
 from benchmarks import asking, tools
 from benchmarks.figures import Figure
 
@@ -64,8 +64,11 @@ async def _article(home: Path) -> Clips:
             async with aclosing(speech.sound()) as sound:
                 async for _ in sound:
                     pass
-        found = await house.studio.known(plan)
-        return [(clip.entry.payload, clip.meta.samples) for _, clip in sorted(found.items())]
+        known = await house.studio.known(plan)
+        entries = await house.cache.get_many([planned.digest for planned in plan.chunks])
+        return [
+            (entry.payload, known[n].meta.samples) for n, entry in enumerate(entries) if entry is not None
+        ]
 
 
 def _five_minutes(fmt: Format, sound: Samples) -> Iterator[Figure]:

@@ -12,9 +12,9 @@ from cache.behind import Behind
 from cache.digest import LAYOUT
 from cache.errors import Away, Damaged
 from cache.interface import Entry, TierStatistics
-from cache.link import patient_timeout
 from cache.objects import Directory, Objects, Stored, open_objects
 from cache.outage import Outage
+from cache.patience import patient_timeout
 from cache.sweep import Sweep
 
 _READ_SECONDS = 0.5  # for one object; then the circuit opens

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cache.archive import Archive, open_archive
 from cache.behind import Behind
+from cache.drafts import Drafts
 from cache.flight import Flights, FlightStatistics, Make
 from cache.interface import Entry, Tier, TierStatistics
 from cache.lease import Leases
@@ -57,6 +58,7 @@ class Cache:
         self._shared = shared
         self._archive = archive
         self._promotions = None if shared is None or archive is None else Behind(shared.tier.promote)
+        self.drafts = Drafts() if shared is None else Drafts(shared.link, shared.notices)
 
     async def get_many(self, digests: list[str]) -> list[Entry | None]:
         """One entry or None for each digest, in order. A tier is asked in one trip, for what those above it lack.
@@ -83,6 +85,19 @@ class Cache:
             found[digest] = entry
             self._memory.add(digest, entry)
         return came
+
+    async def arriving(self, digest: str, seconds: float) -> Entry | None:
+        """As `get_many`, for one that was made: another process may be storing it still. None after so long."""
+        (entry,) = await self.get_many([digest])
+        if entry is not None or self._shared is None:
+            return entry
+        async with self._shared.leases.ear(digest) as ear:
+            await ear.listen()
+            (entry,) = await self.get_many([digest])
+            if entry is None:
+                await ear.wait(seconds)
+                (entry,) = await self.get_many([digest])
+        return entry
 
     async def has_all(self, digests: list[str]) -> bool:
         """Whether `get_many` would find all of them, without reading them: at most one trip to Redis if it has them."""
@@ -134,6 +149,7 @@ class Cache:
     async def aclose(self) -> None:
         """End the flights, write what is yet to be written, then give back connections. Idempotent."""
         await self._flights.aclose()
+        await self.drafts.aclose()
         if self._promotions is not None:
             await self._promotions.aclose()
         if self._archive is not None:

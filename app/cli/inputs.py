@@ -36,10 +36,13 @@ def document(name: str) -> str:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return data.decode("utf-8")
     except (OSError, UnicodeDecodeError):
-        what = "standard input" if name == "-" else name
-        raise click.UsageError(
-            f"Cannot read {what} as UTF-8 text; check the path and the encoding."
-        ) from None
+        raise unreadable(name) from None
+
+
+def unreadable(name: str) -> click.UsageError:
+    """What is said of a file that is not there or not text."""
+    what = "standard input" if name == "-" else name
+    return click.UsageError(f"Cannot read {what} as UTF-8 text; check the path and the encoding.")
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}

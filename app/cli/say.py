@@ -17,10 +17,12 @@ from app.audio.formats import FORMATS
 from app.cli import Failed, config_option, configured
 from app.cli.inputs import output, text_of
 from app.cli.wish import Wish, speech_options
+from app.errors import NotFound
 from app.server import House, open_house
 from app.settings import Settings
 from app.speech.plan import Plan
 from app.speech.ready import Ready
+from app.speech.shelf import MadeAnew
 from app.text.intake.kinds import InputType
 from providers.errors import ProviderError
 
@@ -106,9 +108,12 @@ async def _perform(house: House, plan: Plan, file: IO[bytes], bar: Progress) -> 
     task = bar.add_task("chunks", total=len(plan.chunks))
     async with house.studio.perform(plan) as speech:
         if isinstance(speech, Ready):
-            async with aclosing(speech.sound()) as found:
-                async for window in found:
-                    file.writelines(window)
+            try:
+                async with aclosing(speech.sound()) as found:
+                    async for window in found:
+                        file.writelines(window)
+            except (NotFound, MadeAnew):
+                raise Failed("Some of it has gone from the cache, or was made anew; try again.") from None
             bar.update(task, completed=len(plan.chunks))
             return
         try:

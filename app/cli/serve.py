@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from app.cli import Failed, config_option, configured
+from app.http.connection import Connection, bound_unsent
 from app.server import Refrain, archive_url, create_app
 from app.settings import Settings, load
 from cache.embedded import start as start_embedded
@@ -84,6 +85,7 @@ def _bound(host: str, port: int) -> socket.socket:
     listening = socket.socket(family)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound_unsent(listening)
         listening.bind((host, port))
     except OSError as error:
         listening.close()
@@ -100,7 +102,7 @@ def _run(listening: socket.socket, *, workers: int, access_log: bool) -> None:
         factory=True,
         workers=workers,
         loop="auto",
-        http="httptools",
+        http=Connection,
         lifespan="on",
         access_log=access_log,
         log_level="info" if access_log else "warning",

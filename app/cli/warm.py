@@ -1,25 +1,30 @@
 """`refrain warm`: fills the cache."""
 
 import asyncio
+import signal
+import sys
 from collections import Counter
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.cli import Failed, config_option, configured
-from app.cli.inputs import document
+from app.cli.inputs import document, unreadable
 from app.cli.wish import Wish, speech_options
 from app.errors import RefrainError
 from app.server import House, open_house
 from app.settings import Settings
-from app.speech.plan import SpeechRequest
-from app.speech.studio import Live
+from app.speech.clips import Clip
+from app.speech.making import Live
 from app.text.intake.kinds import InputType
 from providers.errors import ProviderError
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def register(cli: click.Group) -> None:
@@ -47,19 +52,22 @@ def warm(
 
     What is there already is not made again: stop it and start it again as you like.
     """
-    texts = [Text(document(file), file) for file in files]
-    if lines:
-        texts = [Text(line, one.source) for one in texts for line in one.text.splitlines() if line.strip()]
+    total = sum(1 for _ in _texts(files, lines=lines)) if "-" not in files else None
     wish = Wish(voice, fmt, input_type, language)
-    tally = asyncio.run(_warm(configured(config_file), texts, wish, concurrency))
+    tally = asyncio.run(_warm(configured(config_file), _texts(files, lines=lines), total, wish, concurrency))
     click.echo(
         f"{tally.texts} texts in {fmt or 'mp3'}: {tally.chunks['hit']} chunks were cached, "
         f"{tally.chunks['made']} made, {tally.chunks['joined']} made by others; "
         f"{tally.characters} characters made, at a cost of {tally.cost:.6g}."
     )
+    if tally.stopped:
+        of = "" if total is None else f" of {total}"
+        raise Failed(
+            f"Stopped after {tally.texts}{of} texts. What was made is kept: run the same command again to go on."
+        )
     if tally.failed:
         raise Failed(
-            f"{len(tally.failed)} of the texts failed. {tally.failed[0]} What did not fail is not made again."
+            f"{tally.failed} of the texts failed. {tally.first_failure} What did not fail is not made again."
         )
 
 
@@ -68,6 +76,33 @@ class Text(NamedTuple):
 
     text: str
     source: str
+
+
+def _texts(files: tuple[str, ...], *, lines: bool) -> Iterator[Text]:
+    """One after the other: a million prompts are not held at once.
+
+    Raises:
+        click.UsageError: a file cannot be read as UTF-8.
+    """
+    for file in files:
+        if lines:
+            yield from (Text(line, file) for line in _lines(file))
+        else:
+            yield Text(document(file), file)
+
+
+def _lines(file: str) -> Iterator[str]:
+    """Those that have something in them, read as they are asked for.
+
+    Raises:
+        click.UsageError: as `document`.
+    """
+    try:
+        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as opened:
+            for raw in opened:
+                yield from (line for line in raw.decode("utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError):
+        raise unreadable(file) from None
 
 
 async def _require_redis(house: House) -> None:
@@ -89,49 +124,101 @@ class Tally:
         self.chunks: Counter[str] = Counter()
         self.characters = 0
         self.cost = 0.0
-        self.failed: list[str] = []
+        self.failed = 0
+        self.first_failure = ""
+        self.stopped = False
+
+    def fail(self, why: str) -> None:
+        """A text could not be said to its end."""
+        self.failed += 1
+        self.first_failure = self.first_failure or why
+
+    def so_far(self) -> str:
+        """For the progress bar."""
+        misses = self.chunks["made"] + self.chunks["joined"]
+        return f"{self.chunks['hit']} hits, {misses} misses, cost {self.cost:.4g}"
 
 
-async def _warm(settings: Settings, texts: list[Text], wish: Wish, concurrency: int) -> Tally:
+async def _warm(
+    settings: Settings, texts: Iterator[Text], total: int | None, wish: Wish, concurrency: int
+) -> Tally:
     tally = Tally()
     console = Console(stderr=True)
-    columns = (TextColumn("warming"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    slots = asyncio.Semaphore(concurrency)
+    columns = (
+        TextColumn("warming"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[so_far]}"),
+        TimeRemainingColumn(),
+    )
+    numbered = enumerate(texts, start=1)
     async with open_house(settings) as house:
         await _require_redis(house)
-        requests = [wish.request(text, source, house.voices, house.outputs) for text, source in texts]
+        wish.request(
+            "", "", house.voices, house.outputs
+        )  # a voice or format that is not there, before the first text
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("texts", total=len(requests))
+            task = bar.add_task("texts", total=total, so_far=tally.so_far())
 
-            async def one(number: int, asked: SpeechRequest) -> None:
-                async with slots:
+            async def work() -> None:
+                # The texts are read here one by one, by whoever is free: nothing is awaited in between.
+                for number, (text, source) in numbered:
                     try:
-                        await _say(house, asked, tally)
+                        await _say(house, text, source, wish, tally)
                     except RefrainError as error:
-                        tally.failed.append(f"Text {number}: {error.message}")
+                        tally.fail(f"Text {number}: {error.message}")
                     except ProviderError as error:
-                        tally.failed.append(f"Text {number}: {error.provider} stopped in the middle.")
-                bar.advance(task)
+                        tally.fail(f"Text {number}: {error.provider} stopped in the middle.")
+                    bar.update(task, advance=1, so_far=tally.so_far())
 
-            async with asyncio.TaskGroup() as group:
-                for number, asked in enumerate(requests, start=1):
-                    group.create_task(one(number, asked))
+            await _until_stopped(work, concurrency, tally)
     return tally
 
 
-async def _say(house: House, asked: SpeechRequest, tally: Tally) -> None:
-    plan = await house.studio.plan(asked)
-    async with house.studio.perform(plan) as speech:
-        if isinstance(speech, Live):
-            async with aclosing(speech.sound()) as sound:
-                async for _ in sound:
-                    pass
-            clips = speech.clips
-        else:
-            clips = []
-    # No await from here on: texts that end at the same time are counted one after the other.
-    tally.texts += 1
-    tally.chunks.update(clip.outcome for clip in clips)
-    tally.chunks["hit"] += len(plan.chunks) - len(clips)
-    tally.characters += sum(clip.meta.characters for clip in clips if clip.outcome == "made")
-    tally.cost += sum(clip.cost for clip in clips)
+async def _until_stopped(work: Callable[[], Coroutine[None, None, None]], workers: int, tally: Tally) -> None:
+    """The work, by so many; ended by a signal like Ctrl-C, a second one of which ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(work()) for _ in range(workers)]
+    working = asyncio.gather(*tasks)
+    stopping = asyncio.create_task(stop.wait())
+
+    def stopped() -> None:
+        stop.set()
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stopped)
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        tally.stopped = not working.done()
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+    finally:
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _say(house: House, text: str, source: str, wish: Wish, tally: Tally) -> None:
+    plan = await house.studio.plan(wish.request(text, source, house.voices, house.outputs))
+    clips: list[Clip] = []
+    try:
+        async with house.studio.perform(plan) as speech:
+            if isinstance(speech, Live):
+                clips = speech.clips
+                async with aclosing(speech.sound()) as sound:
+                    async for _ in sound:
+                        pass
+            else:
+                tally.chunks["hit"] += len(plan.chunks)
+        tally.texts += 1
+    finally:
+        # What was made was paid for, also of a text that was not said to its end.
+        tally.chunks.update(clip.outcome for clip in clips)
+        tally.characters += sum(clip.meta.characters for clip in clips if clip.outcome == "made")
+        tally.cost += sum(clip.cost for clip in clips)

@@ -6,6 +6,7 @@ costs 60 µs, more than all the rest of a hit.
 
 import base64
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 from logging import getLogger
 
@@ -14,10 +15,10 @@ from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Send
 
-from app.errors import RefrainError, whereabouts
+from app.errors import NotFound, ProvidersUnavailable, RefrainError, whereabouts
 from app.http.problems import defect, openai_body
 from app.http.requests import SpeechBody, decode, speech_request
-from app.http.sound import Head, send_sound
+from app.http.sound import TRIES, Head, send_sound
 from app.http.speech_headers import live_headers, ready_headers
 from app.http.wire import (
     ClientGone,
@@ -32,10 +33,13 @@ from app.http.wire import (
 )
 from app.metrics import Metrics
 from app.speech.failures import told
+from app.speech.making import Live
 from app.speech.outputs import Outputs
+from app.speech.plan import Plan
 from app.speech.ready import Ready, Short
 from app.speech.report import report
-from app.speech.studio import Live, Studio
+from app.speech.shelf import MadeAnew
+from app.speech.studio import Studio
 from app.speech.voices import Voices
 from providers.errors import ProviderError
 
@@ -70,14 +74,25 @@ class SpeechSurface:
             body = decode(await read_json_body(scope, receive, self._max_body))
             began = time.perf_counter()
             plan = await self._studio.plan(speech_request(body, self._voices, self._outputs))
-            async with self._studio.perform(plan) as speech:
-                if isinstance(speech, Ready):
-                    await self._send_ready(receive, send, body, speech, began)
-                else:
-                    async with WhileConnected(receive):
-                        await self._send_live(send, body, speech, began)
+            await self._answer(receive, send, body, plan, began)
         except ClientGone:
             return
+
+    async def _answer(self, receive: Receive, send: Send, body: SpeechBody, plan: Plan, began: float) -> None:
+        for _ in range(TRIES):
+            async with self._studio.perform(plan) as speech:
+                if isinstance(speech, Live):
+                    async with WhileConnected(receive):
+                        await self._send_live(send, body, speech, began)
+                    return
+                try:
+                    await self._send_ready(receive, send, body, speech, began)
+                except (NotFound, MadeAnew):
+                    # Nothing has left yet: what was there has gone, or is another by now, and is looked for again.
+                    continue
+                return
+        message = "Some of this speech is being replaced over and over. Ask for it again."
+        raise ProvidersUnavailable(message, retry_after=1.0)
 
     async def _send_ready(
         self, receive: Receive, send: Send, body: SpeechBody, speech: Ready, began: float
@@ -91,13 +106,24 @@ class SpeechSurface:
                 return
             await send_sound(receive, send, Head(200, encoded(headers), speech.size), speech.sound())
             return
-        await send_head(send, 200, encoded(headers))
         async with WhileConnected(receive), aclosing(speech.sound()) as sound:
-            async for window in sound:
-                for part in window:
-                    await send_slices(send, _delta(part))
+            window = await anext(sound)
+            await send_head(send, 200, encoded(headers))
+            try:
+                await self._send_deltas(send, window)
+                async for window in sound:
+                    await self._send_deltas(send, window)
+            except (RefrainError, MadeAnew, ValueError) as error:
+                message = "Some of this speech has gone, or was made anew. Ask for it again."
+                refusal = error if isinstance(error, RefrainError) else ProvidersUnavailable(message)
+                await self._abort(send, refusal, sse=True)
+                return
         await send_slices(send, _done(report(speech)))
         await send_end(send)
+
+    async def _send_deltas(self, send: Send, window: Sequence[bytes | memoryview]) -> None:
+        for part in window:
+            await send_slices(send, _delta(part))
 
     async def _send_live(self, send: Send, body: SpeechBody, speech: Live, began: float) -> None:
         sse = body.stream_format == "sse"

@@ -1,6 +1,8 @@
 """`GET /v1/speech/{digest}`: what was said once, by its address; HEAD is answered by the envelope."""
 
+import functools
 import re
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from litestar import get
@@ -10,11 +12,13 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.errors import NotFound
-from app.http.sound import Head, send_sound
-from app.http.speech_headers import Pairs, replay_headers
+from app.http.sound import TRIES, Head, send_following, send_sound
+from app.http.speech_headers import Pairs, followed_headers, replay_headers
 from app.http.wire import encoded, header, is_head, send_whole
+from app.speech.following import Followed
 from app.speech.ready import Ready
-from app.speech.studio import MadeAnew, Studio
+from app.speech.shelf import MadeAnew, gone
+from app.speech.studio import Studio
 
 _ADDRESS = re.compile(r"([0-9a-f]{40})(?:\.([a-z0-9]{2,5}))?")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
@@ -50,19 +54,46 @@ class ReplaySurface:
             NotFound: nothing is at this address.
         """
         digest, extension = _address(address)
-        speech = await self._studio.replay(digest)
-        if extension not in {None, speech.manifest.fmt.extension}:
-            raise NotFound(f"This speech is {speech.manifest.fmt.extension}, not {extension}.")
+        speech = await self._found(digest)
+        fmt = speech.begun.fmt if isinstance(speech, Followed) else speech.manifest.fmt
+        if extension not in {None, fmt.extension}:
+            raise NotFound(f"This speech is {fmt.extension}, not {extension}.")
+        if isinstance(speech, Followed):
+            return functools.partial(_send_followed, speech)
 
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            assert scope["type"] == ScopeType.HTTP
+        return functools.partial(self._send_found, speech)
+
+    async def _found(self, digest: str) -> Ready | Followed:
+        try:
+            return await self._studio.replay(digest)
+        except NotFound:
+            if following := await self._studio.follow(digest):
+                return following
+            # It may have been completed between the two looks.
+            return await self._studio.replay(digest)
+
+    async def _send_found(self, speech: Ready, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == ScopeType.HTTP
+        for _ in range(TRIES):
             try:
                 await _send(scope, receive, send, speech)
             except MadeAnew:
                 # Nothing has left yet. With the clips as they are now, other bytes have another name.
-                await _send(scope, receive, send, await self._studio.replay(digest, at_once=True))
+                speech = await self._studio.replay(speech.digest)
+            else:
+                return
+        raise gone()
 
-        return answer
+
+async def _send_followed(speech: Followed, scope: Scope, receive: Receive, send: Send) -> None:
+    """All of it from the beginning, whatever range is asked for: neither its length nor its bytes' name is known."""
+    assert scope["type"] == ScopeType.HTTP
+    headers = encoded(followed_headers(speech))
+    async with aclosing(speech.sound()) as sound:
+        if is_head(scope):
+            await send_whole(send, 200, headers)
+            return
+        await send_following(receive, send, headers, sound)
 
 
 async def _send(scope: HTTPScope, receive: Receive, send: Send, speech: Ready) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from logging import getLogger
+from typing import Final
 
 from litestar.types import Receive, Send
 
@@ -17,9 +18,12 @@ from app.http.wire import (
     send_slices,
     send_whole,
 )
-from app.speech.studio import MadeAnew
+from app.speech.shelf import MadeAnew
 
 log = getLogger("refrain")
+
+TRIES: Final = 3
+"""Times that a speech is looked for, where each time some of it has gone between look-up and read."""
 
 Windows = AsyncGenerator[list[bytes | memoryview]]
 
@@ -56,6 +60,29 @@ async def send_sound(receive: Receive, send: Send, head: Head, windows: Windows)
             return
         except (RefrainError, MadeAnew, ValueError) as error:
             log.warning("replay cut short: %s", type(error).__name__)
+
+
+async def send_following(
+    receive: Receive, send: Send, headers: Headers, sound: AsyncGenerator[bytes]
+) -> None:
+    """An answer whose length nobody knows yet. Without an end, as `send_sound`, where its making has failed.
+
+    Raises:
+        NotFound, ValueError: as reading the first of it; nothing was sent.
+    """
+    try:
+        async with WhileConnected(receive):
+            first = await anext(sound)
+            try:
+                await send_head(send, 200, headers)
+                await send_slices(send, first)
+                async for piece in sound:
+                    await send_slices(send, piece)
+                await send_end(send)
+            except (RefrainError, ValueError) as error:
+                log.warning("following cut short: %s", type(error).__name__)
+    except ClientGone:
+        return
 
 
 async def _send_parts(send: Send, parts: Sequence[bytes | memoryview]) -> None:

@@ -2,8 +2,9 @@
 
 import time
 
+from app.speech.following import Followed
+from app.speech.making import Live
 from app.speech.ready import Ready
-from app.speech.studio import Live
 
 Pairs = list[tuple[str, str]]
 
@@ -53,6 +54,17 @@ def replay_headers(speech: Ready) -> Pairs:
         ("X-Refrain-Provider", ", ".join(manifest.providers)),
         ("ETag", manifest.etag),
         ("Accept-Ranges", "bytes"),
+    ]
+
+
+def followed_headers(speech: Followed) -> Pairs:
+    """What somebody else is having made: collapsed into that (RFC 9211, 2.6), not to be kept as if it were all."""
+    return [
+        ("Content-Location", f"/v1/speech/{speech.digest}"),
+        ("Cache-Status", "refrain; fwd=miss; collapsed"),
+        ("Cache-Control", "no-store"),
+        ("Accept-Ranges", "none"),
+        ("Content-Type", speech.begun.fmt.media_type),
     ]
 
 

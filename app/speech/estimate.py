@@ -5,11 +5,8 @@ import msgspec
 from app.audio.formats import SAMPLE_RATE
 from app.speech.manifest import rests
 from app.speech.plan import Plan
+from app.speech.sizes import SECONDS_PER_CHARACTER
 from app.speech.studio import Studio
-
-SECONDS_PER_CHARACTER = 0.060
-"""Of English prose at speed 1, for chunks not yet heard; measured on the sample article with the default voice
-(`make bench`, "seconds of speech per character")."""
 
 
 class PlannedLine(msgspec.Struct, frozen=True, omit_defaults=True):

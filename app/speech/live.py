@@ -1,7 +1,7 @@
 """A speech while it is being made: clips made ahead in parallel, given out in order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -28,8 +28,11 @@ Item = bytes | ChunkEnd
 class Rehearsal:
     """The chunks of a plan on their way, each in a task of its own."""
 
-    def __init__(self, plan: Plan, known: Mapping[int, Clip], source: ClipSource, deadline: float) -> None:
-        """`known`: clips found already, by position. `deadline`: seconds to wait for the next sound."""
+    def __init__(self, plan: Plan, known: dict[int, Clip], source: ClipSource, deadline: float) -> None:
+        """`known`: clips found already, by position; each is taken out when its turn comes.
+
+        `deadline`: seconds to wait for the next sound.
+        """
         self._plan = plan
         self._known = known
         self._source = source
@@ -82,7 +85,7 @@ class Rehearsal:
         channel = self._channels[position]
         hear = channel.put_nowait if position == 0 else None
         try:
-            clip = self._known.get(position)
+            clip = self._known.pop(position, None)
             if clip is None:
                 clip = await self._source.get(self._plan.chunks[position], self._plan.request, hear)
             elif hear:
@@ -97,7 +100,7 @@ class Rehearsal:
 
 @asynccontextmanager
 async def rehearsing(
-    plan: Plan, known: Mapping[int, Clip], source: ClipSource, deadline: float
+    plan: Plan, known: dict[int, Clip], source: ClipSource, deadline: float
 ) -> AsyncIterator[Rehearsal]:
     """A rehearsal whose tasks end with the block, however it is left."""
     rehearsal = Rehearsal(plan, known, source, deadline)

@@ -38,6 +38,32 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
     replaced: tuple[tuple[int, int, int], ...] = ()
     runs_on: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        clip: Clip,
+        rest: int,
+        sentences: tuple[str, ...] = (),
+        replaced: tuple[tuple[int, int, int], ...] = (),
+        *,
+        runs_on: bool = False,
+    ) -> "ClipLine":
+        """From a clip, and what belongs to it only here."""
+        return cls(
+            digest=clip.digest,
+            checksum=clip.entry.checksum,
+            samples=clip.meta.samples,
+            size=clip.size,
+            provider=clip.meta.provider,
+            characters=clip.meta.characters,
+            first_choice=clip.first_choice,
+            expires=clip.entry.made_at + clip.entry.ttl,
+            rest=rest,
+            sentences=sentences,
+            replaced=replaced,
+            runs_on=runs_on,
+        )
+
     def now(self, entry: Entry) -> "ClipLine":
         """The same with the clip that is there by now."""
         if entry.checksum == self.checksum:
@@ -52,7 +78,7 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     """A speech: its format and its clips in order.
 
     `bit_rate` is in bits per second, None where the format has no such choice or the usual one was taken.
@@ -71,8 +97,29 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
             _line(plan.document, planned, clip, rest)
             for planned, clip, rest in zip(plan.chunks, clips, rests(plan), strict=True)
         )
+        return msgspec.structs.replace(cls.begun(plan), clips=lines)
+
+    @classmethod
+    def decode(cls, written: bytes) -> "Manifest | None":
+        """From JSON; None: it is something else, or of a release whose clips differ."""
+        try:
+            manifest = msgspec.json.decode(written, type=cls)
+        except msgspec.ValidationError:  # a clip's, not a speech's
+            return None
+        return manifest if manifest.layout == manifest.fmt.form.layout else None
+
+    @classmethod
+    def begun(cls, plan: Plan) -> "Manifest":
+        """Of a speech none of whose clips is there yet."""
         wanted = plan.request.output
-        return cls(wanted.format.name, wanted.sample_rate, lines, wanted.bit_rate, wanted.form.layout)
+        return cls(wanted.format.name, wanted.sample_rate, (), wanted.bit_rate, wanted.form.layout)
+
+    def tells_of(self, plan: Plan) -> bool:
+        """Whether it is the plan's speech by all first choices, with the silences that the plan has behind them."""
+        said = [(line.digest, line.rest) for line in self.clips]
+        return said == [
+            (planned.digest, rest) for planned, rest in zip(plan.chunks, rests(plan), strict=True)
+        ]
 
     @property
     def fmt(self) -> Format:
@@ -140,21 +187,9 @@ def rests(plan: Plan) -> list[int]:
 
 
 def _line(document: Document, planned: PlannedChunk, clip: Clip, rest: int) -> ClipLine:
-    chunk, entry, meta = planned.chunk, clip.entry, clip.meta
-    return ClipLine(
-        digest=clip.digest,
-        checksum=entry.checksum,
-        samples=meta.samples,
-        size=clip.size,
-        provider=meta.provider,
-        characters=meta.characters,
-        first_choice=clip.first_choice,
-        expires=entry.made_at + entry.ttl,
-        rest=rest,
-        sentences=_sentences(chunk),
-        replaced=replaced(document, chunk.start, chunk.end),
-        runs_on=planned.runs_on,
-    )
+    chunk = planned.chunk
+    instead = replaced(document, chunk.start, chunk.end)
+    return ClipLine.of(clip, rest, _sentences(chunk), instead, runs_on=planned.runs_on)
 
 
 def _sentences(chunk: Chunk) -> tuple[str, ...]:

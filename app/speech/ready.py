@@ -2,21 +2,21 @@
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from itertools import accumulate
+from typing import Final
 
 from app.audio.join import extents, join
 from app.audio.joiners import Bytes, Joiner
 from app.audio.silence import silence
+from app.speech.allowance import Allowance
 from app.speech.manifest import ClipLine, Manifest
+from app.speech.windows import Read, Windows
 from cache.interface import Entry
 
-WINDOW = 2**20
-"""Bytes of the response that are read and joined at a time, but for a clip that is longer: a listener of an hour of
-wav must not cost 170 MB."""
-
-Read = Callable[[int, int], Awaitable[Sequence[Entry]]]
-"""Gives the entries of a manifest's clips from one position up to and without another."""
+SHORT: Final = 2**18
+"""Bytes of clips that are joined at once, and may be all that a stalled listener has to himself."""
 
 
 class Ready:
@@ -28,7 +28,7 @@ class Ready:
         self.size = size
 
     def sound(self, start: int = 0, end: int | None = None) -> AsyncGenerator[list[Bytes]]:
-        """Bytes `start` up to and without `end` (left out: all), about a `WINDOW` of them at a time.
+        """Bytes `start` up to and without `end` (left out: all), a window of them at a time.
 
         Raises:
             ValueError: a clip is damaged.
@@ -51,10 +51,11 @@ class Short(Ready):
 class Long(Ready):
     """Read and joined as it is sent: only the clips that are wanted are read, and only theirs are decoded."""
 
-    def __init__(self, digest: str, manifest: Manifest, read: Read) -> None:
-        """`read` may raise whatever is to be raised where the bytes are read."""
+    def __init__(
+        self, digest: str, manifest: Manifest, read: Read, allowance: Allowance, at_hand: Sequence[Entry] = ()
+    ) -> None:
+        """`read` may raise whatever is to be raised where the bytes are read. `at_hand`: as `Windows`."""
         self.manifest = manifest
-        self._read = read
         self._output = manifest.output
         self._rests = [silence(self._output, line.rest) if line.rest else [] for line in manifest.clips]
         parts = [part for number in range(len(manifest.clips)) for part in self._sizes(number)]
@@ -64,6 +65,7 @@ class Long(Ready):
         # Where each clip begins in the response, and behind all of them where its end does.
         self._starts = list(accumulate(lengths, initial=head))
         super().__init__(digest, manifest, self._starts[-1] + end)
+        self._windows = Windows(self._starts, read, allowance, at_hand)
 
     def _sizes(self, number: int) -> list[tuple[int, int]]:
         """Bytes and samples of a clip and of the silence behind it."""
@@ -83,26 +85,20 @@ class Long(Ready):
         parts: list[Bytes] = [] if first else [head]
         count = len(self.manifest.clips)
         last = min(bisect_left(self._starts, end), count)
-        for begin, behind in self._windows(first, last):
-            parts += await self._joined(joining, begin, behind)
-            if behind == last == count:
-                parts.append(joining.end())
-            yield _cut(parts, start - at, end - at)
-            at = self._starts[behind]
-            parts = []
+        begin = first
+        async with aclosing(self._windows.run(first, last)) as windows:
+            async for behind, entries in windows:
+                parts += await self._joined(joining, begin, entries)
+                if behind == last == count:
+                    parts.append(joining.end())
+                yield _cut(parts, start - at, end - at)
+                at, begin = self._starts[behind], behind
+                parts = []
         if first >= last:  # nothing but of the head or the end
             parts += [joining.end()] if first == count else []
             yield _cut(parts, start - at, end - at)
 
-    def _windows(self, first: int, last: int) -> Iterator[tuple[int, int]]:
-        """The clips `first` up to and without `last` in runs."""
-        while first < last:
-            behind = max(first + 1, bisect_right(self._starts, self._starts[first] + WINDOW) - 1)
-            yield first, min(behind, last)
-            first = behind
-
-    async def _joined(self, joining: Joiner, first: int, behind: int) -> list[Bytes]:
-        entries = await self._read(first, behind)
+    async def _joined(self, joining: Joiner, first: int, entries: Sequence[Entry]) -> list[Bytes]:
         payloads: list[Bytes] = []
         for number, entry in enumerate(entries, first):
             payloads += [entry.payload, *(rest for rest, _ in self._rests[number])]
@@ -111,25 +107,25 @@ class Long(Ready):
         return _join(joining, payloads)
 
 
-def ready(digest: str, manifest: Manifest, entries: Sequence[Entry]) -> Ready:
+def ready(
+    digest: str, manifest: Manifest, read: Read, allowance: Allowance, entries: Sequence[Entry]
+) -> Ready:
     """A speech whose clips are at hand. A short one that nothing has to be decoded for is joined at once.
+
+    Of a longer one what is at hand may be given up where many listen, and is then read again by `read`.
 
     Raises:
         ValueError: a clip is damaged.
     """
     output = manifest.output
-    if not output.format.decodes and sum(len(entry.payload) for entry in entries) <= WINDOW:
-        clips: list[tuple[Bytes, int]] = []
-        for entry, line in zip(entries, manifest.clips, strict=True):
-            clips.append((entry.payload, line.samples))
-            if line.rest:
-                clips += silence(output, line.rest)
-        return Short(digest, manifest, join(output, clips))
-
-    async def read(first: int, behind: int) -> Sequence[Entry]:
-        return entries[first:behind]
-
-    return Long(digest, manifest, read)
+    if output.format.decodes or sum(len(entry.payload) for entry in entries) > SHORT:
+        return Long(digest, manifest, read, allowance, entries)
+    clips: list[tuple[Bytes, int]] = []
+    for entry, line in zip(entries, manifest.clips, strict=True):
+        clips.append((entry.payload, line.samples))
+        if line.rest:
+            clips += silence(output, line.rest)
+    return Short(digest, manifest, join(output, clips))
 
 
 def as_listed(lines: Sequence[ClipLine], entries: Sequence[Entry]) -> bool:

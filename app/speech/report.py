@@ -1,8 +1,8 @@
 """How a speech came about, for whoever asks afterwards."""
 
 from app.audio.formats import SAMPLE_RATE
+from app.speech.making import Live
 from app.speech.ready import Ready
-from app.speech.studio import Live
 
 
 def report(speech: Live | Ready) -> dict[str, object]:

@@ -2,89 +2,36 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
+from typing import Final
 
 import msgspec
 
-from app.audio.joiners import Joiner
-from app.audio.silence import silence
 from app.errors import NotCached, NotFound
 from app.metrics import Metrics
+from app.speech.allowance import Allowance
 from app.speech.captions import Cue, captions
 from app.speech.clips import Clip, ClipMeta, ClipSource
-from app.speech.live import ChunkEnd, Item, Rehearsal, rehearsing
-from app.speech.manifest import ClipLine, Manifest, rests
+from app.speech.following import Followed
+from app.speech.live import rehearsing
+from app.speech.making import Live
+from app.speech.manifest import ClipLine, Manifest
 from app.speech.plan import Plan, SpeechRequest
 from app.speech.plans import Plans
-from app.speech.ready import Long, Read, Ready, as_listed, ready
+from app.speech.ready import Long, Ready, as_listed, ready
+from app.speech.shelf import Shelf, gone
+from app.speech.sizes import clips_within
+from app.speech.windows import FIRST_WINDOW
 from app.text.origin import Origin
 from cache.cache import Cache
 from cache.interface import Entry
 
-CAPTIONED_AT_ONCE = 32
-"""Clips that are read at a time for captions."""
-AT_ONCE_BYTES = 2**20
-"""A replay whose clips come to no more is read in one trip; of a longer one only what is asked for."""
-
-
-class MadeAnew(Exception):
-    """A clip is not the one any more that the speech's manifest tells of: the bytes that were announced are gone."""
-
-
-class Live:
-    """A speech some of which has to be made first. Its `clips` grow as `sound` is read.
-
-    `rests` is the silence behind each of them, in samples at 24 kHz.
-    """
-
-    def __init__(self, plan: Plan, rehearsal: Rehearsal, cache: Cache, clock: Callable[[], float]) -> None:
-        """`clock` is the time of day, in epoch seconds."""
-        self.plan = plan
-        self.clips: list[Clip] = []
-        self.rests = rests(plan)
-        self._rehearsal = rehearsal
-        self._cache = cache
-        self._clock = clock
-
-    async def sound(self) -> AsyncGenerator[bytes]:
-        """The joined bytes as they come, none empty; the first are the container's head and some sound.
-
-        Raises:
-            RefrainError: somebody has to be told why there is no sound, or no more.
-            ProviderError: the provider of the first chunk failed after some of its sound came.
-        """
-        request = self.plan.request
-        joining = request.output.joiner()
-        pending = joining.head(None)
-        async with aclosing(self._rehearsal.items()) as items:
-            async for item in items:
-                if request.output.format.decodes:
-                    out = await asyncio.to_thread(self._joined, joining, item)
-                else:
-                    out = self._joined(joining, item)
-                if isinstance(item, ChunkEnd):
-                    self.clips.append(item.clip.without_sound())
-                if out:
-                    yield pending + out
-                    pending = b""
-        await self._keep()
-        if tail := pending + joining.end():
-            yield tail
-
-    def _joined(self, joining: Joiner, item: Item) -> bytes:
-        """A piece of a clip, or what is left of it at its end and the silence behind it."""
-        if not isinstance(item, ChunkEnd):
-            return bytes(joining.add(item, last=False))
-        request = self.plan.request
-        rest = silence(request.output, self.rests[len(self.clips)])
-        return b"".join(joining.add(payload, last=True) for payload in (b"", *(one for one, _ in rest)))
-
-    async def _keep(self) -> None:
-        """Before the last bytes leave, so that whoever has heard all of it finds it at its address."""
-        if self.plan.request.cache != "bypass":
-            manifest = Manifest.of(self.plan, self.clips)
-            await self._cache.put(self.plan.digest, manifest.entry(self._clock()))
+AT_ONCE_BYTES: Final = 2**21
+"""A speech whose clips come to no more is looked up and read in one trip; of a longer one what is wanted, when it is
+wanted."""
+AT_ONCE_CLIPS: Final = 255
+"""Of which there may be no more either: with the manifest, four MGETs at the same time."""
 
 
 class Studio:
@@ -107,6 +54,8 @@ class Studio:
         self._metrics = metrics
         self._deadline = deadline
         self._clock = clock
+        self._shelf = Shelf(cache, clock)
+        self._allowance = Allowance()
 
     async def plan(self, request: SpeechRequest) -> Plan:
         """The request cut into chunks, with their digests. Calls no provider and no cache.
@@ -121,66 +70,65 @@ class Studio:
         return await self._plans.origin(plan)
 
     async def known(self, plan: Plan) -> dict[int, Clip]:
-        """The first choices' clips that are in the cache, by the chunk's position."""
-        return self._found(plan, await self._cache.get_many([chunk.digest for chunk in plan.chunks]))
+        """The first choices' clips that are in the cache, by the chunk's position, without their sound."""
+        known: dict[int, Clip] = {}
+        async with aclosing(self._shelf.few_by_few([chunk.digest for chunk in plan.chunks])) as found:
+            async for position, entry in found:
+                if entry is not None:
+                    clip = Clip.of(plan.chunks[position].candidates[0], entry)
+                    known[position] = clip.without_sound()
+        return known
 
     @asynccontextmanager
     async def perform(self, plan: Plan) -> AsyncIterator[Ready | Live]:
         """What was said before, or a speech in the making whose work ends with the block.
 
+        Reading the sound of what was said before may raise `NotFound`, where a clip has gone since and may not be
+        made, or `MadeAnew`: if nothing has left yet, perform it again.
+
         Raises:
             NotCached: on entering, when only the cache was to be asked and it does not have everything.
         """
-        kept, known = await self._look_up(plan)
-        if len(known) == len(plan.chunks):
-            yield await self._ready(plan, kept, [known[position] for position in range(len(known))])
+        found = await self._find(plan)
+        if isinstance(found, Ready):
+            yield found
             return
         if plan.request.cache == "only":
-            missing = len(plan.chunks) - len(known)
+            missing = max(1, len(plan.chunks) - len(await self.known(plan)))
             raise NotCached(
                 f"Of {len(plan.chunks)} chunks {missing} would have to be made. "
                 'Leave out "cache": "only" to have them made.',
                 param="cache",
             )
-        async with rehearsing(plan, known, self._source, self._deadline) as rehearsal:
-            self._count_hits(known.values())
+        async with rehearsing(plan, found, self._source, self._deadline) as rehearsal:
+            self._count_hits(clip.meta.characters for clip in found.values())
             yield Live(plan, rehearsal, self._cache, self._clock)
 
-    async def replay(self, digest: str, *, at_once: bool = False) -> Ready:
-        """The speech of that address; a long one is read while its `sound` is, unless it is wanted `at_once`.
+    async def replay(self, digest: str) -> Ready:
+        """The speech of that address; a long one is read while its `sound` is.
 
-        Reading may then raise `NotFound`, when a clip has gone since, or `MadeAnew`.
+        Reading may then raise `NotFound`, when a clip has gone since, or `MadeAnew`: asked again, it is there.
 
         Raises:
             NotFound: it was never made, or is no longer whole.
         """
         manifest = await self.manifest(digest)
-        if at_once or sum(line.size for line in manifest.clips) <= AT_ONCE_BYTES:
-            found = await self._entries(manifest.clips)
-            return ready(digest, manifest.with_sound(found), found)
+        if sum(line.size for line in manifest.clips) <= AT_ONCE_BYTES:
+            entries = await self._shelf.entries(manifest.clips)
+            manifest = manifest.with_sound(entries)
+            read = self._shelf.reader(digest, manifest)
+            return ready(digest, manifest, read, self._allowance, entries)
         if not await self._cache.has_all([line.digest for line in manifest.clips]):
-            raise _gone()
-        return Long(digest, manifest, self._reader(digest, manifest))
+            raise gone()
+        return Long(digest, manifest, self._shelf.reader(digest, manifest), self._allowance)
 
-    def _reader(self, digest: str, manifest: Manifest) -> Read:
-        async def read(first: int, behind: int) -> Sequence[Entry]:
-            lines = manifest.clips[first:behind]
-            entries = await self._entries(lines)
-            if not as_listed(lines, entries):
-                # Kept, so that whoever comes next, this listener's retry most of all, gets it from the beginning.
-                now = manifest.with_sound(await self._entries(manifest.clips))
-                await self._cache.put(digest, now.entry(self._clock()))
-                raise MadeAnew
-            return entries
-
-        return read
-
-    async def _entries(self, lines: Sequence[ClipLine]) -> list[Entry]:
-        entries = await self._cache.get_many([line.digest for line in lines])
-        found = [entry for entry in entries if entry is not None]
-        if len(found) != len(lines):
-            raise _gone()
-        return found
+    async def follow(self, digest: str) -> Followed | None:
+        """The speech of that address while somebody is making it, in this process or another."""
+        following = await self._cache.drafts.follow(digest)
+        if following is None:
+            return None
+        begun = Manifest.decode(following.head)
+        return None if begun is None else Followed(digest, begun, following.lines, self._cache)
 
     async def manifest(self, digest: str) -> Manifest:
         """What the speech of that address consists of.
@@ -189,14 +137,9 @@ class Studio:
             NotFound: it was never made, or has expired.
         """
         (entry,) = await self._cache.get_many([digest])
-        if entry is None:
-            raise _gone()
-        try:
-            manifest = msgspec.json.decode(entry.meta, type=Manifest)
-        except msgspec.ValidationError:  # the digest of a clip, not of a speech
-            raise _gone() from None
-        if manifest.layout != manifest.fmt.form.layout:  # of another release, whose clips are not joined here
-            raise _gone()
+        manifest = self._shelf.manifest(entry)
+        if manifest is None:
+            raise gone()
         return manifest
 
     async def captions(self, digest: str) -> tuple[Manifest, list[Cue]]:
@@ -212,44 +155,87 @@ class Studio:
             )
         lines: list[ClipLine] = []
         metas: list[ClipMeta] = []
-        # Never all clips at once: an hour of them is 30 MB, of which only what is kept beside the sound is wanted.
-        for start in range(0, len(manifest.clips), CAPTIONED_AT_ONCE):
-            few = manifest.clips[start : start + CAPTIONED_AT_ONCE]
-            entries = await self._entries(few)
-            lines += [line.now(entry) for line, entry in zip(few, entries, strict=True)]
-            metas += [msgspec.json.decode(entry.meta, type=ClipMeta) for entry in entries]
+        async with aclosing(self._shelf.few_by_few([line.digest for line in manifest.clips])) as found:
+            async for position, entry in found:
+                if entry is None:
+                    raise gone()
+                lines.append(manifest.clips[position].now(entry))
+                metas.append(msgspec.json.decode(entry.meta, type=ClipMeta))
         current = msgspec.structs.replace(manifest, clips=tuple(lines))
         return current, await asyncio.to_thread(captions, lines, metas)
 
-    async def _look_up(self, plan: Plan) -> tuple[Entry | None, dict[int, Clip]]:
-        """The speech's manifest and its clips, as far as they are there: one round trip."""
-        if plan.request.cache in {"refresh", "bypass"}:
-            return None, {}
-        kept, *entries = await self._cache.get_many([plan.digest, *(chunk.digest for chunk in plan.chunks)])
-        return kept, self._found(plan, entries)
+    async def _find(self, plan: Plan) -> Ready | dict[int, Clip]:
+        """The speech, if all of it is there; else those of its first clips that are.
 
-    def _found(self, plan: Plan, entries: Sequence[Entry | None]) -> dict[int, Clip]:
-        return {
+        One round trip. As long as the clips come to `AT_ONCE_BYTES`, as far as that can be told from the text, it
+        brings all of them. Of a longer speech it brings the manifest, what is to be sent first, and whether the
+        others are there.
+        """
+        if plan.request.cache in {"refresh", "bypass"}:
+            return {}
+        digests = [chunk.digest for chunk in plan.chunks]
+        count = min(len(digests), AT_ONCE_CLIPS)
+        if count > 1 and clips_within(plan, AT_ONCE_BYTES) < len(digests):
+            count = max(1, clips_within(plan, FIRST_WINDOW))
+        look = self._cache.get_many([plan.digest, *digests[:count]])
+        if count == len(digests):
+            (kept, *entries), others = await look, True
+        else:
+            (kept, *entries), others = await asyncio.gather(look, self._cache.has_all(digests[count:]))
+        known = {
             position: Clip.of(plan.chunks[position].candidates[0], entry)
             for position, entry in enumerate(entries)
             if entry is not None
         }
+        if len(known) < count or not others:
+            return known
+        clips = [known[position] for position in range(count)]
+        manifest = await self._manifest(plan, kept, clips)
+        if manifest is None:
+            return known
+        self._count_hits(line.characters for line in manifest.clips)
+        at_hand = [clip.entry for clip in clips]
+        read = self._shelf.reader(plan.digest, manifest, lambda position: self._mended(plan, position))
+        if count < len(digests):
+            return Long(plan.digest, manifest, read, self._allowance, at_hand)
+        return ready(plan.digest, manifest, read, self._allowance, at_hand)
 
-    async def _ready(self, plan: Plan, kept: Entry | None, clips: list[Clip]) -> Ready:
-        self._count_hits(clips)
+    async def _manifest(self, plan: Plan, kept: Entry | None, clips: list[Clip]) -> Manifest | None:
+        """What the plan's speech consists of, from its first clips or all; None: a clip has gone meanwhile.
+
+        The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
+        """
+        if len(clips) < len(plan.chunks):
+            if (
+                (told := self._shelf.manifest(kept)) is not None
+                and told.tells_of(plan)
+                and as_listed(told.clips[: len(clips)], [clip.entry for clip in clips])
+            ):
+                return told
+            known = await self.known(plan)
+            if len(known) < len(plan.chunks):
+                return None
+            clips = [known[position] for position in range(len(known))]
         manifest = Manifest.of(plan, clips)
-        # The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
         if kept is None or kept.meta != msgspec.json.encode(manifest):
             await self._cache.put(plan.digest, manifest.entry(self._clock()))
-        return ready(plan.digest, manifest, [clip.entry for clip in clips])
+        return manifest
 
-    def _count_hits(self, clips: Iterable[Clip]) -> None:
-        for clip in clips:
+    async def _mended(self, plan: Plan, position: int) -> Entry:
+        """A clip that was there when it was looked for and is not when it is read: damaged, or evicted.
+
+        Raises:
+            NotFound: nobody may be called for it, or another of the chain spoke: that is another clip.
+            RefrainError: nobody can speak it.
+        """
+        if plan.request.cache == "only":
+            raise gone()
+        clip = await self._source.get(plan.chunks[position], plan.request, None)
+        if not clip.first_choice:
+            raise gone()
+        return clip.entry
+
+    def _count_hits(self, characters: Iterable[int]) -> None:
+        for number in characters:
             self._metrics.chunks.labels(outcome="hit").inc()
-            self._metrics.characters.labels(kind="saved").inc(clip.meta.characters)
-
-
-def _gone() -> NotFound:
-    return NotFound(
-        "No speech is at this address, no longer, or not yet all of it. POST its text to have it made."
-    )
+            self._metrics.characters.labels(kind="saved").inc(number)

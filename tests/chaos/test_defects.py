@@ -12,8 +12,8 @@ from app.audio.formats import FORMATS, output
 from app.audio.joiners import Appending
 from app.server import House, open_house
 from app.settings import parse
+from app.speech.making import Live
 from app.speech.plan import SpeechRequest
-from app.speech.studio import Live
 from providers import tones
 from providers.interface import Sound, Utterance
 from tests.http.servers import VOICES, Inside, Valkey, inside

@@ -5,8 +5,8 @@ import random
 import httpx
 import pytest
 
-import app.speech.ready
 import app.speech.studio
+import app.speech.windows
 from app.audio.formats import FORMATS
 from cache.cache import Cache
 from tests.http.servers import Inside
@@ -18,7 +18,8 @@ TEXT = "\n\n".join(f"This is paragraph number {number}, which takes its time." f
 def long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dozen sentences are long."""
     monkeypatch.setattr(app.speech.studio, "AT_ONCE_BYTES", 0)
-    monkeypatch.setattr(app.speech.ready, "WINDOW", 40_000)
+    monkeypatch.setattr(app.speech.windows, "FIRST_WINDOW", 20_000)
+    monkeypatch.setattr(app.speech.windows, "WINDOW", 40_000)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import pytest
 from app.audio.formats import FORMATS, output
 from app.audio.join import join
 from app.speech import ready as ready_module
+from app.speech import windows as windows_module
+from app.speech.allowance import Allowance
 from app.speech.manifest import ClipLine, Manifest
 from app.speech.ready import Long, Short, ready
 from cache.cache import Cache
@@ -59,17 +61,24 @@ async def test_speeches_of_another_layout_are_gone(house: Inside, monkeypatch: p
     assert (await house.client.get(address)).status_code == 404
 
 
+async def nothing_more(first: int, behind: int) -> list[Entry]:
+    """All clips are at hand, so none is read."""
+    raise AssertionError(f"{first} to {behind} are read again")
+
+
 @pytest.mark.parametrize("name", ["wav", "mp3", "flac"])
 async def test_long_answers_come_in_windows(monkeypatch: pytest.MonkeyPatch, name: str):
     """A listener of an hour would cost the memory of an hour."""
-    monkeypatch.setattr(ready_module, "WINDOW", 60_000)
+    monkeypatch.setattr(windows_module, "FIRST_WINDOW", 60_000)
+    monkeypatch.setattr(windows_module, "WINDOW", 60_000)
+    monkeypatch.setattr(ready_module, "SHORT", 60_000)
     wanted = output(FORMATS[name])
     clips = [clip(wanted, tone(1, 200 + 20 * number)) for number in range(12)]
     lines = [ClipLine(f"{n:040}", "00" * 16, samples, len(one), "p", 9, True, 1e10)
              for n, (one, samples) in enumerate(clips)]  # fmt: skip
     manifest = Manifest(name, wanted.sample_rate, tuple(lines), wanted.bit_rate, wanted.form.layout)
     entries = [new_entry(b"{}", payload, made_at=0.0, ttl=1.0) for payload, _ in clips]
-    speech = ready("d", manifest, entries)
+    speech = ready("d", manifest, nothing_more, Allowance(), entries)
     assert isinstance(speech, Long)
     windows = [window async for window in speech.sound()]
     assert b"".join(b"".join(window) for window in windows) == b"".join(join(wanted, clips))
@@ -84,7 +93,8 @@ async def test_short_answers_are_joined_at_once():
     payload, samples = clip(wanted, tone(1))
     line = ClipLine("d" * 40, "00" * 16, samples, len(payload), "p", 9, True, 1e10)
     manifest = Manifest("mp3", 24_000, (line,), wanted.bit_rate)
-    speech = ready("d", manifest, [new_entry(b"{}", payload, made_at=0.0, ttl=1.0)])
+    entry = new_entry(b"{}", payload, made_at=0.0, ttl=1.0)
+    speech = ready("d", manifest, nothing_more, Allowance(), [entry])
     assert isinstance(speech, Short)
     assert [part is payload for part in speech.parts] == [True]
     assert [window async for window in speech.sound(10, 20)] == [[payload[10:20]]]

@@ -1,0 +1,239 @@
+"""Drafts: values that are being made, followed from this process and from others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
+import pytest
+
+from cache.cache import Shared
+from cache.drafts import Draft, DraftCut, Drafts, Following
+from tests.cache.conftest import Server, until
+
+DIGEST = "d" * 40
+LIFETIME = 0.3
+
+
+@pytest.fixture
+async def open_drafts(
+    open_shared: Callable[..., Shared], valkey: Server
+) -> AsyncIterator[Callable[..., Drafts]]:
+    """Makes the drafts of one more process."""
+    made: list[Drafts] = []
+
+    def more(token: str = "maker", lifetime: float = LIFETIME, server: Server = valkey) -> Drafts:
+        shared = open_shared(server)
+        made.append(Drafts(shared.link, shared.notices, lifetime=lifetime, token=lambda: token))
+        return made[-1]
+
+    yield more
+    for one in made:
+        await one.aclose()
+
+
+async def followed(drafts: Drafts) -> Following:
+    """Somebody follows."""
+    following = await drafts.follow(DIGEST)
+    assert following is not None
+    return following
+
+
+async def until_followed(drafts: Drafts) -> Following:
+    """As soon as somebody can."""
+    while (following := await drafts.follow(DIGEST)) is None:  # noqa: ASYNC110 - other processes have no event here
+        await asyncio.sleep(0.005)
+    return following
+
+
+async def all_lines(following: Following) -> list[bytes]:
+    """To the clean end."""
+    async with aclosing(following.lines) as lines:
+        return [line async for line in lines]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_lines_are_followed_as_they_come(open_drafts: Callable[..., Drafts], elsewhere: bool):
+    """Who asks for the address of what is being made would wait for its end, or be refused."""
+    here = open_drafts()
+    there = open_drafts() if elsewhere else here
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"one")
+        following = await followed(there)
+        assert following.head == b"head"
+        async with aclosing(following.lines) as lines:
+            assert await anext(lines) == b"one"
+            waiting = asyncio.ensure_future(anext(lines))
+            await asyncio.sleep(0)
+            draft.add(b"two")
+            assert await waiting == b"two"
+            late = await followed(there)
+            draft.add(b"three")
+            draft.end(whole=True)
+            assert [line async for line in lines] == [b"three"]
+    assert await all_lines(late) == [b"one", b"two", b"three"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_what_is_not_completed_ends_with_an_error(open_drafts: Callable[..., Drafts], elsewhere: bool):
+    """A follower would take half a speech for a whole one."""
+    here = open_drafts()
+    there = open_drafts() if elsewhere else here
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"one")
+        following = await followed(there)
+    async with aclosing(following.lines) as lines:
+        assert await anext(lines) == b"one"
+        with pytest.raises(DraftCut):
+            await anext(lines)
+
+
+async def test_a_maker_that_was_killed_is_found_out(open_drafts: Callable[..., Drafts]):
+    """Followers would wait for ever for a process that is gone."""
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        draft.add(b"one")
+        await draft.announced()
+        following = await followed(there)
+        for task in here._tasks:  # as if the process had ended: nobody says that it is over
+            task.cancel()
+        with pytest.raises(DraftCut):
+            [line async for line in following.lines]
+
+
+async def test_a_maker_that_takes_its_time_stays(open_drafts: Callable[..., Drafts]):
+    """Followers of a slow provider would be cut off while all is well."""
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        following = asyncio.create_task(all_lines(await followed(there)))
+        await asyncio.sleep(3 * LIFETIME)
+        assert not following.done()
+        draft.add(b"one")
+        draft.end(whole=True)
+        assert await following == [b"one"]
+
+
+async def test_two_makers_are_never_mixed(open_drafts: Callable[..., Drafts]):
+    """Followers would hear a mixture of two voices that nobody ever made."""
+    one, two, there = open_drafts("one"), open_drafts("two"), open_drafts()
+    with one.open(DIGEST, b"one") as first:
+        await first.announced()
+        first.add(b"1a")
+        with two.open(DIGEST, b"two") as second:
+            await second.announced()
+            second.add(b"2a")
+            async with aclosing((await followed(there)).lines) as lines:
+                assert await anext(lines) == b"1a"
+                first.add(b"1b")
+                second.add(b"2b")
+                assert await anext(lines) == b"1b"
+                first.end(whole=False)
+                with pytest.raises(DraftCut):
+                    await anext(lines)
+            # The first one's has ended: the other's takes its place, from its beginning.
+            following = await until_followed(there)
+            assert following.head == b"two"
+            second.end(whole=True)
+            assert [line async for line in following.lines] == [b"2a", b"2b"]
+
+
+async def test_a_replaced_draft_cuts_its_followers(open_drafts: Callable[..., Drafts], valkey: Server):
+    """A follower at the third line would go on with the third line of something else."""
+    one, two, there = open_drafts("one"), open_drafts("two"), open_drafts()
+    with one.open(DIGEST, b"one") as first:
+        first.add(b"1a")
+        await first.announced()
+        async with aclosing((await followed(there)).lines) as lines:
+            assert await anext(lines) == b"1a"
+            for task in one._tasks:
+                task.cancel()
+            await until(lambda: not one._tasks)
+            with two.open(DIGEST, b"two") as second:
+                second.add(b"2a")
+                second.add(b"2b")
+                with pytest.raises(DraftCut):
+                    await anext(lines)
+
+
+async def test_thousands_of_lines_are_followed(open_drafts: Callable[..., Drafts]):
+    """The longest texts could not be followed: scripts take some thousand arguments only."""
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        wanted = [b"%d" % number for number in range(10_000)]
+        for line in wanted:
+            draft.add(line)
+        await draft.announced()
+        following = asyncio.create_task(all_lines(await followed(there)))
+        draft.end(whole=True)
+        assert await following == wanted
+
+
+async def test_a_draft_that_redis_forgot_is_written_again(open_drafts: Callable[..., Drafts], victim: Server):
+    """After an eviction or a flush nobody could follow what goes on for an hour yet."""
+    here, there = open_drafts(server=victim), open_drafts(server=victim)
+    with here.open(DIGEST, b"head") as draft:
+        draft.add(b"one")
+        await draft.announced()
+        victim.command("FLUSHALL")
+        draft.add(b"two")
+        async with aclosing((await until_followed(there)).lines) as lines:
+            assert [await anext(lines), await anext(lines)] == [b"one", b"two"]
+
+
+async def test_without_redis_it_is_followed_here_only():
+    """A process alone would refuse what it is making itself."""
+    drafts = Drafts()
+    assert await drafts.follow(DIGEST) is None
+    with drafts.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"one")
+        following = await followed(drafts)
+        draft.end(whole=True)
+        assert await all_lines(following) == [b"one"]
+    assert await drafts.follow(DIGEST) is None
+
+
+async def test_the_maker_goes_on_while_redis_is_away(open_drafts: Callable[..., Drafts], victim: Server):
+    """Speech would stand still because nobody can be told of it."""
+    here, there = open_drafts(server=victim), open_drafts(server=victim)
+    victim.stop()
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"one")
+        assert await there.follow(DIGEST) is None
+        following = await followed(here)
+        draft.end(whole=True)
+        assert await all_lines(following) == [b"one"]
+
+
+async def test_a_closing_process_says_so(open_drafts: Callable[..., Drafts]):
+    """At each roll-out followers elsewhere would wait until a draft has run out."""
+    here, there = open_drafts(lifetime=60.0), open_drafts(lifetime=60.0)
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        following = await followed(there)
+        await here.aclose()
+        with pytest.raises(DraftCut):
+            await anext(following.lines)
+
+
+async def test_what_has_ended_is_not_followed(open_drafts: Callable[..., Drafts]):
+    """It would be told from the draft for some seconds, also where the value itself has gone since."""
+    here, there = open_drafts(lifetime=60.0), open_drafts()
+    for whole in (True, False):
+        with here.open(DIGEST, b"head") as draft:
+            await draft.announced()
+            draft.end(whole=whole)
+        await until(lambda: not here._tasks)
+        assert await there.follow(DIGEST) is None
+
+
+def test_nothing_is_added_behind_the_end():
+    """A follower who came late would read on into what was given up."""
+    draft = Draft(b"head")
+    draft.end(whole=False)
+    draft.add(b"one")
+    draft.end(whole=True)
+    assert draft.elements[2:] == [b"!"]

@@ -1,0 +1,212 @@
+"""`GET /v1/speech/{digest}` while the speech is being made: followed live, here and on another replica."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from app.audio.formats import FORMATS
+from providers.scripted import Script
+from tests.http.servers import Inside, Valkey, inside, until
+
+TEXT = (
+    "The wall considered it for a while. Then it said the name, quite clearly. After that nobody spoke. "
+    "In the end they all went home."
+)
+
+
+@pytest.fixture
+async def replica(valkey: Valkey, house: Inside) -> AsyncIterator[Inside]:
+    """Another one on the same Redis, which never makes anything here."""
+    with pytest.MonkeyPatch.context() as patch:
+        async with inside(patch, valkey.url) as running:
+            yield running
+            assert running.calls == 0
+
+
+class Making:
+    """A speech whose first two chunks are made and whose third is held."""
+
+    def __init__(self, house: Inside, body: dict[str, object]) -> None:
+        self._provider = house.scripted["first"]
+        self._house = house
+        self._body = {"input": TEXT, **body}
+        self.address = ""
+        self.got = b""
+        self.cut = False
+
+    async def begin(self) -> None:
+        """Until its first sound has come."""
+        self._provider.before_first.clear()
+        self.listening = asyncio.create_task(self._listen())
+        await self._provider.called(2)
+        # Whoever waits goes on; who comes from now on waits.
+        self._provider.before_first.set()
+        self._provider.before_first.clear()
+        await self._provider.called(3)
+        await until(lambda: self.got != b"")
+
+    def go_on(self) -> None:
+        """Make the rest."""
+        self._provider.before_first.set()
+
+    async def _listen(self) -> None:
+        async with self._house.client.stream("POST", "/v1/audio/speech", json=self._body) as answer:
+            self.address = answer.headers["content-location"]
+            try:
+                async for piece in answer.aiter_raw():
+                    self.got += piece
+            except httpx.RemoteProtocolError:
+                self.cut = True
+
+
+class Follower:
+    """Somebody at the address."""
+
+    def __init__(self, house: Inside, address: str, headers: dict[str, str] | None = None) -> None:
+        self._house = house
+        self._address = address
+        self._headers = headers or {}
+        self.got = b""
+        self.cut = False
+        self.answer: httpx.Response | None = None
+
+    async def begin(self) -> None:
+        """Until the first sound has come."""
+        self.listening = asyncio.create_task(self._listen())
+        await until(lambda: self.got != b"" or self.listening.done())
+
+    async def _listen(self) -> None:
+        async with self._house.client.stream("GET", self._address, headers=self._headers) as self.answer:
+            try:
+                async for piece in self.answer.aiter_raw():
+                    self.got += piece
+            except httpx.RemoteProtocolError:
+                self.cut = True
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_followers_get_the_very_bytes(house: Inside, replica: Inside, fmt: str):
+    """A second listener would be refused until all is made, or hear something else than the first."""
+    making = Making(house, {"response_format": fmt})
+    await making.begin()
+    followers = [Follower(one, making.address) for one in (house, replica)]
+    for follower in followers:
+        await follower.begin()
+        assert follower.answer is not None
+        assert follower.answer.status_code == 200
+        assert follower.got, "sound comes while the third chunk is being made"
+        assert not follower.listening.done()
+        assert follower.answer.headers["content-type"] == FORMATS[fmt].media_type
+        assert follower.answer.headers["cache-control"] == "no-store"
+        assert follower.answer.headers["cache-status"] == "refrain; fwd=miss; collapsed"
+        assert not follower.answer.headers.keys() & {"content-length", "etag"}
+    making.go_on()
+    await asyncio.gather(making.listening, *(follower.listening for follower in followers))
+    assert not making.cut
+    for follower in followers:
+        assert (follower.cut, follower.got == making.got) == (False, True)
+    replayed = await replica.client.get(making.address)
+    assert int(replayed.headers["content-length"]) == len(replayed.content)
+    assert not FORMATS[fmt].streams_exactly or replayed.content == making.got
+
+
+async def test_a_failure_cuts_the_followers_too(house: Inside, replica: Inside):
+    """They would take half a speech for a whole one."""
+    house.scripted["first"].script = Script(fault="unavailable", when="went home")
+    making = Making(house, {})
+    await making.begin()
+    followers = [Follower(one, making.address) for one in (house, replica)]
+    for follower in followers:
+        await follower.begin()
+    making.go_on()
+    await asyncio.gather(making.listening, *(follower.listening for follower in followers))
+    assert making.cut
+    assert [follower.cut for follower in followers] == [True, True]
+    assert all(making.got.startswith(follower.got) for follower in followers)
+    for one in (house, replica):
+        assert (await one.client.get(making.address)).status_code == 404
+
+
+async def test_followers_are_cut_when_its_listener_leaves(house: Inside, replica: Inside):
+    """Nobody has it made any more: they would wait for ever."""
+    making = Making(house, {})
+    await making.begin()
+    followers = [Follower(one, making.address) for one in (house, replica)]
+    for follower in followers:
+        await follower.begin()
+    making.listening.cancel()
+    await asyncio.gather(*(follower.listening for follower in followers))
+    assert [follower.cut for follower in followers] == [True, True]
+
+
+async def test_a_follower_who_leaves_disturbs_nobody(house: Inside):
+    """The first listener, or the other followers, would be cut off by a closed tab."""
+    making = Making(house, {})
+    await making.begin()
+    leaving, staying = Follower(house, making.address), Follower(house, making.address)
+    await leaving.begin()
+    await staying.begin()
+    leaving.listening.cancel()
+    making.go_on()
+    await asyncio.gather(making.listening, staying.listening)
+    assert (making.cut, staying.got) == (False, making.got)
+
+
+async def test_a_range_is_not_taken_and_head_knows_no_length(house: Inside, replica: Inside):
+    """A player would be given a part of what has no length yet, or wait for the end to learn it."""
+    making = Making(house, {})
+    await making.begin()
+    for one in (house, replica):
+        ranged = Follower(one, making.address, {"Range": "bytes=100-199", "If-None-Match": '"a"'})
+        await ranged.begin()
+        assert ranged.answer is not None
+        assert ranged.answer.status_code == 200
+        assert making.got.startswith(ranged.got[:1000])
+        head = await one.client.head(making.address)
+        assert (head.status_code, head.content) == (200, b"")
+        assert "content-length" not in head.headers
+        assert (await one.client.get(f"{making.address}.wav")).status_code == 404
+        ranged.listening.cancel()
+    making.go_on()
+    await making.listening
+
+
+async def test_what_is_not_kept_cannot_be_followed(house: Inside):
+    """Whoever asks for no trace would be overheard at an address that he was not even given."""
+    first = house.scripted["first"]
+    first.before_first.clear()
+    plan = (await house.client.post("/v1/speech/plan", json={"input": TEXT})).json()
+    asking = asyncio.create_task(house.post(input=TEXT, cache="bypass"))
+    await first.called(1)
+    assert (await house.client.get(f"/v1/speech/{plan['digest']}")).status_code == 404
+    first.before_first.set()
+    assert (await asking).status_code == 200
+
+
+async def test_a_failure_before_any_sound_is_not_found(house: Inside):
+    """A follower would be told that all is well with nothing in it."""
+    first = house.scripted["first"]
+    first.script = Script(fault="unavailable")
+    first.before_first.clear()
+    plan = (await house.client.post("/v1/speech/plan", json={"input": TEXT})).json()
+    asking = asyncio.create_task(house.post(input=TEXT))
+    await first.called(1)
+    following = asyncio.create_task(house.client.get(f"/v1/speech/{plan['digest']}"))
+    await asyncio.sleep(0)
+    first.before_first.set()
+    assert (await asking).status_code == 503
+    assert (await following).status_code == 404
+
+
+async def test_without_redis_it_is_followed_in_its_own_process(monkeypatch: pytest.MonkeyPatch):
+    """With Redis down a browser that plays the address would hear nothing."""
+    async with inside(monkeypatch, "unix:///nowhere/v.sock") as house:
+        making = Making(house, {})
+        await making.begin()
+        follower = Follower(house, making.address)
+        await follower.begin()
+        making.go_on()
+        await asyncio.gather(making.listening, follower.listening)
+        assert (follower.cut, follower.got) == (False, making.got)
