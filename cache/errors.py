@@ -3,13 +3,14 @@
     CacheError
     ├── Damaged             stored bytes are not what was written; always handled as a miss
     ├── Away                Redis did not answer in time, or refused; always handled as a miss
+    ├── Unreachable         Redis did not answer where that matters: not everything could be forgotten
     ├── FlightFailed        a synthesis failed where its own exception cannot be had: `code` says how
     └── EmbeddedError       the embedded server cannot be had
         ├── NoBinary        no server binary for this platform
         ├── DataDirUnusable the directory cannot be made, locked or written
         └── DidNotStart     the server ended, or did not answer in time
 
-Only `FlightFailed` and the `EmbeddedError`s ever leave this package.
+Only `Unreachable`, `FlightFailed` and the `EmbeddedError`s ever leave this package.
 """
 
 
@@ -23,6 +24,10 @@ class Damaged(CacheError):
 
 class Away(CacheError):
     """Redis cannot be used at the moment."""
+
+
+class Unreachable(CacheError):
+    """Redis did not answer, so something may not have been forgotten; asking again finishes it."""
 
 
 class FlightFailed(CacheError):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
 from cache.interface import Entry
+from cache.labels import Label, Labels
 from cache.lease import Alone, Failed, Follow, Found, Lead, Leases
 from cache.memory import MemoryTier
 from cache.passage import Outcome, Passage, Seat
@@ -27,11 +28,12 @@ _CLOSING_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a maker gives at its clean, checked end. `ttl` is in seconds."""
+    """What a maker gives at its clean, checked end. `ttl` is in seconds; by its `labels` it can be forgotten."""
 
     meta: bytes
     payload: bytes
     ttl: float
+    labels: tuple[Label, ...] = ()
 
 
 # make(emit): calls emit(piece) for every final piece of the payload as it appears, and gives the whole at the
@@ -71,6 +73,7 @@ class Flights:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
+        index: Labels | None = None,
     ) -> None:
         self._memory = memory
         self._leases = leases
@@ -79,6 +82,7 @@ class Flights:
         self._now = now
         self._sleep = sleep
         self._token = token
+        self._index = index
         self._passages: dict[str, Passage] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = dict.fromkeys(("led", "followed", "found", "failed", "abandoned", "refused"), 0)
@@ -233,7 +237,7 @@ class Flights:
         passage.land(entry, "made")
         # Storing is another task: the seats need not wait for it, and leaving cannot cancel it. Until it is
         # done the flight stays known, for entries that memory does not hold.
-        self._spawn(self._store(passage, entry, token, leads=leads))
+        self._spawn(self._store(passage, entry, token, made.labels, leads=leads))
 
     async def _renew(self, digest: str, token: str) -> None:
         """Keep the lease. One that is lost is taken again if nobody has it; if somebody has, let him."""
@@ -245,12 +249,16 @@ class Flights:
             if not isinstance(await self._leases.join(digest, token), Lead | Alone):
                 return
 
-    async def _store(self, passage: Passage, entry: Entry, token: str, *, leads: bool) -> None:
+    async def _store(
+        self, passage: Passage, entry: Entry, token: str, labels: tuple[Label, ...], *, leads: bool
+    ) -> None:
         try:
             if self._leases is not None:
                 await self._store_by(self._leases, passage.digest, entry, token, leads=leads)
         finally:
             self._forget(passage)
+            if self._index is not None and labels:
+                self._index.add_soon(labels, {passage.digest: entry.made_at + entry.ttl})
 
     async def _store_by(self, leases: Leases, digest: str, entry: Entry, token: str, *, leads: bool) -> None:
         if leads and await self._finished(leases, digest, entry, token):

@@ -78,10 +78,14 @@ class MemoryTier:
         """As `discard`."""
         return self.discard(digest)
 
-    async def aclose(self) -> None:
+    def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
         self._bytes = 0
+
+    async def aclose(self) -> None:
+        """As `clear`."""
+        self.clear()
 
 
 def _size(entry: Entry) -> int:
