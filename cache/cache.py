@@ -101,6 +101,10 @@ class Cache:
         """Whether the caller is the one in the fleet who may make this anew: one in so many seconds."""
         return await self._claims.take(digest, seconds)
 
+    def is_claimed(self, digest: str) -> bool:
+        """Whether `claim` would say no, as far as this process knows: asks nobody."""
+        return self._claims.is_held(digest)
+
     def label(self, labels: Iterable[Label], until: Mapping[str, float]) -> None:
         """See `Labels.add_soon`: digests with when they expire."""
         if self._shared is not None:

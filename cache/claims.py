@@ -21,10 +21,14 @@ class Claims:
         self._clock = clock
         self._until: dict[str, float] = {}
 
+    def is_held(self, digest: str) -> bool:
+        """Whether somebody in this process asked for it less than its seconds ago: `take` would refuse."""
+        return self._clock() < self._until.get(digest, 0.0)
+
     async def take(self, digest: str, seconds: float) -> bool:
         """Whether the caller is the one. Asks Redis once in so many seconds at the most."""
         # No await between looking and setting: of two in this process one is refused.
-        if self._clock() < self._until.get(digest, 0.0):
+        if self.is_held(digest):
             return False
         self._hold(digest, seconds)
         link = self._link

@@ -56,9 +56,9 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point. Each command's module is read only here, so that this one stands by itself."""
-    from app.cli import config, doctor, plan, say, serve, tables, warm  # noqa: PLC0415 - they import this module
+    from app.cli import config, doctor, plan, purge, say, serve, tables, warm  # noqa: PLC0415 - they import this module
 
-    for module in (config, doctor, plan, say, serve, tables, warm):
+    for module in (config, doctor, plan, purge, say, serve, tables, warm):
         module.register(cli)
     try:
         cli.main(standalone_mode=True)

@@ -15,6 +15,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Send
 
 from app.errors import RefrainError, whereabouts
+from app.http.owner import Owners
 from app.http.problems import defect, openai_body
 from app.http.requests import SpeechBody, decode, speech_request
 from app.http.sound import Head, send_sound
@@ -46,9 +47,17 @@ class SpeechSurface:
     """Decodes, performs, sends."""
 
     def __init__(
-        self, studio: Studio, voices: Voices, outputs: Outputs, metrics: Metrics, max_body: int
+        self,
+        studio: Studio,
+        voices: Voices,
+        outputs: Outputs,
+        owners: Owners,
+        *,
+        metrics: Metrics,
+        max_body: int,
     ) -> None:
         """`max_body` in bytes."""
+        self._owners = owners
         self._studio = studio
         self._voices = voices
         self._outputs = outputs
@@ -69,7 +78,8 @@ class SpeechSurface:
         try:
             body = decode(await read_json_body(scope, receive, self._max_body))
             began = time.perf_counter()
-            plan = await self._studio.plan(speech_request(body, self._voices, self._outputs))
+            asked = speech_request(body, self._voices, self._outputs, self._owners.of(scope))
+            plan = await self._studio.plan(asked)
             async with self._studio.perform(plan) as speech:
                 if isinstance(speech, Ready):
                     await self._send_ready(receive, send, body, speech, began)

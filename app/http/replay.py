@@ -3,13 +3,14 @@
 import re
 from dataclasses import dataclass
 
-from litestar import get
+from litestar import Request, get
 from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.errors import NotFound
+from app.http.owner import Owners
 from app.http.sound import Head, send_sound
 from app.http.speech_headers import Pairs, replay_headers
 from app.http.wire import encoded, header, is_head, send_whole
@@ -31,26 +32,27 @@ class Span:
 class ReplaySurface:
     """Whole or in part."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, owners: Owners) -> None:
         self._studio = studio
+        self._owners = owners
 
     def route(self) -> HTTPRouteHandler:
         """For Litestar. Not a raw route: those cannot have parameters in their path (a KeyError at each request)."""
 
         @get("/v1/speech/{address:str}", include_in_schema=False)
-        async def replay(address: FromPath[str]) -> ASGIApp:
-            return await self.replay(address)
+        async def replay(address: FromPath[str], request: Request) -> ASGIApp:  # type: ignore[type-arg]
+            return await self.replay(address, self._owners.of(request.scope))
 
         return replay
 
-    async def replay(self, address: str) -> ASGIApp:
-        """The answer to one request.
+    async def replay(self, address: str, owner: str | None) -> ASGIApp:
+        """The answer to one request of `owner`'s.
 
         Raises:
-            NotFound: nothing is at this address.
+            NotFound: nothing is at this address, or it is another's.
         """
-        digest, extension = _address(address)
-        speech = await self._studio.replay(digest)
+        digest, extension = address_of(address)
+        speech = await self._studio.replay(digest, owner)
         if extension not in {None, speech.manifest.fmt.extension}:
             raise NotFound(f"This speech is {speech.manifest.fmt.extension}, not {extension}.")
 
@@ -60,7 +62,7 @@ class ReplaySurface:
                 await _send(scope, receive, send, speech)
             except MadeAnew:
                 # Nothing has left yet. With the clips as they are now, other bytes have another name.
-                await _send(scope, receive, send, await self._studio.replay(digest, at_once=True))
+                await _send(scope, receive, send, await self._studio.replay(digest, owner, at_once=True))
 
         return answer
 
@@ -95,7 +97,12 @@ async def _send_span(scope: HTTPScope, receive: Receive, send: Send, speech: Rea
     await send_sound(receive, send, Head(status, encoded(headers), length), sound)
 
 
-def _address(address: str) -> tuple[str, str | None]:
+def address_of(address: str) -> tuple[str, str | None]:
+    """Digest and extension, if there is one.
+
+    Raises:
+        NotFound: it is not made like an address of ours.
+    """
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise NotFound(

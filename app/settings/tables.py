@@ -12,7 +12,7 @@ from app.settings.pronunciation import Lists
 from app.settings.table import Table
 from app.text.language import is_tag
 from app.text.normalize import speakable
-from app.units import Bytes, Seconds, secret
+from app.units import Bytes, Seconds, seconds, secret
 from providers.interface import ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
 
@@ -36,12 +36,21 @@ class Redis(Table):
     data_dir: Path = Path(".refrain")
 
 
+def _never(value: Any) -> Any:
+    return None if value == "never" else seconds(value)
+
+
 class Cache(Table):
-    """Lifetimes in seconds, the memory tier in bytes for each process."""
+    """Lifetimes in seconds, the memory tier in bytes for each process.
+
+    Past `soft_ttl` (None, `never` in the file: not at all) sound is served and made anew behind it.
+    """
 
     ttl: Annotated[Seconds, Field(gt=0)] = 30 * 86400.0
+    soft_ttl: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_never)] = 7 * 86400.0
     fallback_ttl: Annotated[Seconds, Field(gt=0)] = 3600.0
     memory: Annotated[Bytes, Field(ge=0)] = 64 * 2**20
+    scope: Literal["shared", "user"] = "shared"
 
 
 Pause = Annotated[Seconds, Field(ge=0, le=10)]

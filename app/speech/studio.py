@@ -9,23 +9,27 @@ import msgspec
 
 from app.audio.joiners import Joiner
 from app.audio.silence import silence
-from app.errors import NotCached, NotFound
+from app.errors import CacheUnavailable, NotCached, NotFound
 from app.metrics import Metrics
 from app.speech.captions import Cue, captions
 from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.live import ChunkEnd, Item, Rehearsal, rehearsing
-from app.speech.manifest import ClipLine, Manifest, rests
+from app.speech.manifest import ClipLine, Manifest, keep, rests
 from app.speech.plan import Plan, SpeechRequest
 from app.speech.plans import Plans
 from app.speech.ready import Long, Read, Ready, as_listed, ready
 from app.text.origin import Origin
 from cache.cache import Cache
+from cache.errors import Unreachable
 from cache.interface import Entry
 
 CAPTIONED_AT_ONCE = 32
 """Clips that are read at a time for captions."""
 AT_ONCE_BYTES = 2**20
 """A replay whose clips come to no more is read in one trip; of a longer one only what is asked for."""
+
+FORGET_AGAIN = 2.0
+"""Seconds; Redis is asked whether it is back more often than that."""
 
 
 class MadeAnew(Exception):
@@ -84,7 +88,7 @@ class Live:
         """Before the last bytes leave, so that whoever has heard all of it finds it at its address."""
         if self.plan.request.cache != "bypass":
             manifest = Manifest.of(self.plan, self.clips)
-            await self._cache.put(self.plan.digest, manifest.entry(self._clock()))
+            await keep(self._cache, self.plan.digest, manifest, self._clock())
 
 
 class Studio:
@@ -122,7 +126,12 @@ class Studio:
 
     async def known(self, plan: Plan) -> dict[int, Clip]:
         """The first choices' clips that are in the cache, by the chunk's position."""
-        return self._found(plan, await self._cache.get_many([chunk.digest for chunk in plan.chunks]))
+        entries = await self._cache.get_many([chunk.digest for chunk in plan.chunks])
+        return {
+            position: Clip.of(plan.chunks[position].candidates[0], entry)
+            for position, entry in enumerate(entries)
+            if entry is not None
+        }
 
     @asynccontextmanager
     async def perform(self, plan: Plan) -> AsyncIterator[Ready | Live]:
@@ -146,15 +155,15 @@ class Studio:
             self._count_hits(known.values())
             yield Live(plan, rehearsal, self._cache, self._clock)
 
-    async def replay(self, digest: str, *, at_once: bool = False) -> Ready:
+    async def replay(self, digest: str, owner: str | None = None, *, at_once: bool = False) -> Ready:
         """The speech of that address; a long one is read while its `sound` is, unless it is wanted `at_once`.
 
         Reading may then raise `NotFound`, when a clip has gone since, or `MadeAnew`.
 
         Raises:
-            NotFound: it was never made, or is no longer whole.
+            NotFound: it was never made, is no longer whole, or is another's.
         """
-        manifest = await self.manifest(digest)
+        manifest = await self.manifest(digest, owner)
         if at_once or sum(line.size for line in manifest.clips) <= AT_ONCE_BYTES:
             found = await self._entries(manifest.clips)
             return ready(digest, manifest.with_sound(found), found)
@@ -169,7 +178,7 @@ class Studio:
             if not as_listed(lines, entries):
                 # Kept, so that whoever comes next, this listener's retry most of all, gets it from the beginning.
                 now = manifest.with_sound(await self._entries(manifest.clips))
-                await self._cache.put(digest, now.entry(self._clock()))
+                await keep(self._cache, digest, now, self._clock())
                 raise MadeAnew
             return entries
 
@@ -182,30 +191,65 @@ class Studio:
             raise _gone()
         return found
 
-    async def manifest(self, digest: str) -> Manifest:
-        """What the speech of that address consists of.
+    async def manifest(self, digest: str, owner: str | None = None) -> Manifest:
+        """What the speech of that address consists of; `owner` is who asks.
 
         Raises:
-            NotFound: it was never made, or has expired.
+            NotFound: it was never made, has expired, or is another's.
         """
         (entry,) = await self._cache.get_many([digest])
         if entry is None:
             raise _gone()
-        try:
-            manifest = msgspec.json.decode(entry.meta, type=Manifest)
-        except msgspec.ValidationError:  # the digest of a clip, not of a speech
-            raise _gone() from None
+        manifest = Manifest.read(entry)
+        if manifest is None:
+            raise _gone()
         if manifest.layout != manifest.fmt.form.layout:  # of another release, whose clips are not joined here
+            raise _gone()
+        if manifest.owner != owner:  # said as if there were none: that it exists is the owner's own business
             raise _gone()
         return manifest
 
-    async def captions(self, digest: str) -> tuple[Manifest, list[Cue]]:
+    async def forget(self, digest: str, owner: str | None = None) -> int:
+        """Have the speech of that address and the clips that it consists of forgotten, in every tier and process.
+
+        How many entries there were. Other speeches that share a clip with it have to be asked for again.
+
+        Raises:
+            NotFound: as `manifest`.
+            CacheUnavailable: not everything could be reached.
+        """
+        manifest = await self.manifest(digest, owner)
+        try:
+            return await self._delete(digest, manifest)
+        except Unreachable:
+            raise CacheUnavailable(
+                "The cache that all replicas share does not answer, so this may not be forgotten everywhere. "
+                "Try again.",
+                retry_after=FORGET_AGAIN,
+            ) from None
+
+    async def erase(self, digest: str) -> int:
+        """As `forget`, for the operator: whosever it is, and if it is a clip, the clip.
+
+        Raises:
+            Unreachable: not everything could be reached.
+        """
+        (entry,) = await self._cache.get_many([digest])
+        manifest = None if entry is None else Manifest.read(entry)
+        return await self._delete(digest, manifest)
+
+    async def _delete(self, digest: str, manifest: Manifest | None) -> int:
+        # The manifest last: should something come between, it is there to be asked for again.
+        clips = dict.fromkeys(line.digest for line in manifest.clips) if manifest else ()
+        return await self._cache.delete_many([*clips, digest])
+
+    async def captions(self, digest: str, owner: str | None = None) -> tuple[Manifest, list[Cue]]:
         """The speech of that address as it is now, and its captions.
 
         Raises:
             NotFound: as `replay`, or it was kept without its text.
         """
-        manifest = await self.manifest(digest)
+        manifest = await self.manifest(digest, owner)
         if not all(line.sentences for line in manifest.clips):
             raise NotFound(
                 "This speech was kept without its text. POST its text again to have captions of it."
@@ -230,7 +274,7 @@ class Studio:
 
     def _found(self, plan: Plan, entries: Sequence[Entry | None]) -> dict[int, Clip]:
         return {
-            position: Clip.of(plan.chunks[position].candidates[0], entry)
+            position: self._source.found(plan.chunks[position].candidates[0], plan.request, entry)
             for position, entry in enumerate(entries)
             if entry is not None
         }
@@ -238,14 +282,19 @@ class Studio:
     async def _ready(self, plan: Plan, kept: Entry | None, clips: list[Clip]) -> Ready:
         self._count_hits(clips)
         manifest = Manifest.of(plan, clips)
-        # The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
+        if kept is not None and kept.meta != msgspec.json.encode(manifest):
+            manifest = manifest.also_labelled(kept)
+        # The clips may all be known from other texts, or one be made anew, and this speech have no address yet; or it
+        # is asked for under a new tag. Otherwise nothing is written.
         if kept is None or kept.meta != msgspec.json.encode(manifest):
-            await self._cache.put(plan.digest, manifest.entry(self._clock()))
-        return ready(plan.digest, manifest, [clip.entry for clip in clips])
+            await keep(self._cache, plan.digest, manifest, self._clock())
+        speech = ready(plan.digest, manifest, [clip.entry for clip in clips])
+        speech.stale = frozenset(at for at, clip in enumerate(clips) if clip.outcome == "stale")
+        return speech
 
     def _count_hits(self, clips: Iterable[Clip]) -> None:
         for clip in clips:
-            self._metrics.chunks.labels(outcome="hit").inc()
+            self._metrics.chunks.labels(outcome=clip.outcome).inc()
             self._metrics.characters.labels(kind="saved").inc(clip.meta.characters)
 
 
