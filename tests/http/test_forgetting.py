@@ -12,7 +12,7 @@ from app.http.requests import LONGEST_TAG, MOST_TAGS
 from cache.cache import Cache, open_cache
 from cache.labels import Label
 from cache.purges import Purges
-from tests.http.servers import Inside, Valkey, inside, until
+from tests.http.servers import Inside, Valkey, inside
 
 TEXT = "The first sentence is said here. The second one is said right behind it."
 SECOND = "The second one is said right behind it."
@@ -97,7 +97,9 @@ async def test_deleting_without_redis_is_not_promised(monkeypatch: pytest.Monkey
             victim.process.send_signal(signal.SIGCONT)
             while (answer := await house.client.delete(address)).status_code == 503:
                 pass
-            assert answer.status_code == 204
+            # 404 where the first command was still in the pipe, and has been carried out since.
+            assert answer.status_code in {204, 404}
+            assert (await house.post(input=TEXT, cache="only")).status_code == 404
         victim.stop()
 
 
@@ -202,7 +204,6 @@ async def test_ever_new_tags_do_not_grow_a_speech(house: Inside, operator: Cache
     await house.post(input=TEXT)
     for number in range(10):
         await house.post(input=TEXT, tags=[f"request-{number}-{part}" for part in range(MOST_TAGS)])
-    await until(lambda: True)
     address = (await house.post(input=TEXT)).headers["content-location"]
     (entry,) = await operator.get_many([address.rpartition("/")[2]])
     assert entry is not None

@@ -96,10 +96,9 @@ async def test_a_credential_is_the_same_in_either_header(apart: Inside):
 @pytest.mark.parametrize(
     "who",
     [
-        {"Authorization": "Bearer "},
         {"Authorization": "Bearer"},
         {"Authorization": "Basic YTpi"},
-        {"xi-api-key": "  "},
+        {"xi-api-key": ""},
     ],
 )
 async def test_without_a_credential_one_is_nobody_in_particular(apart: Inside, who: dict[str, str]):
