@@ -143,6 +143,9 @@ class Cache:
                     count += await self.delete_many(digests)
                     # Last: who is interrupted finds them again.
                     await self._shared.labels.drop(labels, digests)
+            # What was made while Redis was away is in its maker's memory only, and in no index.
+            await self._shared.purges.announce_everything()
+            self._memory.clear()
         except Away as error:
             raise Unreachable from error
         return count

@@ -20,6 +20,8 @@ BATCH = 500
 _SLACK = 3600.0
 """Seconds that a digest stays in an index after its entry has expired: the clocks of replicas differ."""
 _CLOSING_SECONDS = 2.0
+_WAITING = 100
+"""Batches that are kept while Redis is away, for when it is back."""
 
 Members = dict[bytes, float]
 
@@ -37,21 +39,20 @@ class Labels:
     def __init__(self, link: RedisLink, *, now: Callable[[], float] = time.time) -> None:
         self._link = link
         self._now = now
-        self._waiting: deque[tuple[tuple[Label, ...], Members]] = deque()
+        self._waiting: deque[dict[str, Members]] = deque(maxlen=_WAITING)
         self._writer: asyncio.Task[None] | None = None
 
     def add_soon(self, labels: Iterable[Label], until: Mapping[str, float]) -> None:
         """Have these digests labelled, each until it expires (seconds since the epoch), by a task of the index' own.
 
-        What is labelled already stays so. Lost where Redis is away: what it cannot index it does not hold either.
+        What is labelled already stays so. Tried again with the next where Redis is away.
         """
-        labels = tuple(labels)
+        keys = [self._key(label) for label in labels]
         members = [(bytes.fromhex(digest), expires) for digest, expires in until.items()]
         for start in range(0, len(members), BATCH):
-            self._waiting.append((labels, dict(members[start : start + BATCH])))
-        # No await between looking and setting: there is one writer at most, and nothing waits without one.
-        if self._writer is None and self._waiting:
-            self._writer = asyncio.create_task(self._write(), name="label-writer")
+            some = dict(members[start : start + BATCH])
+            self._waiting.append(dict.fromkeys(keys, some))
+        self._begin()
 
     async def walk(self, labels: Sequence[Label]) -> AsyncGenerator[list[str]]:
         """The digests that have all of these labels (one at least), in batches, expired ones among them.
@@ -89,31 +90,40 @@ class Labels:
 
     async def aclose(self) -> None:
         """Write what waits, within a bound in time. Idempotent."""
+        self._begin()
         if self._writer is not None:
             _, late = await asyncio.wait([self._writer], timeout=_CLOSING_SECONDS)
             for task in late:
                 task.cancel()
                 await asyncio.wait([task])
 
+    def _begin(self) -> None:
+        # No await between looking and setting: there is one writer at most.
+        if self._writer is None and self._waiting:
+            self._writer = asyncio.create_task(self._write(), name="label-writer")
+
     async def _write(self) -> None:
         try:
             while self._waiting:
+                sets = self._together()
                 try:
-                    await self._store(self._together())
+                    await self._store(sets)
                 except Away:
-                    continue
+                    # The value may have been stored a moment before: no purge would ever find it.
+                    if len(self._waiting) < _WAITING:
+                        self._waiting.appendleft(sets)
+                    return
         finally:
             self._writer = None
 
     def _together(self) -> dict[str, Members]:
-        """What waits, up to a batch, by key."""
+        """What waits, up to about a batch."""
         sets: dict[str, Members] = defaultdict(dict)
         size = 0
-        while self._waiting and (size == 0 or size + len(self._waiting[0][1]) <= BATCH):
-            labels, members = self._waiting.popleft()
-            size += len(members)
-            for label in labels:
-                sets[self._key(label)].update(members)
+        while self._waiting and size < BATCH:
+            for key, members in self._waiting.popleft().items():
+                sets[key].update(members)
+                size += len(members)
         return sets
 
     async def _store(self, sets: Mapping[str, Members]) -> None:

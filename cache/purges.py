@@ -60,8 +60,8 @@ class Purges:
             Away: Redis does not answer; some may have been deleted.
         """
         pipe = self._link.client.pipeline(transaction=False)
-        for digest in digests:
-            pipe.unlink(self._link.keys.of("clip", digest))
+        for digest in digests:  # one by one, as in a cluster each is in a slot of its own
+            pipe.execute_command("UNLINK", self._link.keys.of("clip", digest))
         self._record(pipe, digests)
         answers = await self._link.call(pipe.execute)
         return [bool(answer) for answer in answers[: len(digests)]]
@@ -74,6 +74,16 @@ class Purges:
             await self._link.call(pipe.execute)
         except Away:
             return
+
+    async def announce_everything(self) -> None:
+        """Have all processes empty their memory.
+
+        Raises:
+            Away: Redis does not answer.
+        """
+        pipe = self._link.client.pipeline(transaction=False)
+        self._record(pipe, ())
+        await self._link.call(pipe.execute)
 
     def watch(self, memory: MemoryTier) -> None:
         """Begin to take out of this process' memory what anybody has forgotten."""

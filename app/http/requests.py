@@ -163,7 +163,7 @@ def _tags(tags: Sequence[str]) -> tuple[str, ...]:
             f"Each of the `tags` must be 1 to {LONGEST_TAG} printable characters, not all of them blanks."
         )
         raise InvalidInput(message, param="tags")
-    return tuple(sorted(set(tags)))
+    return tuple(sorted(set(tags))) if tags else ()
 
 
 def _language(language: str | None) -> str | None:

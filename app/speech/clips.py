@@ -141,15 +141,16 @@ class ClipSource:
         return Clip.of(candidate, entry, self._age(candidate, request, entry))
 
     def _age(self, candidate: Candidate, request: SpeechRequest, entry: Entry) -> Literal["hit", "stale"]:
-        def is_stale(entry: Entry) -> bool:
-            return self._lifetimes.is_stale(candidate.digest, entry, self._now())
-
-        if not is_stale(entry):
+        if not self._is_stale(candidate.digest, entry):
             return "hit"
         if request.cache != "only":  # who wants nobody called does not have it called for others either
+            is_stale = functools.partial(self._is_stale, candidate.digest)
             remake = functools.partial(self._remake, candidate, request)
             self._refreshes.begin(candidate.digest, is_stale, remake)
         return "stale"
+
+    def _is_stale(self, digest: str, entry: Entry) -> bool:
+        return self._lifetimes.is_stale(digest, entry, self._now())
 
     async def _remake(self, candidate: Candidate, request: SpeechRequest) -> None:
         made = await self._make(candidate, request, lambda _: None)

@@ -223,12 +223,49 @@ async def test_labels_written_while_redis_is_away_hold_up_nobody(victim: Server,
     cache = open_cache(memory_bytes=1 << 20, redis_url=victim.url, keys=keys)
     await cache.get_many([A])
     victim.send(signal.SIGSTOP)
+    began = time.monotonic()
     for number in range(100):
         cache.label([NEWS], {f"{number:040x}": time.time() + 60})
     await written(cache)
-    assert cache.statistics().redis_away
+    for number in range(100, 200):
+        cache.label([NEWS], {f"{number:040x}": time.time() + 60})
+        await written(cache)
+    assert time.monotonic() - began < 2.0  # twenty time-outs of two hundred
     victim.send(signal.SIGCONT)
+    await until(lambda: not cache.statistics().redis_away)
+    # Nor are they lost: their values may have been stored just before it went.
+    cache.label([NEWS], {A: time.time() + 60})
+    await written(cache)
+    assert cache._shared is not None
+    batches = [batch async for batch in cache._shared.labels.walk([NEWS])]
+    assert sum(map(len, batches)) == 201
     await cache.aclose()
+
+
+async def test_what_was_made_while_redis_was_away_is_purged_too(victim: Server, keys: Keys):
+    """It is in one process' memory and in no index: that replica would serve it for a month."""
+    cache = open_cache(memory_bytes=1 << 20, redis_url=victim.url, keys=keys)
+    operator = open_cache(memory_bytes=0, redis_url=victim.url, keys=keys)
+    await operator.put(B, sound())
+    assert cache._shared is not None
+    cache._shared.purges._pause = 0.01
+    await cache.get_many([B])
+    victim.send(signal.SIGSTOP)
+    cache._shared.link.outage.trip()
+
+    async def make(_emit: Callable[[bytes], None]) -> Made:
+        return Made(b"{}", b"made alone", 60.0, (NEWS,))
+
+    async with cache.board(A, make) as seat:
+        await seat.entry()
+    cache._shared.labels._waiting.clear()  # the process had no later occasion
+    victim.send(signal.SIGCONT)
+    await until(lambda: not cache.statistics().redis_away)
+    assert cache._memory.peek(A)
+    await operator.purge([NEWS])
+    await until(lambda: cache._memory.peek(A) is None)
+    await cache.aclose()
+    await operator.aclose()
 
 
 async def test_purges_outlive_a_failed_look(shared: Shared, monkeypatch: pytest.MonkeyPatch):
