@@ -7,7 +7,7 @@ when sound is served, and nobody who listens waits for the writing.
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,8 +20,10 @@ BATCH = 500
 _SLACK = 3600.0
 """Seconds that a digest stays in an index after its entry has expired: the clocks of replicas differ."""
 _CLOSING_SECONDS = 2.0
-_WAITING = 100
+_WAITING = 1_000
 """Batches that are kept while Redis is away, for when it is back."""
+_PAUSE = 0.5
+"""Seconds between two tries."""
 
 Members = dict[bytes, float]
 
@@ -36,8 +38,15 @@ class Label(NamedTuple):
 class Labels:
     """The index of one Redis. `now` gives seconds since the epoch."""
 
-    def __init__(self, link: RedisLink, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        link: RedisLink,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._link = link
+        self._sleep = sleep
         self._now = now
         self._waiting: deque[dict[str, Members]] = deque(maxlen=_WAITING)
         self._writer: asyncio.Task[None] | None = None
@@ -45,14 +54,16 @@ class Labels:
     def add_soon(self, labels: Iterable[Label], until: Mapping[str, float]) -> None:
         """Have these digests labelled, each until it expires (seconds since the epoch), by a task of the index' own.
 
-        What is labelled already stays so. Tried again with the next where Redis is away.
+        What is labelled already stays so. While Redis is away it waits, the oldest of very much being lost.
         """
         keys = [self._key(label) for label in labels]
         members = [(bytes.fromhex(digest), expires) for digest, expires in until.items()]
         for start in range(0, len(members), BATCH):
             some = dict(members[start : start + BATCH])
             self._waiting.append(dict.fromkeys(keys, some))
-        self._begin()
+        # No await between looking and setting: there is one writer at most, and nothing waits without one.
+        if self._writer is None and self._waiting:
+            self._writer = asyncio.create_task(self._write(), name="label-writer")
 
     async def walk(self, labels: Sequence[Label]) -> AsyncGenerator[list[str]]:
         """The digests that have all of these labels (one at least), in batches, expired ones among them.
@@ -90,17 +101,11 @@ class Labels:
 
     async def aclose(self) -> None:
         """Write what waits, within a bound in time. Idempotent."""
-        self._begin()
         if self._writer is not None:
             _, late = await asyncio.wait([self._writer], timeout=_CLOSING_SECONDS)
             for task in late:
                 task.cancel()
                 await asyncio.wait([task])
-
-    def _begin(self) -> None:
-        # No await between looking and setting: there is one writer at most.
-        if self._writer is None and self._waiting:
-            self._writer = asyncio.create_task(self._write(), name="label-writer")
 
     async def _write(self) -> None:
         try:
@@ -112,7 +117,7 @@ class Labels:
                     # The value may have been stored a moment before: no purge would ever find it.
                     if len(self._waiting) < _WAITING:
                         self._waiting.appendleft(sets)
-                    return
+                    await self._sleep(_PAUSE)
         finally:
             self._writer = None
 

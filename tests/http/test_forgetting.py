@@ -27,7 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def operator(valkey: Valkey) -> AsyncIterator[Cache]:
     """The cache as `refrain cache purge` has it: another process' view of the same Redis."""
-    cache = open_cache(memory_bytes=0, redis_url=valkey.url)
+    cache = open_cache(memory_bytes=0, redis_url=valkey.url, timeout=10.0)  # not what is tested here
     yield cache
     await cache.aclose()
 
@@ -90,6 +90,8 @@ async def test_deleting_without_redis_is_not_promised(monkeypatch: pytest.Monkey
         victim = Valkey(Path(home))
         async with inside(monkeypatch, victim.url) as house:
             address = (await house.post(input=TEXT)).headers["content-location"]
+            while await house.metric("refrain_flights"):  # stored behind the listener's back
+                pass
             victim.process.send_signal(signal.SIGSTOP)
             refused = await house.client.delete(address)
             assert (refused.status_code, refused.json()["code"]) == (503, "cache_unavailable")
