@@ -5,7 +5,7 @@
     ├── Absent            NotFound, NotCached, MethodNotAllowed
     ├── TooMuch           BodyTooLarge, InputTooLong
     ├── UnsupportedMedia
-    ├── Unable            ProviderFailed, ProvidersUnavailable, Draining, DeadlineExceeded
+    ├── Unable            ProviderFailed, ProvidersUnavailable, CacheUnavailable, Draining, DeadlineExceeded
     └── Internal          a defect of ours; says nothing but the request's id
 
 Messages are one or two sentences that say what was wrong and what to do. They never carry the text, a key,
@@ -97,6 +97,10 @@ class ProvidersUnavailable(RefrainError):
     """Every provider of the voice's chain is out of reach or busy for the moment."""
 
 
+class CacheUnavailable(RefrainError):
+    """What was to be forgotten could not be forgotten everywhere: the cache that replicas share does not answer."""
+
+
 class Draining(RefrainError):
     """This process is about to end and takes no new work."""
 
@@ -136,6 +140,7 @@ TABLE: dict[type[RefrainError], Row] = {
     Internal: Row(500, "internal_error", _OURS),
     ProviderFailed: Row(502, "provider_failed", _OURS),
     ProvidersUnavailable: Row(503, "providers_unavailable", _OURS),
+    CacheUnavailable: Row(503, "cache_unavailable", _OURS),
     Draining: Row(503, "draining", _OURS),
     DeadlineExceeded: Row(504, "deadline_exceeded", _OURS),
 }

@@ -99,7 +99,10 @@ class Metrics:
             registry=registry,
         )
         self.chunks = Counter(
-            "refrain_chunks", "Chunks answered: hit, joined, made, failed.", ["outcome"], registry=registry
+            "refrain_chunks",
+            "Chunks answered: hit, stale (a hit that is made anew), joined, made, failed.",
+            ["outcome"],
+            registry=registry,
         )
         self.provider_requests = Counter(
             "refrain_provider_requests",

@@ -17,21 +17,25 @@ from app.errors import RefrainError
 from app.http.captions import CaptionSurface
 from app.http.documentation import document
 from app.http.envelope import Envelope
+from app.http.forgetting import ForgettingSurface
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
 from app.http.operations import Lifecycle, operations
+from app.http.owner import Owners
 from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
 from app.http.replay import ReplaySurface
 from app.metrics import CacheFigures, Metrics, TierFigures
 from app.settings import Settings
-from app.speech.clips import ClipSource, Lifetimes
+from app.speech.clips import ClipSource
 from app.speech.failures import remembered
 from app.speech.levels import Levels
+from app.speech.lifetimes import Lifetimes
 from app.speech.outputs import Outputs
 from app.speech.plan import Planner
 from app.speech.plans import Plans
+from app.speech.refreshes import Refreshes
 from app.speech.studio import Studio
 from app.speech.voices import Voices
 from cache.cache import Cache, CacheStatistics, open_cache
@@ -87,7 +91,10 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
-        lifetimes = Lifetimes(settings.cache.ttl, settings.cache.fallback_ttl)
+        kept = settings.cache
+        lifetimes = Lifetimes(kept.ttl, kept.fallback_ttl, kept.soft_ttl)
+        refreshes = Refreshes(cache)
+        stack.push_async_callback(refreshes.aclose)
         plans = Plans(
             Planner(
                 providers,
@@ -101,7 +108,7 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         studio = Studio(
             plans=plans,
             source=ClipSource(
-                cache, Levels(cache, settings.cache.ttl), lifetimes, metrics, clock=time.perf_counter
+                cache, Levels(cache, kept.ttl), lifetimes, refreshes, metrics, clock=time.perf_counter
             ),
             cache=cache,
             metrics=metrics,
@@ -174,10 +181,15 @@ def create_app(settings: Settings) -> Refrain:
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with open_house(settings, metrics) as house:
             max_body = settings.server.max_body
-            app.register(SpeechSurface(house.studio, house.voices, house.outputs, metrics, max_body).route())
-            app.register(PlanSurface(house.studio, house.voices, house.outputs, max_body).route())
-            app.register(ReplaySurface(house.studio).route())
-            app.register(CaptionSurface(house.studio).router())
+            studio, voices, outputs = house.studio, house.voices, house.outputs
+            owners = Owners(settings.cache.scope)
+            app.register(
+                SpeechSurface(studio, voices, outputs, owners, metrics=metrics, max_body=max_body).route()
+            )
+            app.register(PlanSurface(studio, voices, outputs, owners, max_body).route())
+            app.register(ReplaySurface(studio, owners).route())
+            app.register(CaptionSurface(studio, owners).router())
+            app.register(ForgettingSurface(studio, owners).route())
             app.register(listings(house.voices))
             document(app)
             await warm(house)

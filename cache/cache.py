@@ -1,20 +1,25 @@
 """The one object that the service uses: tiers, and flights for what none of them has."""
 
+import asyncio
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 
 from cache.archive import Archive, open_archive
 from cache.behind import Behind
+from cache.claims import Claims
 from cache.drafts import Drafts
+from cache.errors import Away, Unreachable
 from cache.flight import Flights, FlightStatistics, Make
 from cache.interface import Entry, Tier, TierStatistics
+from cache.labels import BATCH, Label, Labels
 from cache.lease import Leases
 from cache.link import Keys, RedisLink
 from cache.memory import MemoryTier
 from cache.notices import Notices
 from cache.passage import Seat
+from cache.purges import Purges
 from cache.redis import RedisTier
 
 
@@ -26,6 +31,8 @@ class Shared:
     tier: RedisTier
     notices: Notices
     leases: Leases
+    labels: Labels
+    purges: Purges
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,9 @@ class Cache:
         self._archive = archive
         self._promotions = None if shared is None or archive is None else Behind(shared.tier.promote)
         self.drafts = Drafts() if shared is None else Drafts(shared.link, shared.notices)
+        self._claims = Claims(None if shared is None else shared.link)
+        if shared is not None:
+            shared.purges.watch(memory)
 
     async def get_many(self, digests: list[str]) -> list[Entry | None]:
         """One entry or None for each digest, in order. A tier is asked in one trip, for what those above it lack.
@@ -122,18 +132,92 @@ class Cache:
         if self._shared is not None:
             await self._shared.tier.put(digest, entry)
 
-    async def delete(self, digest: str) -> bool:
-        """Forget in this process, in Redis and in the archive; True if it was anywhere.
+    async def reread(self, digest: str) -> Entry | None:
+        """What Redis has, in place of what this process has in memory."""
+        if self._shared is None:
+            return self._memory.peek(digest)
+        (entry,) = await self._shared.tier.get_many([digest])
+        if entry is not None:
+            self._memory.add(digest, entry)
+        return entry
 
-        Other processes' memory keeps it.
+    async def replace(self, digest: str, entry: Entry) -> None:
+        """As `put`, and other processes give up within about a second what they have in memory of it."""
+        await self.put(digest, entry)
+        if self._shared is not None:
+            await self._shared.purges.announce([digest])
+
+    async def claim(self, digest: str, seconds: float) -> bool:
+        """Whether the caller is the one in the fleet who may make this anew: one in so many seconds."""
+        return await self._claims.take(digest, seconds)
+
+    def is_claimed(self, digest: str) -> bool:
+        """Whether `claim` would say no, as far as this process knows: asks nobody."""
+        return self._claims.is_held(digest)
+
+    def label(self, labels: Iterable[Label], until: Mapping[str, float]) -> None:
+        """See `Labels.add_soon`: digests with when they expire."""
+        if self._shared is not None:
+            self._shared.labels.add_soon(labels, until)
+
+    async def delete_many(self, digests: Sequence[str]) -> int:
+        """Forget in every tier, at once here and in Redis, within about a second in other processes' memory.
+
+        How many were there. The one place where entries are deleted on purpose.
+
+        Raises:
+            Unreachable: Redis did not answer.
         """
-        # From below: what is read in between comes from a tier that is yet to be emptied.
-        kept = self._archive is not None and await self._archive.delete(digest)
+        count = 0
+        for start in range(0, len(digests), BATCH):
+            some = digests[start : start + BATCH]
+            kept = await self._delete_archived(some)
+            there = await self._delete_shared(some)
+            here = [self._memory.discard(digest) for digest in some]
+            count += sum(map(any, zip(kept, there, here, strict=True)))
+        return count
+
+    async def purge(self, labels: Sequence[Label]) -> int:
+        """Forget what has all of these labels (one at least) and was stored before; how many there were.
+
+        What is stored meanwhile may be forgotten or not. A flight that is under way is not touched.
+
+        Raises:
+            Unreachable: Redis did not answer, or there is none; purge again to forget the rest.
+        """
+        if self._shared is None:
+            raise Unreachable
+        count = 0
+        try:
+            async with aclosing(self._shared.labels.walk(labels)) as batches:
+                async for digests in batches:
+                    count += await self.delete_many(digests)
+                    # Last: who is interrupted finds them again.
+                    await self._shared.labels.drop(labels, digests)
+            # What was made while Redis was away is in its maker's memory only, and in no index.
+            await self._shared.purges.announce_everything()
+            self._memory.clear()
+        except Away as error:
+            raise Unreachable from error
+        return count
+
+    async def _delete_archived(self, digests: Sequence[str]) -> Sequence[bool]:
+        """From below: what is read in between comes from a tier that is yet to be emptied."""
+        if self._archive is None:
+            return [False] * len(digests)
+        kept = await asyncio.gather(*map(self._archive.delete, digests))
         if self._promotions is not None:
-            await self._promotions.forget(digest)
-        there = self._shared is not None and await self._shared.tier.delete(digest)
-        here = self._memory.discard(digest)
-        return here or there or kept
+            for digest in digests:
+                await self._promotions.forget(digest)
+        return kept
+
+    async def _delete_shared(self, digests: Sequence[str]) -> list[bool]:
+        if self._shared is None:
+            return [False] * len(digests)
+        try:
+            return await self._shared.purges.delete(digests)
+        except Away as error:
+            raise Unreachable from error
 
     def statistics(self) -> CacheStatistics:
         """What happened so far."""
@@ -155,6 +239,8 @@ class Cache:
         if self._archive is not None:
             await self._archive.aclose()
         if self._shared is not None:
+            await self._shared.labels.aclose()
+            await self._shared.purges.aclose()
             await self._shared.tier.aclose()
             await self._shared.notices.aclose()
             await self._shared.link.aclose()
@@ -172,7 +258,8 @@ def share(
     link = RedisLink(url, keys=keys, timeout=timeout)
     tier = RedisTier(link, now=now)
     notices = Notices(link)
-    return Shared(link, tier, notices, Leases(link, tier, notices, length=lease))
+    leases = Leases(link, tier, notices, length=lease)
+    return Shared(link, tier, notices, leases, Labels(link, now=now), Purges(link))
 
 
 def open_cache(
@@ -195,6 +282,6 @@ def open_cache(
     memory = MemoryTier(memory_bytes, now=now)
     shared = None if redis_url is None else share(redis_url, keys=keys, lease=lease, timeout=timeout, now=now)
     archive = None if archive_url is None else open_archive(archive_url, limit=archive_bytes, now=now)
-    leases = None if shared is None else shared.leases
-    flights = Flights(memory, leases, archive=archive, remember=remember, now=now)
+    leases, index = (None, None) if shared is None else (shared.leases, shared.labels)
+    flights = Flights(memory, leases, archive=archive, remember=remember, now=now, index=index)
     return Cache(memory, flights, shared, archive)

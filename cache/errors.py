@@ -3,6 +3,7 @@
     CacheError
     ├── Damaged             stored bytes are not what was written; always handled as a miss
     ├── Away                Redis or the archive did not answer in time, or refused; always handled as a miss
+    ├── Unreachable         Redis did not answer where that matters: not everything could be forgotten
     ├── FlightFailed        a synthesis failed where its own exception cannot be had: `code` says how
     ├── NoArchive           the archive cannot be opened
     └── EmbeddedError       the embedded server cannot be had
@@ -10,7 +11,7 @@
         ├── DataDirUnusable the directory cannot be made, locked or written
         └── DidNotStart     the server ended, or did not answer in time
 
-Only `FlightFailed`, `NoArchive` and the `EmbeddedError`s ever leave this package.
+Only `Unreachable`, `FlightFailed`, `NoArchive` and the `EmbeddedError`s ever leave this package.
 """
 
 
@@ -24,6 +25,10 @@ class Damaged(CacheError):
 
 class Away(CacheError):
     """Redis, or the archive, cannot be used at the moment."""
+
+
+class Unreachable(CacheError):
+    """Redis did not answer, so something may not have been forgotten; asking again finishes it."""
 
 
 class FlightFailed(CacheError):

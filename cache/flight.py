@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
 from cache.interface import Entry, Tier
+from cache.labels import Label, Labels
 from cache.leading import Leading
 from cache.lease import Alone, Failed, Follow, Found, Lead, Leases, Standing
 from cache.memory import MemoryTier
@@ -28,11 +29,12 @@ _CLOSING_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a maker gives at its clean, checked end. `ttl` is in seconds."""
+    """What a maker gives at its clean, checked end. `ttl` is in seconds; by its `labels` it can be forgotten."""
 
     meta: bytes
     payload: bytes
     ttl: float
+    labels: tuple[Label, ...] = ()
 
 
 # make(emit): calls emit(piece) for every final piece of the payload as it appears, and gives the whole at the
@@ -74,6 +76,7 @@ class Flights:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
+        index: Labels | None = None,
     ) -> None:
         self._memory = memory
         self._leases = leases
@@ -83,6 +86,7 @@ class Flights:
         self._now = now
         self._sleep = sleep
         self._token = token
+        self._index = index
         self._passages: dict[str, Passage] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = dict.fromkeys(("led", "followed", "found", "failed", "abandoned", "refused"), 0)
@@ -265,10 +269,17 @@ class Flights:
         passage.land(entry, "made")
         # Storing is another task: the seats need not wait for it, and leaving cannot cancel it. Until it is
         # done the flight stays known, for entries that memory does not hold.
-        self._spawn(self._store(passage, entry, token, leads=leads, made=True))
+        self._spawn(self._store(passage, entry, token, made.labels, leads=leads, made=True))
 
     async def _store(
-        self, passage: Passage, entry: Entry, token: str, *, leads: bool, made: bool = False
+        self,
+        passage: Passage,
+        entry: Entry,
+        token: str,
+        labels: tuple[Label, ...] = (),
+        *,
+        leads: bool,
+        made: bool = False,
     ) -> None:
         ours = True
         try:
@@ -276,6 +287,8 @@ class Flights:
                 ours = await self._store_by(self._leases, passage.digest, entry, token, leads=leads)
         finally:
             self._forget(passage)
+            if self._index is not None and labels:
+                self._index.add_soon(labels, {passage.digest: entry.made_at + entry.ttl})
         if made and ours and self._archive is not None:
             await self._archive.put(passage.digest, entry)
 

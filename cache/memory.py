@@ -117,7 +117,7 @@ class MemoryTier:
         """As `discard`."""
         return self.discard(digest)
 
-    async def aclose(self) -> None:
+    def clear(self) -> None:
         """Forget everything."""
         for queue in (self._places, self._newcomers, self._residents, self._gone):
             queue.clear()

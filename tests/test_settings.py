@@ -370,3 +370,17 @@ def test_no_text_breaks_the_loader(source: str):
     """Whatever is in the file, the answer is settings or a list of mistakes."""
     with suppress(BadConfiguration):
         parse(source, {})
+
+
+@pytest.mark.parametrize(("written", "meant"), [('"never"', None), ('"12h"', 43_200.0)], ids=["never", "12h"])
+def test_a_soft_lifetime_may_be_never(written: str, meant: float | None):
+    """An operator who does not want to pay twice for a text has no other way to say so."""
+    assert parse(f"[cache]\nsoft_ttl = {written}", {}).cache.soft_ttl == meant
+    assert parse("", {"REFRAIN_CACHE__SOFT_TTL": written.strip('"')}).cache.soft_ttl == meant
+
+
+@pytest.mark.parametrize("written", ['"always"', '"0s"', "-1", "[]"])
+def test_no_other_soft_lifetime_is_taken(written: str):
+    """A mistyped one would have everything made anew with every hit."""
+    assert len(problems(f"[cache]\nsoft_ttl = {written}")) == 1
+    assert "shared" in problems('[cache]\nscope = "mine"')[0]

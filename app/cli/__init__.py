@@ -56,7 +56,16 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point. Each command's module is read only here, so that this one stands by itself."""
-    from app.cli import cache, config, doctor, plan, say, serve, tables, warm  # noqa: PLC0415 - they import this module
+    from app.cli import (  # noqa: PLC0415 - they import this module
+        cache,
+        config,
+        doctor,
+        plan,
+        say,
+        serve,
+        tables,
+        warm,
+    )
 
     for module in (cache, config, doctor, plan, say, serve, tables, warm):
         module.register(cli)

@@ -13,13 +13,14 @@ from types import MappingProxyType
 from typing import Final
 
 import msgspec
-from litestar import Router, get
+from litestar import Request, Router, get
 from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import NotFound
+from app.http.owner import Owners
 from app.http.replay import matches
 from app.http.wire import encoded, header, send_whole
 from app.speech.alignment import Alignment, alignment
@@ -94,8 +95,9 @@ FORMS: Final = MappingProxyType(
 class CaptionSurface:
     """One speech's captions in the form that is asked for."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, owners: Owners) -> None:
         self._studio = studio
+        self._owners = owners
 
     def router(self) -> Router:
         """For Litestar."""
@@ -103,23 +105,23 @@ class CaptionSurface:
 
     def _route(self, name: str) -> HTTPRouteHandler:
         @get(f"/{{address:str}}/{name}", include_in_schema=False, name=name)
-        async def captions(address: FromPath[str]) -> ASGIApp:
-            return await self.captions(address, FORMS[name])
+        async def captions(address: FromPath[str], request: Request) -> ASGIApp:  # type: ignore[type-arg]
+            return await self.captions(address, FORMS[name], self._owners.of(request.scope))
 
         return captions
 
-    async def captions(self, address: str, form: Form) -> ASGIApp:
-        """The answer to one request.
+    async def captions(self, address: str, form: Form, owner: str | None) -> ASGIApp:
+        """The answer to one request of `owner`'s.
 
         Raises:
-            NotFound: nothing is at this address, not yet, or no text.
+            NotFound: nothing is at this address, not yet, no text, or it is another's.
         """
         if not _DIGEST.fullmatch(address):
             raise NotFound(
                 "That is not the address of a speech. Use the Content-Location of the answer that made it, "
                 "and /captions.vtt, .srt, .json or /alignment.json behind it."
             )
-        manifest, cues = await self._studio.captions(address)
+        manifest, cues = await self._studio.captions(address, owner)
         body = await asyncio.to_thread(
             form.write, manifest.text, cues
         )  # 130 to 160 ms for the longest text that is taken

@@ -59,6 +59,7 @@ def document(app: Litestar) -> None:
         parameters=[address],
         get=_operation("replay", "What was said once, by its address; Range, ETag", 200, _sounds()),
         head=_operation("replay_head", "The same without the sound", 200, {}),
+        delete=_operation("forget", "Have it and its clips forgotten, by every replica", 204, {}),
     )
     for name, form in FORMS.items():
         known = json_of.get(name)

@@ -16,6 +16,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Send
 
 from app.errors import NotFound, ProvidersUnavailable, RefrainError, whereabouts
+from app.http.owner import Owners
 from app.http.problems import defect, openai_body
 from app.http.requests import SpeechBody, decode, speech_request
 from app.http.sound import TRIES, Head, send_sound
@@ -50,9 +51,17 @@ class SpeechSurface:
     """Decodes, performs, sends."""
 
     def __init__(
-        self, studio: Studio, voices: Voices, outputs: Outputs, metrics: Metrics, max_body: int
+        self,
+        studio: Studio,
+        voices: Voices,
+        outputs: Outputs,
+        owners: Owners,
+        *,
+        metrics: Metrics,
+        max_body: int,
     ) -> None:
         """`max_body` in bytes."""
+        self._owners = owners
         self._studio = studio
         self._voices = voices
         self._outputs = outputs
@@ -73,7 +82,8 @@ class SpeechSurface:
         try:
             body = decode(await read_json_body(scope, receive, self._max_body))
             began = time.perf_counter()
-            plan = await self._studio.plan(speech_request(body, self._voices, self._outputs))
+            asked = speech_request(body, self._voices, self._outputs, self._owners.of(scope))
+            plan = await self._studio.plan(asked)
             await self._answer(receive, send, body, plan, began)
         except ClientGone:
             return

@@ -5,6 +5,7 @@ from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Send
 
+from app.http.owner import Owners
 from app.http.requests import decode, speech_request
 from app.http.wire import ClientGone, encoded, read_json_body, require_method, send_whole
 from app.speech.estimate import estimate
@@ -16,8 +17,11 @@ from app.speech.voices import Voices
 class PlanSurface:
     """Decodes, plans, answers."""
 
-    def __init__(self, studio: Studio, voices: Voices, outputs: Outputs, max_body: int) -> None:
+    def __init__(
+        self, studio: Studio, voices: Voices, outputs: Outputs, owners: Owners, max_body: int
+    ) -> None:
         """`max_body` in bytes."""
+        self._owners = owners
         self._studio = studio
         self._voices = voices
         self._outputs = outputs
@@ -38,7 +42,8 @@ class PlanSurface:
             body = decode(await read_json_body(scope, receive, self._max_body))
         except ClientGone:
             return
-        plan = await self._studio.plan(speech_request(body, self._voices, self._outputs))
+        asked = speech_request(body, self._voices, self._outputs, self._owners.of(scope))
+        plan = await self._studio.plan(asked)
         answer = msgspec.json.encode(await estimate(self._studio, plan))
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
         await send_whole(send, 200, encoded(headers), [answer])

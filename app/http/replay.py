@@ -5,13 +5,14 @@ import re
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from litestar import get
+from litestar import Request, get
 from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.errors import NotFound
+from app.http.owner import Owners
 from app.http.sound import TRIES, Head, send_following, send_sound
 from app.http.speech_headers import Pairs, followed_headers, replay_headers
 from app.http.wire import encoded, header, is_head, send_whole
@@ -35,51 +36,54 @@ class Span:
 class ReplaySurface:
     """Whole or in part."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, owners: Owners) -> None:
         self._studio = studio
+        self._owners = owners
 
     def route(self) -> HTTPRouteHandler:
         """For Litestar. Not a raw route: those cannot have parameters in their path (a KeyError at each request)."""
 
         @get("/v1/speech/{address:str}", include_in_schema=False)
-        async def replay(address: FromPath[str]) -> ASGIApp:
-            return await self.replay(address)
+        async def replay(address: FromPath[str], request: Request) -> ASGIApp:  # type: ignore[type-arg]
+            return await self.replay(address, self._owners.of(request.scope))
 
         return replay
 
-    async def replay(self, address: str) -> ASGIApp:
-        """The answer to one request.
+    async def replay(self, address: str, owner: str | None) -> ASGIApp:
+        """The answer to one request of `owner`'s.
 
         Raises:
-            NotFound: nothing is at this address.
+            NotFound: nothing is at this address, or it is another's.
         """
-        digest, extension = _address(address)
-        speech = await self._found(digest)
+        digest, extension = address_of(address)
+        speech = await self._found(digest, owner)
         fmt = speech.begun.fmt if isinstance(speech, Followed) else speech.manifest.fmt
         if extension not in {None, fmt.extension}:
             raise NotFound(f"This speech is {fmt.extension}, not {extension}.")
         if isinstance(speech, Followed):
             return functools.partial(_send_followed, speech)
 
-        return functools.partial(self._send_found, speech)
+        return functools.partial(self._send_found, speech, owner)
 
-    async def _found(self, digest: str) -> Ready | Followed:
+    async def _found(self, digest: str, owner: str | None) -> Ready | Followed:
         try:
-            return await self._studio.replay(digest)
+            return await self._studio.replay(digest, owner)
         except NotFound:
-            if following := await self._studio.follow(digest):
+            if following := await self._studio.follow(digest, owner):
                 return following
             # It may have been completed between the two looks.
-            return await self._studio.replay(digest)
+            return await self._studio.replay(digest, owner)
 
-    async def _send_found(self, speech: Ready, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send_found(
+        self, speech: Ready, owner: str | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         assert scope["type"] == ScopeType.HTTP
         for _ in range(TRIES):
             try:
                 await _send(scope, receive, send, speech)
             except MadeAnew:
                 # Nothing has left yet. With the clips as they are now, other bytes have another name.
-                speech = await self._studio.replay(speech.digest)
+                speech = await self._studio.replay(speech.digest, owner)
             else:
                 return
         raise gone()
@@ -126,7 +130,12 @@ async def _send_span(scope: HTTPScope, receive: Receive, send: Send, speech: Rea
     await send_sound(receive, send, Head(status, encoded(headers), length), sound)
 
 
-def _address(address: str) -> tuple[str, str | None]:
+def address_of(address: str) -> tuple[str, str | None]:
+    """Digest and extension, if there is one.
+
+    Raises:
+        NotFound: it is not made like an address of ours.
+    """
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise NotFound(

@@ -1,6 +1,7 @@
 """The speech body: OpenAI's fields and ours on top, decoded and checked."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
 import msgspec
@@ -64,6 +65,12 @@ class SpeechBody(msgspec.Struct, frozen=True):
             "bypass (neither look nor keep)."
         ),
     ] = None
+    tags: Annotated[
+        list[str] | None,
+        Meta(
+            description="At most 16 words of yours, of 1 to 64 characters each, by which this sound can be purged."
+        ),
+    ] = None
     sample_rate: Annotated[
         int | None,
         Meta(
@@ -87,6 +94,7 @@ _CHOICES = {
 }
 MOST_INSTRUCTIONS = 4_096
 """Characters, as at OpenAI: they go out, are hashed and are paid for with every chunk."""
+MOST_TAGS, LONGEST_TAG = 16, 64
 _DECODER = msgspec.json.Decoder(SpeechBody)
 
 
@@ -109,8 +117,10 @@ def decode(body: bytes) -> SpeechBody:
         raise InvalidJson("The body is nested too deep. Send a flat object.") from None
 
 
-def speech_request(body: SpeechBody, voices: Voices, outputs: Outputs) -> SpeechRequest:
-    """What to speak, and how.
+def speech_request(
+    body: SpeechBody, voices: Voices, outputs: Outputs, owner: str | None = None
+) -> SpeechRequest:
+    """What to speak, how, and whose it is.
 
     Raises:
         UnknownVoice, UnsupportedFormat, InvalidInput: each naming its field.
@@ -124,6 +134,8 @@ def speech_request(body: SpeechBody, voices: Voices, outputs: Outputs) -> Speech
         language=_language(body.language),
         cache=body.cache or "default",
         input_type=body.input_type or "text",
+        tags=_tags(body.tags or ()),
+        owner=owner,
     )
 
 
@@ -140,6 +152,18 @@ def _instructions(instructions: str | None) -> str | None:
         message = f"`instructions` must be at most {MOST_INSTRUCTIONS} characters."
         raise InvalidInput(message, param="instructions")
     return instructions or None
+
+
+def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """In one order, each once: the same tags are the same request."""
+    if len(tags) > MOST_TAGS:
+        raise InvalidInput(f"There are more than {MOST_TAGS} `tags`. Send fewer.", param="tags")
+    if not all(len(tag) <= LONGEST_TAG and tag.isprintable() and tag.strip() for tag in tags):
+        message = (
+            f"Each of the `tags` must be 1 to {LONGEST_TAG} printable characters, not all of them blanks."
+        )
+        raise InvalidInput(message, param="tags")
+    return tuple(sorted(set(tags))) if tags else ()
 
 
 def _language(language: str | None) -> str | None:

@@ -12,10 +12,13 @@ Pairs = list[tuple[str, str]]
 def ready_headers(speech: Ready, seconds: float, *, sse: bool = False) -> Pairs:
     """A whole hit: everything is known. `seconds`: from the request's body to here."""
     manifest = speech.manifest
-    count = len(manifest.clips)
+    count, stale = len(manifest.clips), len(speech.stale)
     pairs = [
         ("Content-Location", f"/v1/speech/{speech.digest}"),
-        ("Cache-Status", f'refrain; hit; detail="chunks={count} hits={count} joined=0 stale=0"'),
+        (
+            "Cache-Status",
+            f'refrain; hit; detail="chunks={count} hits={count - stale} joined=0 stale={stale}"',
+        ),
         ("X-Refrain-Provider", ", ".join(manifest.providers)),
         ("X-Refrain-Characters", "0"),
         ("Server-Timing", _timing(first_audio=seconds, cache=seconds, provider=0.0)),

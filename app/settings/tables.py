@@ -12,7 +12,7 @@ from app.settings.pronunciation import Lists
 from app.settings.table import Table
 from app.text.language import is_tag
 from app.text.normalize import speakable
-from app.units import Bytes, Seconds, secret
+from app.units import Bytes, Seconds, seconds, secret
 from cache.address import checked
 from providers.interface import ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
@@ -44,17 +44,24 @@ class Redis(Table):
 ARCHIVES = r"^(off|file|(file|memory|s3|s3a|gs|az|azure|abfs|abfss|adl)://.+)$"
 
 
+def _never(value: Any) -> Any:
+    return None if value == "never" else seconds(value)
+
+
 class Cache(Table):
     """Lifetimes in seconds, the memory tier in bytes for each process.
 
     `archive` is `off`, `file` (in `redis.data_dir`) or a URL; `archive_max` bounds a directory, in bytes.
+    Past `soft_ttl` (None, `never` in the file: not at all) sound is served and made anew behind it.
     """
 
     ttl: Annotated[Seconds, Field(gt=0)] = 30 * 86400.0
+    soft_ttl: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_never)] = 7 * 86400.0
     fallback_ttl: Annotated[Seconds, Field(gt=0)] = 3600.0
     memory: Annotated[Bytes, Field(ge=0)] = 64 * 2**20
     archive: Annotated[str, Field(pattern=ARCHIVES)] = "file"
     archive_max: Annotated[Bytes, Field(ge=2**20)] = 2 * 2**30
+    scope: Literal["shared", "user"] = "shared"
 
 
 Pause = Annotated[Seconds, Field(ge=0, le=10)]

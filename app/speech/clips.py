@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from logging import getLogger
-from typing import ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import msgspec
 
@@ -25,14 +25,17 @@ from app.errors import whereabouts
 from app.metrics import Metrics
 from app.speech.failures import BY_CODE, told
 from app.speech.levels import Levels
+from app.speech.lifetimes import Lifetimes
 from app.speech.pace import believable
 from app.speech.plan import Candidate, PlannedChunk, SpeechRequest
+from app.speech.refreshes import Refreshes
 from app.speech.timings import NONE as UNTIMED
 from app.speech.timings import on_clip, packed
 from cache.cache import Cache
 from cache.errors import FlightFailed
 from cache.flight import Made
 from cache.interface import Entry
+from cache.labels import Label
 from cache.passage import Outcome
 from cache.value import new_entry
 from providers.errors import BadAudio, ProviderError, Unavailable
@@ -43,6 +46,8 @@ log = getLogger("refrain")
 P = ParamSpec("P")
 T = TypeVar("T")
 Hear = Callable[[bytes], None]
+# stale: found, past its soft lifetime, and served all the same.
+Came = Outcome | Literal["stale"]
 
 
 class ClipMeta(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,7 +74,7 @@ class Clip:
     digest: str
     entry: Entry
     meta: ClipMeta
-    outcome: Outcome
+    outcome: Came
     first_choice: bool
     size: int
     seconds: float = 0.0
@@ -80,23 +85,12 @@ class Clip:
         return replace(self, entry=replace(self.entry, payload=b""))
 
     @classmethod
-    def of(
-        cls, candidate: Candidate, entry: Entry, outcome: Outcome = "hit", *, seconds: float = 0.0
-    ) -> "Clip":
+    def of(cls, candidate: Candidate, entry: Entry, outcome: Came = "hit", *, seconds: float = 0.0) -> "Clip":
         """From a cache entry."""
         meta = msgspec.json.decode(entry.meta, type=ClipMeta)
         cost = meta.characters * candidate.price / 1e6 if outcome == "made" else 0.0
         size = len(entry.payload)
         return cls(candidate.digest, entry, meta, outcome, candidate.first_choice, size, seconds, cost)
-
-
-class Lifetimes:
-    """Seconds for which clips are kept."""
-
-    def __init__(self, first_choice: float, fallback: float) -> None:
-        """Sound by the voice's first choice lives longer than a stand-in's."""
-        self.first_choice = first_choice
-        self.fallback = fallback
 
 
 class ClipSource:
@@ -107,6 +101,7 @@ class ClipSource:
         cache: Cache,
         levels: Levels,
         lifetimes: Lifetimes,
+        refreshes: Refreshes,
         metrics: Metrics,
         *,
         clock: Callable[[], float],
@@ -116,6 +111,7 @@ class ClipSource:
         self._cache = cache
         self._levels = levels
         self._lifetimes = lifetimes
+        self._refreshes = refreshes
         self._metrics = metrics
         self._clock = clock
         self._now = now
@@ -141,13 +137,42 @@ class ClipSource:
         self._metrics.chunks.labels(outcome="failed").inc()
         raise failures[-1] if heard.anything else told(failures)
 
+    def found(self, candidate: Candidate, request: SpeechRequest, entry: Entry) -> Clip:
+        """The clip that is there. Past its soft lifetime it is served all the same, and made anew for those to come."""
+        return Clip.of(candidate, entry, self._age(candidate, request, entry))
+
+    def _age(self, candidate: Candidate, request: SpeechRequest, entry: Entry) -> Literal["hit", "stale"]:
+        if not self._is_stale(candidate.digest, entry):
+            return "hit"
+        if request.cache != "only":  # who wants nobody called does not have it called for others either
+            is_stale = functools.partial(self._is_stale, candidate.digest)
+            remake = functools.partial(self._remake, candidate, request)
+            self._refreshes.begin(candidate.digest, is_stale, remake)
+        return "stale"
+
+    def _is_stale(self, digest: str, entry: Entry) -> bool:
+        return self._lifetimes.is_stale(digest, entry, self._now())
+
+    async def _remake(self, candidate: Candidate, request: SpeechRequest) -> None:
+        made = await self._make(candidate, request, lambda _: None)
+        await self._replace(candidate.digest, made)
+
+    async def _replace(self, digest: str, made: Made) -> Entry:
+        """In place of what is there, in every process."""
+        entry = new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
+        await self._cache.replace(digest, entry)
+        self._cache.label(made.labels, {digest: entry.made_at + entry.ttl})
+        return entry
+
     async def _fly(self, candidate: Candidate, request: SpeechRequest, hear: "_Heard") -> Clip:
         began = self._clock()
-        outcome: Outcome = "made"
+        outcome: Came = "made"
         if request.cache in {"bypass", "refresh"}:
             entry = await self._make_alone(candidate, request, hear)
         else:
             entry, outcome = await self._make_for_all(candidate, request, hear)
+            if outcome == "hit":
+                outcome = self._age(candidate, request, entry)
         clip = Clip.of(candidate, entry, outcome, seconds=self._clock() - began)
         self._metrics.chunks.labels(outcome=clip.outcome).inc()
         kind = "charged" if clip.outcome == "made" else "saved"
@@ -170,10 +195,9 @@ class ClipSource:
     async def _make_alone(self, candidate: Candidate, request: SpeechRequest, hear: Hear) -> Entry:
         """For those who want new sound, whatever is there; `refresh` leaves it to others in place of the old."""
         made = await self._make(candidate, request, hear)
-        entry = new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
         if request.cache == "refresh":
-            await self._cache.put(candidate.digest, entry)
-        return entry
+            return await self._replace(candidate.digest, made)
+        return new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
 
     async def _make(self, candidate: Candidate, request: SpeechRequest, emit: Hear) -> Made:
         """Ask the provider, check, edit and encode; `emit` gets each piece of the clip that is final."""
@@ -210,8 +234,8 @@ class ClipSource:
         characters = len(utterance.text)
         placed = on_clip(timings, recorded, characters=characters, tempo=candidate.tempo)
         meta = ClipMeta(recorded.samples, provider.name, characters, recorded.audible, packed(placed))
-        ttl = self._lifetimes.first_choice if candidate.first_choice else self._lifetimes.fallback
-        return Made(msgspec.json.encode(meta), payload, ttl)
+        ttl = self._lifetimes.hard(first_choice=candidate.first_choice)
+        return Made(msgspec.json.encode(meta), payload, ttl, (*request.labels, by(provider.name)))
 
     async def _record(
         self, candidate: Candidate, output: Output, emit: Hear
@@ -251,6 +275,11 @@ class ClipSource:
         parts.append(recorded.tail)
         emit(recorded.tail)
         return b"".join(parts), recorded, sound.timings
+
+
+def by(provider: str) -> Label:
+    """The label of what a provider spoke; `provider` is its configured name."""
+    return Label("provider", provider)
 
 
 def _translated(error: ProviderError | FlightFailed, provider: str) -> ProviderError:

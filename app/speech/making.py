@@ -10,7 +10,7 @@ from app.audio.joiners import Joiner
 from app.audio.silence import silence
 from app.speech.clips import Clip
 from app.speech.live import ChunkEnd, Item, Rehearsal
-from app.speech.manifest import ClipLine, Manifest, rests
+from app.speech.manifest import ClipLine, Manifest, keep, rests
 from app.speech.plan import Plan
 from cache.cache import Cache
 from cache.drafts import Draft
@@ -81,4 +81,4 @@ class Live:
         """Before the last bytes leave, so that whoever has heard all of it finds it at its address."""
         if self.plan.request.cache != "bypass":
             manifest = Manifest.of(self.plan, self.clips)
-            await self._cache.put(self.plan.digest, manifest.entry(self._clock()))
+            await keep(self._cache, self.plan.digest, manifest, self._clock())

@@ -7,13 +7,18 @@ import msgspec
 
 from app.audio.formats import FORMATS, Format, Output, output
 from app.audio.silence import SILENCE_VERSION, rest_samples
-from app.speech.clips import Clip, ClipMeta
+from app.speech.clips import Clip, ClipMeta, by
 from app.speech.plan import Plan, PlannedChunk
 from app.text.chunks import Chunk
 from app.text.document import Document
 from app.text.render import replaced
+from cache.cache import Cache
 from cache.interface import Entry
+from cache.labels import Label
 from cache.value import new_entry
+
+MOST_LABELS = 64
+"""That a manifest tells of: whoever asks for one text under ever new tags must not have it grow for ever."""
 
 
 class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,6 +87,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     """A speech: its format and its clips in order.
 
     `bit_rate` is in bits per second, None where the format has no such choice or the usual one was taken.
+    `labels` are those that it was asked for with. `owner` is who alone may have it; None: whoever has its address.
     """
 
     format: str
@@ -89,6 +95,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     clips: tuple[ClipLine, ...]
     bit_rate: int | None = None
     layout: int = 1
+    labels: tuple[Label, ...] = ()
+    owner: str | None = None
 
     @classmethod
     def of(cls, plan: Plan, clips: Sequence[Clip]) -> "Manifest":
@@ -112,7 +120,15 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     def begun(cls, plan: Plan) -> "Manifest":
         """Of a speech none of whose clips is there yet."""
         wanted = plan.request.output
-        return cls(wanted.format.name, wanted.sample_rate, (), wanted.bit_rate, wanted.form.layout)
+        return cls(
+            format=wanted.format.name,
+            sample_rate=wanted.sample_rate,
+            clips=(),
+            bit_rate=wanted.bit_rate,
+            layout=wanted.form.layout,
+            labels=plan.request.labels,
+            owner=plan.request.owner,
+        )
 
     def tells_of(self, plan: Plan) -> bool:
         """Whether it is the plan's speech by all first choices, with the silences that the plan has behind them."""
@@ -168,17 +184,35 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
         lines = tuple(line.now(entry) for line, entry in zip(self.clips, entries, strict=True))
         return msgspec.structs.replace(self, clips=lines)
 
+    def also_labelled(self, before: "Manifest | None") -> "Manifest":
+        """With the labels that it was kept with already, so that one request's tags do not take away another's."""
+        labels = tuple(dict.fromkeys((*(before.labels if before else ()), *self.labels)))[-MOST_LABELS:]
+        return msgspec.structs.replace(self, labels=labels)
+
     def cache_control(self, now: float) -> str:
-        """`immutable` where every clip is by the first choice; else what is left of the stand-in's life."""
+        """`immutable` where every clip is by the first choice; else what is left of the stand-in's life.
+
+        What has an owner is for the owner's own cache only.
+        """
+        reach = "public" if self.owner is None else "private"
         left = max(0, int(min(clip.expires for clip in self.clips) - now))
         if all(clip.first_choice for clip in self.clips):
-            return f"public, max-age={left}, immutable"
-        return f"public, max-age={left}"
+            return f"{reach}, max-age={left}, immutable"
+        return f"{reach}, max-age={left}"
 
     def entry(self, now: float) -> Entry:
         """For the cache: it lives as long as its shortest-lived clip. `now` in epoch seconds."""
         ttl = max(1.0, min(clip.expires for clip in self.clips) - now)
         return new_entry(msgspec.json.encode(self), b"", made_at=now, ttl=ttl)
+
+
+async def keep(cache: Cache, digest: str, manifest: Manifest, now: float) -> None:
+    """Store a speech under its address, and label it and its clips. `now` in epoch seconds."""
+    entry = manifest.entry(now)
+    await cache.put(digest, entry)
+    until = {digest: entry.made_at + entry.ttl}
+    cache.label(manifest.labels, until | {line.digest: line.expires for line in manifest.clips})
+    cache.label(map(by, manifest.providers), until)  # its clips are labelled so since they were made
 
 
 def rests(plan: Plan) -> list[int]:

@@ -19,6 +19,7 @@ from app.text.normalize import InvalidText
 from app.text.pronunciation import Pronunciations
 from app.text.render import replaced, spoken, ssml
 from cache.digest import digest
+from cache.labels import Label
 from providers.interface import Capabilities, Provider, ProviderVoice, Utterance
 
 CacheMode = Literal["default", "refresh", "only", "bypass"]
@@ -32,7 +33,11 @@ SPEED_MIN, SPEED_MAX = 0.25, 4.0
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
-    """What somebody wants to hear, checked but for the text and the length."""
+    """What somebody wants to hear, checked but for the text and the length.
+
+    By its `tags` it can be forgotten together with others. `owner` is whose sound it is, in a word that nobody can
+    guess; None where all share what is made.
+    """
 
     text: str
     voice: Voice
@@ -42,6 +47,13 @@ class SpeechRequest:
     language: str | None = None
     cache: CacheMode = "default"
     input_type: InputType = "text"
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """By what its speech and its clips can be found again to be forgotten."""
+        return (Label("voice", self.voice.name), *(Label("tag", tag) for tag in self.tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,14 @@ class Plan:
     def characters(self) -> int:
         """Of all chunks, as the first choices say them."""
         return sum(len(planned.candidates[0].utterance.text) for planned in self.chunks)
+
+
+def owner_of(credential: str) -> str:
+    """Whose sound it is that somebody with this credential asks for (empty: nobody in particular).
+
+    A hash: it goes into digests and is kept with speeches, and neither may give the credential away.
+    """
+    return digest("owner", [credential])
 
 
 class Planner:
@@ -237,6 +257,7 @@ class _Link:
     instructions: str | None
     first: bool
     leveling: Leveling | None
+    owner: str | None
 
     @classmethod
     def of(
@@ -251,7 +272,7 @@ class _Link:
         # How loud a voice is that was told how to speak, nobody knows beforehand.
         known = capabilities.loudness if instructions is None else None
         leveling = None if loudness is None else Leveling(loudness, known)
-        return cls(provider, voice, capabilities, native, tempo, instructions, first, leveling)
+        return cls(provider, voice, capabilities, native, tempo, instructions, first, leveling, request.owner)
 
     def sent(self, document: Document, start: int, end: int) -> tuple[str, str | None]:
         """That stretch as this link's voice is given it: plain, and as SSML if it takes any."""
@@ -281,6 +302,7 @@ class _Link:
                 language,
                 form,
                 self.leveling.identity if self.leveling else None,
+                *(() if self.owner is None else (self.owner,)),
             ],
         )
         utterance = Utterance(text, self.voice, self.speed, language, self.instructions, markup)

@@ -20,7 +20,12 @@ SHORT: Final = 2**18
 
 
 class Ready:
-    """`digest` is its address, `manifest` says what it consists of, `size` is in bytes."""
+    """`digest` is its address, `manifest` says what it consists of, `size` is in bytes.
+
+    `stale` are the positions of the clips that are past their soft lifetime, as far as anybody looked.
+    """
+
+    stale: frozenset[int] = frozenset()
 
     def __init__(self, digest: str, manifest: Manifest, size: int) -> None:
         self.digest = digest

@@ -13,14 +13,14 @@ def report(speech: Live | Ready) -> dict[str, object]:
     if isinstance(speech, Ready):
         chunks: list[dict[str, object]] = [
             {
-                "outcome": "hit",
+                "outcome": "stale" if position in speech.stale else "hit",
                 "provider": line.provider,
                 "characters": line.characters,
                 "seconds": (line.samples + line.rest) / SAMPLE_RATE,
                 "pause": line.rest / SAMPLE_RATE,
                 "milliseconds": 0.0,
             }
-            for line in speech.manifest.clips
+            for position, line in enumerate(speech.manifest.clips)
         ]
         return {"digest": speech.digest, "chunks": chunks, "characters_charged": 0}
     chunks = [

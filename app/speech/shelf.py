@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from app.errors import NotFound
-from app.speech.manifest import ClipLine, Manifest
+from app.speech.manifest import ClipLine, Manifest, keep
 from app.speech.ready import as_listed
 from app.speech.windows import Read
 from cache.cache import Cache
@@ -20,6 +20,8 @@ AT_A_TIME: Final = 32
 
 Mend = Callable[[int], Awaitable[Entry]]
 """Has the clip at a position made that has gone since."""
+Met = Callable[[int, Entry], object]
+"""Is told of each clip that is read, with its position: it may be old."""
 
 
 class MadeAnew(Exception):
@@ -77,7 +79,9 @@ class Shelf:
                 lines.append(manifest.clips[position].now(now))
         return msgspec.structs.replace(manifest, clips=tuple(lines))
 
-    def reader(self, digest: str, manifest: Manifest, mend: Mend | None = None) -> Read:
+    def reader(
+        self, digest: str, manifest: Manifest, mend: Mend | None = None, met: Met = lambda *_: None
+    ) -> Read:
         """Reads what the manifest tells of, for the speech of that address.
 
         A clip that has gone is asked of `mend`, where there is one. The reader raises `NotFound` where there is
@@ -91,6 +95,7 @@ class Shelf:
             looked = await self._cache.get_many([line.digest for line in lines])
             for position, entry in enumerate(looked, first):
                 if entry is not None:
+                    met(position, entry)
                     entries.append(entry)
                 elif mend is not None:
                     entries.append(await mend(position))
@@ -99,7 +104,7 @@ class Shelf:
             if not as_listed(lines, entries):
                 # What was mended is not stored yet: what has been read here need not be looked for.
                 now = await self.current(manifest, dict(enumerate(entries, first)))
-                await self._cache.put(digest, now.entry(self._clock()))
+                await keep(self._cache, digest, now, self._clock())
                 raise MadeAnew
             return entries
 

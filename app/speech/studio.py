@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from app.errors import NotCached, NotFound
+from app.errors import CacheUnavailable, NotCached, NotFound
 from app.metrics import Metrics
 from app.speech.allowance import Allowance
 from app.speech.captions import Cue, captions
@@ -16,7 +16,7 @@ from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.following import Followed
 from app.speech.live import rehearsing
 from app.speech.making import Live
-from app.speech.manifest import ClipLine, Manifest
+from app.speech.manifest import ClipLine, Manifest, keep
 from app.speech.plan import Plan, SpeechRequest
 from app.speech.plans import Plans
 from app.speech.ready import Long, Ready, as_listed, ready
@@ -25,6 +25,7 @@ from app.speech.sizes import clips_within
 from app.speech.windows import FIRST_WINDOW
 from app.text.origin import Origin
 from cache.cache import Cache
+from cache.errors import Unreachable
 from cache.interface import Entry
 
 AT_ONCE_BYTES: Final = 2**21
@@ -32,6 +33,8 @@ AT_ONCE_BYTES: Final = 2**21
 wanted."""
 AT_ONCE_CLIPS: Final = 255
 """Of which there may be no more either: with the manifest, four MGETs at the same time."""
+FORGET_AGAIN: Final = 2.0
+"""Seconds; Redis is asked whether it is back more often than that."""
 
 
 class Studio:
@@ -101,18 +104,18 @@ class Studio:
                 param="cache",
             )
         async with rehearsing(plan, found, self._source, self._deadline) as rehearsal:
-            self._count_hits(clip.meta.characters for clip in found.values())
+            self._count_hits((clip.outcome, clip.meta.characters) for clip in found.values())
             yield Live(plan, rehearsal, self._cache, self._clock)
 
-    async def replay(self, digest: str) -> Ready:
+    async def replay(self, digest: str, owner: str | None = None) -> Ready:
         """The speech of that address; a long one is read while its `sound` is.
 
         Reading may then raise `NotFound`, when a clip has gone since, or `MadeAnew`: asked again, it is there.
 
         Raises:
-            NotFound: it was never made, or is no longer whole.
+            NotFound: it was never made, is no longer whole, or is another's.
         """
-        manifest = await self.manifest(digest)
+        manifest = await self.manifest(digest, owner)
         if sum(line.size for line in manifest.clips) <= AT_ONCE_BYTES:
             entries = await self._shelf.entries(manifest.clips)
             manifest = manifest.with_sound(entries)
@@ -122,33 +125,71 @@ class Studio:
             raise gone()
         return Long(digest, manifest, self._shelf.reader(digest, manifest), self._allowance)
 
-    async def follow(self, digest: str) -> Followed | None:
-        """The speech of that address while somebody is making it, in this process or another."""
+    async def follow(self, digest: str, owner: str | None = None) -> Followed | None:
+        """The speech of that address while somebody is making it, in this process or another; None: or for another."""
         following = await self._cache.drafts.follow(digest)
         if following is None:
             return None
         begun = Manifest.decode(following.head)
-        return None if begun is None else Followed(digest, begun, following.lines, self._cache)
+        if begun is None or begun.owner != owner:
+            await following.lines.aclose()
+            return None
+        return Followed(digest, begun, following.lines, self._cache)
 
-    async def manifest(self, digest: str) -> Manifest:
-        """What the speech of that address consists of.
+    async def manifest(self, digest: str, owner: str | None = None) -> Manifest:
+        """What the speech of that address consists of; `owner` is who asks.
 
         Raises:
-            NotFound: it was never made, or has expired.
+            NotFound: it was never made, has expired, or is another's.
         """
         (entry,) = await self._cache.get_many([digest])
         manifest = self._shelf.manifest(entry)
-        if manifest is None:
+        if manifest is None or manifest.owner != owner:
+            # Said as if there were none: that it exists is the owner's own business.
             raise gone()
         return manifest
 
-    async def captions(self, digest: str) -> tuple[Manifest, list[Cue]]:
+    async def forget(self, digest: str, owner: str | None = None) -> int:
+        """Have the speech of that address and the clips that it consists of forgotten, in every tier and process.
+
+        How many entries there were. Other speeches that share a clip with it have to be asked for again.
+
+        Raises:
+            NotFound: as `manifest`.
+            CacheUnavailable: not everything could be reached.
+        """
+        manifest = await self.manifest(digest, owner)
+        try:
+            return await self._delete(digest, manifest)
+        except Unreachable:
+            raise CacheUnavailable(
+                "The cache that all replicas share does not answer, so this may not be forgotten everywhere. "
+                "Try again.",
+                retry_after=FORGET_AGAIN,
+            ) from None
+
+    async def erase(self, digest: str) -> int:
+        """As `forget`, for the operator: whosever it is, and if it is a clip, the clip.
+
+        Raises:
+            Unreachable: not everything could be reached.
+        """
+        (entry,) = await self._cache.get_many([digest])
+        manifest = None if entry is None else Manifest.decode(entry.meta)
+        return await self._delete(digest, manifest)
+
+    async def _delete(self, digest: str, manifest: Manifest | None) -> int:
+        # The manifest last: should something come between, it is there to be asked for again.
+        clips = dict.fromkeys(line.digest for line in manifest.clips) if manifest else ()
+        return await self._cache.delete_many([*clips, digest])
+
+    async def captions(self, digest: str, owner: str | None = None) -> tuple[Manifest, list[Cue]]:
         """The speech of that address as it is now, and its captions.
 
         Raises:
             NotFound: as `replay`, or it was kept without its text.
         """
-        manifest = await self.manifest(digest)
+        manifest = await self.manifest(digest, owner)
         if not all(line.sentences for line in manifest.clips):
             raise NotFound(
                 "This speech was kept without its text. POST its text again to have captions of it."
@@ -183,7 +224,7 @@ class Studio:
         else:
             (kept, *entries), others = await asyncio.gather(look, self._cache.has_all(digests[count:]))
         known = {
-            position: Clip.of(plan.chunks[position].candidates[0], entry)
+            position: self._source.found(plan.chunks[position].candidates[0], plan.request, entry)
             for position, entry in enumerate(entries)
             if entry is not None
         }
@@ -193,12 +234,26 @@ class Studio:
         manifest = await self._manifest(plan, kept, clips)
         if manifest is None:
             return known
-        self._count_hits(line.characters for line in manifest.clips)
+        stale = frozenset(at for at, clip in enumerate(clips) if clip.outcome == "stale")
+        self._count_hits(
+            ("stale" if at in stale else "hit", line.characters) for at, line in enumerate(manifest.clips)
+        )
         at_hand = [clip.entry for clip in clips]
-        read = self._shelf.reader(plan.digest, manifest, lambda position: self._mended(plan, position))
+        read = self._shelf.reader(
+            plan.digest,
+            manifest,
+            lambda position: self._mended(plan, position),
+            # What is read later may be old, too, and is then made anew for those to come.
+            lambda position, entry: self._source.found(
+                plan.chunks[position].candidates[0], plan.request, entry
+            ),
+        )
         if count < len(digests):
-            return Long(plan.digest, manifest, read, self._allowance, at_hand)
-        return ready(plan.digest, manifest, read, self._allowance, at_hand)
+            speech: Ready = Long(plan.digest, manifest, read, self._allowance, at_hand)
+        else:
+            speech = ready(plan.digest, manifest, read, self._allowance, at_hand)
+        speech.stale = stale
+        return speech
 
     async def _manifest(self, plan: Plan, kept: Entry | None, clips: list[Clip]) -> Manifest | None:
         """What the plan's speech consists of, from its first clips or all; None: a clip has gone meanwhile.
@@ -211,14 +266,24 @@ class Studio:
                 and told.tells_of(plan)
                 and as_listed(told.clips[: len(clips)], [clip.entry for clip in clips])
             ):
-                return told
+                return await self._labelled(plan, told)
             known = await self.known(plan)
             if len(known) < len(plan.chunks):
                 return None
             clips = [known[position] for position in range(len(known))]
         manifest = Manifest.of(plan, clips)
+        if kept is not None and kept.meta != msgspec.json.encode(manifest):
+            manifest = manifest.also_labelled(self._shelf.manifest(kept))
         if kept is None or kept.meta != msgspec.json.encode(manifest):
-            await self._cache.put(plan.digest, manifest.entry(self._clock()))
+            await keep(self._cache, plan.digest, manifest, self._clock())
+        return manifest
+
+    async def _labelled(self, plan: Plan, told: Manifest) -> Manifest:
+        """The same under this request's labels, too; nothing is written where it has them."""
+        if set(plan.request.labels) <= set(told.labels):
+            return told
+        manifest = msgspec.structs.replace(told, labels=plan.request.labels).also_labelled(told)
+        await keep(self._cache, plan.digest, manifest, self._clock())
         return manifest
 
     async def _mended(self, plan: Plan, position: int) -> Entry:
@@ -235,7 +300,8 @@ class Studio:
             raise gone()
         return clip.entry
 
-    def _count_hits(self, characters: Iterable[int]) -> None:
-        for number in characters:
-            self._metrics.chunks.labels(outcome="hit").inc()
+    def _count_hits(self, found: Iterable[tuple[str, int]]) -> None:
+        """By what each clip is (hit or stale), and its characters."""
+        for outcome, number in found:
+            self._metrics.chunks.labels(outcome=outcome).inc()
             self._metrics.characters.labels(kind="saved").inc(number)

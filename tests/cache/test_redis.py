@@ -56,7 +56,7 @@ async def test_whether_all_are_there_costs_one_command_and_no_sound(valkey: Serv
         before = commands(valkey)
         assert await reader.has_all(digests)
         assert commands(valkey) - before <= 2  # one is this look at the counter itself
-        await writer.delete(digests[50])
+        await writer.delete_many([digests[50]])
         assert not await reader.has_all(digests)
         assert reader.statistics().memory.entries == 0
     finally:

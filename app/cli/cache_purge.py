@@ -1,0 +1,71 @@
+"""`refrain cache purge`: has what is in the cache forgotten."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import click
+
+from app.cli import Failed, config_option, configured
+from app.errors import UnknownVoice
+from app.server import House, open_house
+from app.settings import Settings
+from app.speech.clips import by
+from cache.errors import Unreachable
+from cache.labels import Label
+
+
+def _digest(_context: click.Context, _option: click.Parameter, digest: str | None) -> str | None:
+    if digest is not None and not re.fullmatch("[0-9a-f]{40}", digest):
+        raise click.BadParameter(
+            "write the 40 hexadecimal digits of a Content-Location, or of a chunk in a plan."
+        )
+    return digest
+
+
+@click.command()
+@click.option("--voice", help="What was asked for in this voice (name or alias).")
+@click.option("--provider", help="What this provider spoke, by its name in the configuration.")
+@click.option("--tag", help="What was asked for under this tag.")
+@click.option("--digest", callback=_digest, help="One speech with its clips, or one clip.")
+@config_option
+def purge(
+    voice: str | None, provider: str | None, tag: str | None, digest: str | None, config_file: Path | None
+) -> None:
+    """Forget what fits all the options given, in Redis and in every running server.
+
+    Counts for what was stored before. --digest stands alone.
+    """
+    if not (voice or provider or tag or digest):
+        raise click.UsageError("Say what to forget: --voice, --provider, --tag or --digest.")
+    if digest and (voice or provider or tag):
+        raise click.UsageError("--digest names what to forget by itself: leave the other options out.")
+    settings = configured(config_file)
+    try:
+        count = asyncio.run(_forget(settings, digest) if digest else _purge(settings, voice, provider, tag))
+    except Unreachable:
+        raise Failed(
+            "Redis does not answer, so not everything is forgotten. Start it, or check redis.url; then do it again."
+        ) from None
+    click.echo(f"{count} {'entry was' if count == 1 else 'entries were'} forgotten.")
+
+
+async def _forget(settings: Settings, digest: str) -> int:
+    async with open_house(settings) as house:
+        return await house.studio.erase(digest)
+
+
+async def _purge(settings: Settings, voice: str | None, provider: str | None, tag: str | None) -> int:
+    async with open_house(settings) as house:
+        labels = [Label("tag", tag)] if tag else []
+        labels += [Label("voice", _name(house, voice))] if voice else []
+        labels += [by(provider)] if provider else []
+        return await house.cache.purge(labels)
+
+
+def _name(house: House, voice: str) -> str:
+    """The voice's own name, where it is an alias. One that is configured no longer may still have sound here."""
+    try:
+        return house.voices.find(voice).name
+    except UnknownVoice:
+        return voice

@@ -1,0 +1,83 @@
+"""`refrain cache purge`, as an operator types it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import TONES, refrain
+
+VOICES = (
+    TONES
+    + """
+[voices.other]
+aliases = ["nova"]
+chain = [{ provider = "tones", voice = "high" }]
+"""
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with something in its cache: two chunks and a speech."""
+    (tmp_path / "refrain.toml").write_text(VOICES)
+    (tmp_path / "doc.txt").write_text("The first sentence stands here. The second stands right behind it.")
+    warm(tmp_path, "default")
+    return tmp_path
+
+
+def warm(folder: Path, voice: str) -> None:
+    """Have it said."""
+    done = refrain(folder, "warm", "doc.txt", "--voice", voice)
+    assert "2 made" in done.stdout, done.stderr
+
+
+def purged(folder: Path, *options: str) -> str:
+    """What a purge says that succeeds."""
+    done = refrain(folder, "cache", "purge", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+def test_purges_by_voice_and_provider(folder: Path):
+    """What an operator wants gone would stay, or what he wants kept go with it."""
+    warm(folder, "other")
+    assert purged(folder, "--voice", "nova", "--provider", "nobody") == "0 entries were forgotten."
+    assert purged(folder, "--voice", "nova", "--provider", "tones") == "3 entries were forgotten."
+    assert "2 chunks, 2 cached" in refrain(folder, "plan", "doc.txt").stdout
+    assert purged(folder, "--provider", "tones") == "3 entries were forgotten."
+
+
+def test_purges_a_speech_or_a_clip_by_its_digest(folder: Path):
+    """Somebody complains of one address, and the operator would have to purge a whole voice."""
+    plan = refrain(folder, "plan", "doc.txt", "--json").stdout
+    speech, *clips = [line.split('"')[3] for line in plan.splitlines() if '"digest"' in line]
+    assert purged(folder, "--digest", clips[0]) == "1 entry was forgotten."
+    assert purged(folder, "--digest", speech) == "2 entries were forgotten."
+    assert "2 chunks, 0 cached" in refrain(folder, "plan", "doc.txt").stdout
+    assert purged(folder, "--tag", "never used") == "0 entries were forgotten."
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "Say what to forget"),
+        (("--digest", "nonsense"), "40 hexadecimal digits"),
+        (("--digest", "f" * 40, "--voice", "nova"), "by itself"),
+        (("--all",), "No such option"),
+    ],
+)
+def test_bad_usage_is_exit_code_2(tmp_path: Path, options: tuple[str, ...], says: str):
+    """A mistyped purge must forget nothing, least of all everything."""
+    (tmp_path / "refrain.toml").write_text(TONES)
+    done = refrain(tmp_path, "cache", "purge", *options)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_without_redis_it_fails(tmp_path: Path):
+    """An operator would take for gone what everybody still hears."""
+    (tmp_path / "refrain.toml").write_text('[redis]\nurl = "redis://127.0.0.1:9/0"\n' + TONES)
+    done = refrain(tmp_path, "cache", "purge", "--tag", "news")
+    assert done.returncode == 1
+    assert "Redis does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
