@@ -138,7 +138,10 @@ async def test_what_ran_though_its_reply_was_lost_can_be_said_again(
         await until(lambda: not shared.link.outage.open)
         return answer
 
+    # Each script once before: of one that the server does not know, the lost reply would only say so.
     await leases.join("f" * 40, "warm")
+    await leases.finish("f" * 40, "other", entry, 60.0)
+    await leases.fail("f" * 40, "other")
     assert await lost(lambda: leases.join(A, "one"), A.encode()) == Alone()
     assert valkey.command("EXISTS", shared.link.keys.of("lease", A)) == b":1\r\n"  # it ran
     assert await leases.join(A, "one") == Lead()

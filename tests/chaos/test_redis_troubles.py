@@ -85,7 +85,15 @@ FAULTS: dict[str, tuple[Fault, Fault]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "killed",
+        "paused",
+        "swallowed",
+        *(pytest.param(name, marks=pytest.mark.soak) for name in ("hung", "refused")),
+    ],
+)
 async def test_speech_goes_on_without_redis_and_with_it_again(
     house: Inside, victim: Server, line: Proxy, fault: str
 ):
