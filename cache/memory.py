@@ -117,11 +117,15 @@ class MemoryTier:
         """As `discard`."""
         return self.discard(digest)
 
-    async def aclose(self) -> None:
+    def clear(self) -> None:
         """Forget everything."""
         for queue in (self._places, self._newcomers, self._residents, self._gone):
             queue.clear()
         self._bytes = self._new_bytes = 0
+
+    async def aclose(self) -> None:
+        """As `clear`."""
+        self.clear()
 
     def _make_room(self) -> None:
         """One step: the oldest of a queue leaves it, for good or for another round. Each step uses up a use."""
