@@ -123,6 +123,10 @@ class MemoryTier:
             queue.clear()
         self._bytes = self._new_bytes = 0
 
+    async def aclose(self) -> None:
+        """As `clear`."""
+        self.clear()
+
     def _make_room(self) -> None:
         """One step: the oldest of a queue leaves it, for good or for another round. Each step uses up a use."""
         # The newest of all is spared while there is anything else: a long clip fills the short queue by itself.
