@@ -600,8 +600,8 @@ async def test_deleting_reaches_every_tier(open_all: Callable[[], Cache], valkey
     cache = open_all()
     await fly(cache, A, make)
     await until(lambda: cache.statistics().flights.under_way == 0)
-    assert await cache.delete(A)
-    assert not await cache.delete(A)
+    assert await cache.delete_many([A]) == 1
+    assert await cache.delete_many([A]) == 0
     await cache.aclose()
     assert await open_all().get_many([A]) == [None]
 

@@ -95,7 +95,7 @@ async def test_the_least_rights_that_the_page_gives_are_enough(victim: Server):
         await one.put(B, sound())
         assert await other.has_all([A, B])
         assert None not in await other.get_many([A, B])
-        assert await one.delete(B)
+        assert await one.delete_many([B]) == 1
         for cache in (one, other):
             assert cache.statistics().redis.errors == 0
     finally:

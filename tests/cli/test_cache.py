@@ -77,7 +77,7 @@ def test_what_was_said_is_counted_and_sound(refrain: Refrain, folder: Path, arch
     assert held["archive"] == {
         "where": "file", "entries": len(files(archive)), "bytes": size, "limit": 16 * 2**20
     }  # fmt: skip
-    assert held["redis"]["keys"] == held["archive"]["entries"]
+    assert held["redis"]["keys"] > held["archive"]["entries"]  # the index for purges is beside them
     assert (held["redis"]["limit"], held["redis"]["policy"]) == (64 * 2**20, "volatile-lfu")
     shown = refrain("cache", "stats").stdout
     assert "16.0 MiB" in shown
