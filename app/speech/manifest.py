@@ -105,7 +105,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
             _line(plan.document, planned, clip, rest)
             for planned, clip, rest in zip(plan.chunks, clips, rests(plan), strict=True)
         )
-        return msgspec.structs.replace(cls.begun(plan), clips=lines)
+        return cls.begun(plan, lines)
 
     @classmethod
     def decode(cls, written: bytes) -> "Manifest | None":
@@ -117,13 +117,13 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
         return manifest if manifest.layout == manifest.fmt.form.layout else None
 
     @classmethod
-    def begun(cls, plan: Plan) -> "Manifest":
-        """Of a speech none of whose clips is there yet."""
+    def begun(cls, plan: Plan, lines: tuple[ClipLine, ...] = ()) -> "Manifest":
+        """Of a speech of which there are these clips so far."""
         wanted = plan.request.output
         return cls(
             format=wanted.format.name,
             sample_rate=wanted.sample_rate,
-            clips=(),
+            clips=lines,
             bit_rate=wanted.bit_rate,
             layout=wanted.form.layout,
             labels=plan.request.labels,
@@ -186,7 +186,9 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
 
     def also_labelled(self, before: "Manifest | None") -> "Manifest":
         """With the labels that it was kept with already, so that one request's tags do not take away another's."""
-        labels = tuple(dict.fromkeys((*(before.labels if before else ()), *self.labels)))[-MOST_LABELS:]
+        if before is None:
+            return self
+        labels = tuple(dict.fromkeys((*before.labels, *self.labels)))[-MOST_LABELS:]
         return msgspec.structs.replace(self, labels=labels)
 
     def cache_control(self, now: float) -> str:

@@ -1,6 +1,7 @@
 """Clips as they stand in the cache, for speeches that are there: a few at a time, and held to what was said of them."""
 
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
@@ -17,6 +18,9 @@ from cache.interface import Entry
 
 AT_A_TIME: Final = 32
 """Clips that are read together where nothing is kept of them but what stands beside their sound."""
+
+_RECENT: Final = 512
+_SHORT_BYTES: Final = 4_096
 
 Mend = Callable[[int], Awaitable[Entry]]
 """Has the clip at a position made that has gone since."""
@@ -36,14 +40,18 @@ class Shelf:
         self._cache = cache
         self._clock = clock
         self._manifests: WeakValueDictionary[bytes, Manifest] = WeakValueDictionary()
+        # Short ones stay for the next who asks, with or without another listening at the moment.
+        self._recent: deque[Manifest] = deque(maxlen=_RECENT)
 
     def manifest(self, entry: Entry | None) -> Manifest | None:
         """What was kept of a speech, one object for all who listen to it; None for anything else."""
         if entry is None:
             return None
-        manifest = self._manifests.get(entry.meta) or Manifest.decode(entry.meta)
-        if manifest is not None:
+        manifest = self._manifests.get(entry.meta)
+        if manifest is None and (manifest := Manifest.decode(entry.meta)) is not None:
             self._manifests[entry.meta] = manifest
+            if len(entry.meta) <= _SHORT_BYTES:
+                self._recent.append(manifest)
         return manifest
 
     async def entries(self, lines: Sequence[ClipLine]) -> list[Entry]:

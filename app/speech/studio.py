@@ -260,22 +260,20 @@ class Studio:
 
         The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
         """
+        told = self._shelf.manifest(kept)
+        if (
+            told is not None
+            and told.tells_of(plan)
+            and as_listed(told.clips[: len(clips)], [clip.entry for clip in clips])
+        ):
+            return await self._labelled(plan, told)
         if len(clips) < len(plan.chunks):
-            if (
-                (told := self._shelf.manifest(kept)) is not None
-                and told.tells_of(plan)
-                and as_listed(told.clips[: len(clips)], [clip.entry for clip in clips])
-            ):
-                return await self._labelled(plan, told)
             known = await self.known(plan)
             if len(known) < len(plan.chunks):
                 return None
             clips = [known[position] for position in range(len(known))]
-        manifest = Manifest.of(plan, clips)
-        if kept is not None and kept.meta != msgspec.json.encode(manifest):
-            manifest = manifest.also_labelled(self._shelf.manifest(kept))
-        if kept is None or kept.meta != msgspec.json.encode(manifest):
-            await keep(self._cache, plan.digest, manifest, self._clock())
+        manifest = Manifest.of(plan, clips).also_labelled(told)
+        await keep(self._cache, plan.digest, manifest, self._clock())
         return manifest
 
     async def _labelled(self, plan: Plan, told: Manifest) -> Manifest:
