@@ -82,6 +82,7 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         cache = open_cache(
             memory_bytes=settings.cache.memory,
             redis_url=url,
+            timeout=settings.redis.timeout,
             archive_url=archive_url(settings),
             archive_bytes=settings.cache.archive_max,
             remember=remembered,

@@ -384,3 +384,11 @@ def test_no_other_soft_lifetime_is_taken(written: str):
     """A mistyped one would have everything made anew with every hit."""
     assert len(problems(f"[cache]\nsoft_ttl = {written}")) == 1
     assert "shared" in problems('[cache]\nscope = "mine"')[0]
+
+
+def test_redis_may_be_given_more_time():
+    """A server in another region answers after 100 ms at times, and would be taken for one that is down."""
+    assert parse("", {}).redis.timeout == 0.1
+    assert parse('[redis]\ntimeout = "250ms"', {}).redis.timeout == 0.25
+    with pytest.raises(BadConfiguration, match="timeout"):
+        parse('[redis]\ntimeout = "1h"', {})

@@ -35,10 +35,14 @@ def _address(url: str) -> str:
 
 
 class Redis(Table):
-    """`url` empty: the embedded Valkey, kept in `data_dir`. There may be a password in it: it is a secret."""
+    """`url` empty: the embedded Valkey, kept in `data_dir`. There may be a password in it: it is a secret.
+
+    `timeout`: seconds for a command with its connecting; what a server that hangs adds to a request, once.
+    """
 
     url: Annotated[str, BeforeValidator(secret), AfterValidator(_address), Field(repr=False)] = ""
     data_dir: Path = Path(".refrain")
+    timeout: Annotated[Seconds, Field(ge=0.01, le=10)] = 0.1
 
 
 ARCHIVES = r"^(off|file|(file|memory|s3|s3a|gs|az|azure|abfs|abfss|adl)://.+)$"
