@@ -11,6 +11,7 @@ from benchmarks import (
     hits,
     joining,
     lag,
+    long,
     machine,
     memory,
     planning,
@@ -22,6 +23,7 @@ from benchmarks.figures import HEAD, Figure
 MEASURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "starting": starting.measure,
     "hits": hits.measure,
+    "long": long.measure,
     "joining": joining.measure,
     "checks": checks.measure,
     "crowd": crowd.measure,
