@@ -1,5 +1,6 @@
 """`refrain cache purge`, as an operator types it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,19 @@ def test_without_redis_it_fails(tmp_path: Path):
     assert done.returncode == 1
     assert "Redis does not answer" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_purges_what_the_archive_alone_knows(folder: Path):
+    """Redis was lost with its index, and what is withdrawn would come back from the archive for a month."""
+    shutil.rmtree(folder / ".refrain" / "valkey")
+    assert "2 chunks, 2 cached" in refrain(folder, "plan", "doc.txt").stdout
+    assert purged(folder, "--voice", "default") == "3 entries were forgotten."
+    assert "2 chunks, 0 cached" in refrain(folder, "plan", "doc.txt").stdout
+
+
+def test_an_archive_that_is_away_is_told(folder: Path):
+    """What it has comes back when it does; the operator would take it for gone."""
+    (folder / "refrain.toml").write_text(VOICES + '[cache]\narchive = "s3://nowhere/x"\n')
+    done = refrain(folder, "cache", "purge", "--voice", "default")
+    assert done.returncode == 1
+    assert "3 entries were forgotten. The archive does not answer" in done.stderr
