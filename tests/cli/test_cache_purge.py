@@ -16,6 +16,15 @@ chain = [{ provider = "tones", voice = "high" }]
 """
 )
 
+AWAY = {
+    "ENDPOINT": "http://127.0.0.1:9",
+    "ALLOW_HTTP": "true",
+    "REGION": "us-east-1",
+    "ACCESS_KEY_ID": "x",
+    "SECRET_ACCESS_KEY": "x",
+}
+"""A bucket where nobody listens."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -92,8 +101,10 @@ def test_purges_what_the_archive_alone_knows(folder: Path):
     assert "2 chunks, 0 cached" in refrain(folder, "plan", "doc.txt").stdout
 
 
-def test_an_archive_that_is_away_is_told(folder: Path):
+def test_an_archive_that_is_away_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """What it has comes back when it does; the operator would take it for gone."""
+    for name, setting in AWAY.items():
+        monkeypatch.setenv(f"AWS_{name}", setting)
     (folder / "refrain.toml").write_text(VOICES + '[cache]\narchive = "s3://nowhere/x"\n')
     done = refrain(folder, "cache", "purge", "--voice", "default")
     assert done.returncode == 1
