@@ -25,7 +25,7 @@ async def relabel(
     """Have in the index again what the archive says has these labels; reads all of it. `now` in epoch seconds.
 
     How many entries could not be read, of which nobody knows what they are. A speech tells of itself and its clips,
-    a clip of who spoke it; a clip whose speech never became whole does not tell under which voice or tag.
+    also when it has expired before them; a clip of who spoke it, and not under which voice or tag.
 
     Raises:
         Away: the archive cannot be listed.
@@ -35,8 +35,8 @@ async def relabel(
     async for batch in archive_values(archive):
         unread += sum(stored is None for _, stored in batch)
         found: dict[Label, dict[str, float]] = defaultdict(dict)
-        for label, digest, until in _labelled(batch, now()):
-            if label in wanted:
+        for label, digest, until in _labelled(batch):
+            if label in wanted and until > now():
                 found[label][digest] = until
         for label, digests in found.items():
             await _index(index, label, digests)
@@ -50,8 +50,8 @@ async def _index(index: Labels, label: Label, digests: dict[str, float]) -> None
         raise Unreachable from error
 
 
-def _labelled(batch: Values, now: float) -> Iterator[_Labelled]:
-    """Nothing of what is damaged or has expired: nobody is ever served that."""
+def _labelled(batch: Values) -> Iterator[_Labelled]:
+    """Nothing of what is damaged: nobody is ever served that."""
     for digest, stored in batch:
         if stored is None:
             continue
@@ -59,8 +59,7 @@ def _labelled(batch: Values, now: float) -> Iterator[_Labelled]:
             entry = value.decode(stored)
         except Damaged:
             continue
-        if entry.left(now) > 0:
-            yield from _of_clip(digest, entry) if entry.payload else _of_speech(digest, entry)
+        yield from _of_clip(digest, entry) if entry.payload else _of_speech(digest, entry)
 
 
 def _of_clip(digest: str, entry: Entry) -> Iterator[_Labelled]:

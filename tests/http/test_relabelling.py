@@ -1,5 +1,6 @@
 """A purge by label of what the archive has when Redis has lost its index."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import pytest
 
 from app.speech.clips import by
 from app.speech.relabel import relabel
+from cache import value
 from cache.archive import Archive, open_archive, path_of
 from cache.cache import Cache, open_cache
 from cache.errors import Away, Unreachable
 from cache.labels import Label, Labels
 from cache.link import RedisLink
 from cache.purges import Purges
+from cache.value import new_entry
 from tests.http.servers import Valkey, inside
 
 TEXT = "The first sentence is said here. The second one is said right behind it."
@@ -113,6 +116,21 @@ async def test_a_clip_without_a_speech_tells_who_spoke_it(
     assert await operator.archive.delete(digest)
     assert await operator.purge(Label("tag", "article")) == 0
     assert await operator.purge(by("first")) == 6
+
+
+def expire(file: Path) -> None:
+    """The same entry, a day too old."""
+    entry = value.decode(file.read_bytes())
+    file.write_bytes(value.encode(new_entry(entry.meta, b"", made_at=time.time() - 86_400, ttl=1.0)))
+
+
+async def test_a_speech_that_has_expired_tells_of_its_clips(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operator: Operator
+):
+    """A speech ends with the first of its clips; the others would be heard on by its text."""
+    address, _ = await spoken(valkey, monkeypatch, tmp_path)
+    expire(tmp_path / path_of(address.rpartition("/")[2]))
+    assert await operator.purge(Label("tag", "article")) == 2
 
 
 def shorten(file: Path) -> None:
