@@ -138,13 +138,20 @@ def shorten(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
 
-async def test_what_is_damaged_or_cannot_be_read_hides_nothing_else(
+def add_strange(file: Path) -> None:
+    """A sound entry that is neither a clip nor a speech."""
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(value.encode(new_entry(b"no JSON", b"", made_at=time.time(), ttl=60.0)))
+
+
+async def test_what_is_damaged_strange_or_cannot_be_read_hides_nothing_else(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operator: Operator
 ):
     """One bad block would keep a whole archive from being purged, or be passed over in silence."""
     address, other = await spoken(valkey, monkeypatch, tmp_path)
     damaged, gone = (one.rpartition("/")[2] for one in (address, other))
     shorten(tmp_path / path_of(damaged))
+    add_strange(tmp_path / path_of("f" * 40))
     read = operator.archive.value
 
     async def refused(digest: str) -> bytes | None:
