@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from redis.asyncio import Redis
+
 from cache.archive import Archive
 from cache.errors import Away
-from cache.link import RedisLink
+from cache.link import Answer, RedisLink
 
 AT_ONCE_BYTES = 4 * 2**20
 """Of values that are read together: what others want of Redis must not wait for long."""
@@ -19,11 +21,13 @@ Values = list[tuple[str, bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class RedisFigures:
-    """What the server says of itself. `keys` are all of the database, also those that are no entries, or not ours.
+    """What the masters say of themselves, together. `keys` are also those that are no entries, or not ours.
 
-    `bytes` is the server's memory, `limit` its bound in bytes (None: it has none), `evicted` counts since its start.
+    `bytes` is their memory, `limit` its bound in bytes (None: one of them has none), `policy` what they throw out
+    when they are full (where they differ, all of it, with commas), `evicted` counts since their start.
     """
 
+    masters: int
     keys: int
     bytes: int
     limit: int | None
@@ -32,41 +36,47 @@ class RedisFigures:
 
 
 async def redis_figures(link: RedisLink) -> RedisFigures:
-    """Two commands, whatever is in it.
+    """Two commands to each master, whatever is in it.
 
     Raises:
-        Away: it does not answer.
+        Away: one of them does not answer.
     """
-    keys = await link.call(link.client.dbsize)
-    info = await link.call(lambda: link.client.info("all"))
+    masters = await link.masters()
+    keys = [await link.call(master.dbsize) for master in masters]
+    infos: list[Answer] = [await link.call(partial(master.info, "all")) for master in masters]
+    limits = [int(info.get("maxmemory", 0)) for info in infos]
     return RedisFigures(
-        keys=int(keys),
-        bytes=int(info["used_memory"]),
-        limit=int(info.get("maxmemory", 0)) or None,
-        policy=str(info.get("maxmemory_policy", "")),
-        evicted=int(info.get("evicted_keys", 0)),
+        masters=len(masters),
+        keys=sum(map(int, keys)),
+        bytes=sum(int(info["used_memory"]) for info in infos),
+        limit=sum(limits) if all(limits) else None,
+        policy=", ".join(sorted({str(info.get("maxmemory_policy", "")) for info in infos})),
+        evicted=sum(int(info.get("evicted_keys", 0)) for info in infos),
     )
 
 
 async def redis_values(link: RedisLink) -> AsyncIterator[Values]:
     """All entries of this layout, some at a time. One may come twice, as the server's SCAN says.
 
+    What moves from one node of a cluster to another meanwhile may be missed, and come twice.
+
     Raises:
-        Away: it does not answer.
+        Away: a master does not answer.
     """
-    cursor = 0
-    while True:
-        cursor, names = await _scan(link, cursor)
-        sizes = await _sizes(link, names)
-        for few in _batches(zip(names, sizes, strict=True)):
-            values = await link.call(partial(link.client.mget, few))
-            yield [
-                (_digest(name), stored)
-                for name, stored in zip(few, values, strict=True)
-                if isinstance(stored, bytes)  # else it has expired meanwhile
-            ]
-        if not cursor:
-            return
+    for master in await link.masters():
+        cursor = 0
+        while True:
+            cursor, names = await _scan(link, master, cursor)
+            sizes = await _each(link, "STRLEN", names)
+            for few in _batches(zip(names, sizes, strict=True)):
+                values = await _each(link, "GET", few)
+                yield [
+                    (_digest(name), stored)
+                    for name, stored in zip(few, values, strict=True)
+                    if stored is not None  # else it has expired meanwhile
+                ]
+            if not cursor:
+                break
 
 
 async def archive_values(archive: Archive) -> AsyncIterator[Values]:
@@ -90,19 +100,23 @@ async def _stored(archive: Archive, digest: str) -> Values:
     return [] if stored is None else [(digest, stored)]
 
 
-async def _scan(link: RedisLink, cursor: int) -> tuple[int, list[str]]:
+async def _scan(link: RedisLink, master: Redis, cursor: int) -> tuple[int, list[str]]:
     pattern = link.keys.of("clip", "*")
-    following, names = await link.call(
-        lambda: link.client.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
-    )
+    following, names = await link.call(lambda: master.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE))
     return following, [name.decode() for name in names if isinstance(name, bytes)]
 
 
-async def _sizes(link: RedisLink, names: list[str]) -> list[int]:
-    async def ask() -> list[int]:
+async def _each(link: RedisLink, command: str, names: list[str]) -> list[Answer]:
+    """What a command of one key comes to, key by key: a look-up of many takes what lies on a dead node for absent.
+
+    Raises:
+        Away: it cannot be said of all of them.
+    """
+
+    async def ask() -> list[Answer]:
         pipeline = link.client.pipeline(transaction=False)
         for name in names:
-            pipeline.strlen(name)
+            pipeline.execute_command(command, name)
         return await pipeline.execute()
 
     return await link.call(ask) if names else []

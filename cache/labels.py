@@ -7,7 +7,7 @@ when sound is served, and nobody who listens waits for the writing.
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -56,14 +56,19 @@ class Labels:
 
         What is labelled already stays so. While Redis is away it waits, the oldest of very much being lost.
         """
-        keys = [self._key(label) for label in labels]
-        members = [(bytes.fromhex(digest), expires) for digest, expires in until.items()]
-        for start in range(0, len(members), BATCH):
-            some = dict(members[start : start + BATCH])
-            self._waiting.append(dict.fromkeys(keys, some))
+        self._waiting.extend(self._sets(labels, until))
         # No await between looking and setting: there is one writer at most, and nothing waits without one.
         if self._writer is None and self._waiting:
             self._writer = asyncio.create_task(self._write(), name="label-writer")
+
+    async def add(self, labels: Iterable[Label], until: Mapping[str, float]) -> None:
+        """As `add_soon`, and it is done when this returns.
+
+        Raises:
+            Away: Redis does not answer.
+        """
+        for sets in self._sets(labels, until):
+            await self._store(sets)
 
     async def walk(self, labels: Sequence[Label]) -> AsyncGenerator[list[str]]:
         """The digests that have all of these labels (one at least), in batches, expired ones among them.
@@ -120,6 +125,14 @@ class Labels:
                     await self._sleep(_PAUSE)
         finally:
             self._writer = None
+
+    def _sets(self, labels: Iterable[Label], until: Mapping[str, float]) -> Iterator[dict[str, Members]]:
+        """What is to be added, a batch at a time."""
+        keys = [self._key(label) for label in labels]
+        members = [(bytes.fromhex(digest), expires) for digest, expires in until.items()]
+        for start in range(0, len(members), BATCH):
+            some = dict(members[start : start + BATCH])
+            yield dict.fromkeys(keys, some)
 
     def _together(self) -> dict[str, Members]:
         """What waits, up to about a batch."""

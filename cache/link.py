@@ -118,6 +118,21 @@ class RedisLink:
                 self.servers.failed(error)
                 raise Away(type(error).__name__) from error
 
+    async def masters(self) -> list[Redis]:
+        """A client of each server that holds keys, as they are now: for what has no key (SCAN, DBSIZE, INFO).
+
+        One, unless it is a cluster. To be used within `call`; a server that fails there opens no circuit, unless it
+        is the only one. In a cluster no other command may be sent by them: it would not follow a slot that moves.
+
+        Raises:
+            Away: it is not known where they are.
+        """
+
+        async def known() -> list[Redis]:
+            return [server.client for server in self.servers.known()]
+
+        return await self.call(known)
+
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
         await self.servers.aclose()

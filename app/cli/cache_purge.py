@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 
 from app.cli import Failed, config_option, configured
+from app.cli.stores import opened
 from app.errors import UnknownVoice
 from app.server import House, open_house
 from app.settings import Settings
 from app.speech.clips import by
-from cache.errors import Unreachable
+from app.speech.relabel import relabel
+from cache.errors import Away, Unreachable
 from cache.labels import Label
 
 
@@ -32,9 +34,10 @@ def _digest(_context: click.Context, _option: click.Parameter, digest: str | Non
 def purge(
     voice: str | None, provider: str | None, tag: str | None, digest: str | None, config_file: Path | None
 ) -> None:
-    """Forget what fits all the options given, in Redis and in every running server.
+    """Forget what fits all the options given, in Redis, in the archive and in every running server.
 
-    Counts for what was stored before. --digest stands alone.
+    Counts for what was stored before. --digest stands alone. With the others all of the archive is read, since Redis
+    may have lost the index that says what fits.
     """
     if not (voice or provider or tag or digest):
         raise click.UsageError("Say what to forget: --voice, --provider, --tag or --digest.")
@@ -47,7 +50,7 @@ def purge(
         raise Failed(
             "Redis does not answer, so not everything is forgotten. Start it, or check redis.url; then do it again."
         ) from None
-    click.echo(f"{count} {'entry was' if count == 1 else 'entries were'} forgotten.")
+    click.echo(_told(count))
 
 
 async def _forget(settings: Settings, digest: str) -> int:
@@ -60,7 +63,33 @@ async def _purge(settings: Settings, voice: str | None, provider: str | None, ta
         labels = [Label("tag", tag)] if tag else []
         labels += [Label("voice", _name(house, voice))] if voice else []
         labels += [by(provider)] if provider else []
-        return await house.cache.purge(labels)
+        missed = await _archived(settings, labels)
+        # Also where the archive is not read to its end: what is known is gone the sooner.
+        count = await house.cache.purge(labels)
+    if missed:
+        raise Failed(f"{_told(count)} {missed}")
+    return count
+
+
+async def _archived(settings: Settings, labels: list[Label]) -> str:
+    """Have the index know what the archive has under these labels; what is to be said where that fails."""
+    async with opened(settings) as stores:
+        if stores.archive is None:
+            return ""
+        try:
+            unread = await relabel(stores.archive, stores.shared.labels, labels)
+        except Away:
+            return "The archive does not answer, so not everything is. Do it again when `refrain doctor` finds it well."
+    if unread:
+        return (
+            f"{unread} more in the archive cannot be read, so nobody knows what they are. "
+            "`refrain cache verify --repair` deletes them, if they stay so."
+        )
+    return ""
+
+
+def _told(count: int) -> str:
+    return f"{count} {'entry was' if count == 1 else 'entries were'} forgotten."
 
 
 def _name(house: House, voice: str) -> str:

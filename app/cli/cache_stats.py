@@ -95,7 +95,8 @@ def _table(held: Held) -> Table:
     shown.add_row("memory", "", "", _size(held.memory.limit), "in each server process, by itself")
     if redis := held.redis:
         limit = "no bound" if redis.limit is None else _size(redis.limit)
-        remark = f"all keys of the server; {redis.policy}, {redis.evicted:,} evicted since it started"
+        servers = "the server" if redis.masters == 1 else f"{redis.masters} masters"
+        remark = f"all keys of {servers}; {redis.policy}, {redis.evicted:,} evicted since the start"
         shown.add_row("redis", f"{redis.keys:,}", _size(redis.bytes), limit, remark)
     if archive := held.archive:
         limit = "" if archive.limit is None else _size(archive.limit)

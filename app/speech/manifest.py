@@ -112,7 +112,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
         """From JSON; None: it is something else, or of a release whose clips differ."""
         try:
             manifest = msgspec.json.decode(written, type=cls)
-        except msgspec.ValidationError:  # a clip's, not a speech's
+        except msgspec.DecodeError:  # a clip's, not a speech's, or no JSON at all
             return None
         return manifest if manifest.layout == manifest.fmt.form.layout else None
 

@@ -1,6 +1,7 @@
 """A real Valkey per test worker, and what the tests of the cache need of it."""
 
 import asyncio
+import re
 import signal
 import socket
 import subprocess
@@ -99,7 +100,9 @@ def steady() -> Iterator[Guarded]:
 @pytest.fixture
 def keys(request: pytest.FixtureRequest) -> Keys:
     """Names of this test's own in the common server."""
-    return Keys(prefix=f"test-{request.node.name}-{time.monotonic_ns()}".replace("{", "").replace("}", ""))
+    # Words alone: braces name a slot, and brackets are more than themselves to SCAN.
+    name = re.sub(r"\W+", "-", request.node.name)
+    return Keys(prefix=f"test-{name}-{time.monotonic_ns()}")
 
 
 async def close(shared: Shared) -> None:

@@ -17,6 +17,7 @@ from cache.archive import open_archive, path_of
 from cache.cache import share
 from cache.link import Keys
 from tests.cache.conftest import Server, sound
+from tests.cache.fleet import Cluster, Guarded, cluster, guarded
 
 CONFIG = """
 [redis]
@@ -63,6 +64,16 @@ def refrain(folder: Path, subcommands: dict[str, click.Command], monkeypatch: py
     return lambda *words: CliRunner().invoke(app.cli.cli, list(words), prog_name="refrain")
 
 
+@pytest.fixture(scope="module", params=["cluster", "sentinel"])
+def fleet(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster | Guarded]:
+    """Three masters, and one that a sentinel names."""
+    home = tmp_path_factory.mktemp("fleet")
+    with cluster(home) if request.param == "cluster" else guarded(home, sentinels=1) as running:
+        yield running
+
+
 def files(archive: Path) -> list[Path]:
     """Every entry's file."""
     return sorted(path for path in archive.rglob("*") if path.is_file())
@@ -88,6 +99,26 @@ def test_what_was_said_is_counted_and_sound(refrain: Refrain, folder: Path, arch
     assert verdict["tiers"]["archive"] == {"entries": len(files(archive)), "bytes": size, "expired": 0}
     assert verdict["tiers"]["redis"]["entries"] == len(files(archive))
     assert (verdict["damaged"], verdict["speeches"], verdict["not_whole"]) == ([], 1, [])
+
+
+def test_a_cluster_and_what_sentinels_name_are_looked_after_like_any_other(
+    refrain: Refrain, folder: Path, fleet: Cluster | Guarded
+):
+    """Whoever needs more than one server would have no tools for what he keeps there."""
+    config = CONFIG.format(url=fleet.url).replace("[cache]", '[cache]\narchive = "off"')
+    (folder / "refrain.toml").write_text(config)
+    assert refrain("say", "One sentence. Two. Three of them, and a last one.", "-o", "x.mp3").exit_code == 0
+    held = json.loads(refrain("cache", "stats", "--json").stdout)["redis"]
+    masters = 3 if isinstance(fleet, Cluster) else 1
+    assert (held["masters"], held["limit"], held["policy"]) == (masters, None, "noeviction")
+    verdict = json.loads((done := refrain("cache", "verify", "--json")).stdout)
+    assert done.exit_code == 0
+    entries = verdict["tiers"]["redis"]["entries"]
+    assert 1 < entries < held["keys"]
+    assert (verdict["speeches"], verdict["not_whole"], verdict["damaged"]) == (1, [], [])
+    assert ("all keys of 3 masters" in refrain("cache", "stats").stdout) == (masters == 3)
+    assert f"{entries} entries were" in refrain("cache", "purge", "--voice", "default").stdout
+    assert json.loads(refrain("cache", "verify", "--json").stdout)["tiers"]["redis"]["entries"] == 0
 
 
 def test_a_speech_that_lacks_a_clip_is_told(refrain: Refrain, folder: Path, archive: Path, valkey: Server):

@@ -1,5 +1,6 @@
 """`refrain cache purge`, as an operator types it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ aliases = ["nova"]
 chain = [{ provider = "tones", voice = "high" }]
 """
 )
+
+AWAY = {
+    "ENDPOINT": "http://127.0.0.1:9",
+    "ALLOW_HTTP": "true",
+    "REGION": "us-east-1",
+    "ACCESS_KEY_ID": "x",
+    "SECRET_ACCESS_KEY": "x",
+}
+"""A bucket where nobody listens."""
 
 
 @pytest.fixture
@@ -81,3 +91,21 @@ def test_without_redis_it_fails(tmp_path: Path):
     assert done.returncode == 1
     assert "Redis does not answer" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_purges_what_the_archive_alone_knows(folder: Path):
+    """Redis was lost with its index, and what is withdrawn would come back from the archive for a month."""
+    shutil.rmtree(folder / ".refrain" / "valkey")
+    assert "2 chunks, 2 cached" in refrain(folder, "plan", "doc.txt").stdout
+    assert purged(folder, "--voice", "default") == "3 entries were forgotten."
+    assert "2 chunks, 0 cached" in refrain(folder, "plan", "doc.txt").stdout
+
+
+def test_an_archive_that_is_away_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """What it has comes back when it does; the operator would take it for gone."""
+    for name, setting in AWAY.items():
+        monkeypatch.setenv(f"AWS_{name}", setting)
+    (folder / "refrain.toml").write_text(VOICES + '[cache]\narchive = "s3://nowhere/x"\n')
+    done = refrain(folder, "cache", "purge", "--voice", "default")
+    assert done.returncode == 1
+    assert "3 entries were forgotten. The archive does not answer" in done.stderr
