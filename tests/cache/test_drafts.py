@@ -11,7 +11,7 @@ from cache.drafts import Draft, DraftCut, Drafts, Following
 from tests.cache.conftest import Server, until
 
 DIGEST = "d" * 40
-LIFETIME = 0.3
+LIFETIME = 0.6
 
 
 @pytest.fixture
