@@ -101,13 +101,17 @@ class Cache:
         (entry,) = await self.get_many([digest])
         if entry is not None or self._shared is None:
             return entry
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
         async with self._shared.leases.ear(digest) as ear:
-            await ear.listen()
-            (entry,) = await self.get_many([digest])
-            if entry is None:
-                await ear.wait(seconds)
+            while True:
+                await ear.listen()
                 (entry,) = await self.get_many([digest])
-        return entry
+                left = end - clock()
+                if entry is not None or left <= 0:
+                    return entry
+                # Pieces, too, and a lost connection wake us.
+                await ear.wait(left)
 
     async def has_all(self, digests: list[str]) -> bool:
         """Whether `get_many` would find all of them, without reading them: at most one trip to Redis if it has them."""
