@@ -627,6 +627,27 @@ async def open_over(
         await cache.aclose()
 
 
+async def test_who_looks_into_a_slow_archive_keeps_the_lease(
+    open_over: Callable[..., tuple[Cache, MemoryTier]], bucket: Bucket
+):
+    """Every replica would take the lease in turn while the last one still looks, and all of them would make it."""
+    calls = 0
+
+    async def count(_emit: Callable[[bytes], None]) -> Made:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.3)
+        return Made(b"{}", b"made", 60.0)
+
+    async def slowly() -> None:
+        await asyncio.sleep(0.4)
+
+    bucket.before_read = slowly
+    brought = await asyncio.gather(*(fly(open_over(0.15)[0], A, count) for _ in range(3)))
+    assert {payload for payload, _ in brought} == {b"made"}
+    assert calls == 1
+
+
 async def test_a_purge_says_so_when_the_archive_does_not_answer(
     open_over: Callable[..., tuple[Cache, MemoryTier]], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ):
