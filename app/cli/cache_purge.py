@@ -45,7 +45,7 @@ def purge(
         count = asyncio.run(_forget(settings, digest) if digest else _purge(settings, voice, provider, tag))
     except Unreachable:
         raise Failed(
-            "Redis or the archive does not answer, so not everything is forgotten. Start it, or check redis.url and "
+            "Redis does not answer, or the archive, so not everything is forgotten. Start it, or check redis.url and "
             "cache.archive; then do it again."
         ) from None
     click.echo(f"{count} {'entry was' if count == 1 else 'entries were'} forgotten.")
