@@ -92,7 +92,11 @@ class Archive:
         if reads:
             # Not awaited one by one: a caller that is cancelled must not cancel what others wait for.
             await asyncio.wait(reads.values(), timeout=_LOOK_UP_SECONDS)
-            found |= {digest: read.result() for digest, read in reads.items() if read.done()}
+            found |= {
+                digest: read.result()
+                for digest, read in reads.items()
+                if read.done() and digest not in self._absent  # else it was deleted since
+            }
         result = [found.get(digest) for digest in digests]
         self._hits += sum(entry is not None for entry in result)
         self._misses += sum(
@@ -116,16 +120,29 @@ class Archive:
 
     async def delete(self, digest: str) -> bool:
         """Forget; True if it was there, False also while it is away."""
+        try:
+            return await self.forget(digest)
+        except Away:
+            return False
+
+    async def forget(self, digest: str) -> bool:
+        """As `delete`, for what must be gone.
+
+        Raises:
+            Away: it may still be there.
+        """
         waiting = self._behind.peek(digest) is not None
         await self._behind.forget(digest)
-        # Who is reading it right now must not bring it back.
+        # Who is reading it right now, or has read it and waits for others, must not bring it back.
+        self._absent.add(digest)
         self._settle(digest, None)
         try:
             async with patient_timeout(_WRITE_SECONDS):
                 return await self._objects.delete(path_of(digest)) or waiting
-        except (Away, TimeoutError):
+        except (Away, TimeoutError) as error:
             self._errors += 1
-            return waiting
+            self._absent.forget(digest)
+            raise Away(type(error).__name__) from error
 
     async def stored(self) -> AsyncIterator[list[tuple[str, Stored]]]:
         """All digests of this layout with their objects, some at a time.

@@ -101,13 +101,17 @@ class Cache:
         (entry,) = await self.get_many([digest])
         if entry is not None or self._shared is None:
             return entry
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
         async with self._shared.leases.ear(digest) as ear:
-            await ear.listen()
-            (entry,) = await self.get_many([digest])
-            if entry is None:
-                await ear.wait(seconds)
+            while True:
+                await ear.listen()
                 (entry,) = await self.get_many([digest])
-        return entry
+                left = end - clock()
+                if entry is not None or left <= 0:
+                    return entry
+                # Pieces, too, and a lost connection wake us.
+                await ear.wait(left)
 
     async def has_all(self, digests: list[str]) -> bool:
         """Whether `get_many` would find all of them, without reading them: at most one trip to Redis if it has them."""
@@ -166,7 +170,7 @@ class Cache:
         How many were there. The one place where entries are deleted on purpose.
 
         Raises:
-            Unreachable: Redis did not answer.
+            Unreachable: Redis or the archive did not answer.
         """
         count = 0
         for start in range(0, len(digests), BATCH):
@@ -174,6 +178,8 @@ class Cache:
             kept = await self._delete_archived(some)
             there = await self._delete_shared(some)
             here = [self._memory.discard(digest) for digest in some]
+            if None in kept:
+                raise Unreachable
             count += sum(map(any, zip(kept, there, here, strict=True)))
         return count
 
@@ -183,7 +189,7 @@ class Cache:
         What is stored meanwhile may be forgotten or not. A flight that is under way is not touched.
 
         Raises:
-            Unreachable: Redis did not answer, or there is none; purge again to forget the rest.
+            Unreachable: Redis or the archive did not answer, or there is no Redis; purge again to forget the rest.
         """
         if self._shared is None:
             raise Unreachable
@@ -201,11 +207,19 @@ class Cache:
             raise Unreachable from error
         return count
 
-    async def _delete_archived(self, digests: Sequence[str]) -> Sequence[bool]:
-        """From below: what is read in between comes from a tier that is yet to be emptied."""
-        if self._archive is None:
+    async def _delete_archived(self, digests: Sequence[str]) -> Sequence[bool | None]:
+        """From below: what is read in between comes from a tier that is yet to be emptied. None: it may be there."""
+        archive = self._archive
+        if archive is None:
             return [False] * len(digests)
-        kept = await asyncio.gather(*map(self._archive.delete, digests))
+
+        async def forget(digest: str) -> bool | None:
+            try:
+                return await archive.forget(digest)
+            except Away:
+                return None
+
+        kept = await asyncio.gather(*map(forget, digests))
         if self._promotions is not None:
             for digest in digests:
                 await self._promotions.forget(digest)

@@ -180,9 +180,7 @@ class Flights:
         try:
             leads = await self._find(passage, token)
             if not passage.over:
-                await self._recall(passage, token, leads=leads)
-            if not passage.over:
-                await self._make(passage, make, token, leads=leads)
+                await self._fetch(passage, make, token, leads=leads)
         except asyncio.CancelledError:
             # The release is a task of its own: a second cancellation must not skip it. It is sent even if the
             # answer to joining never came, since the lease may be ours all the same.
@@ -233,6 +231,21 @@ class Flights:
                 leader = _hear(passage, heard, leader)
                 await ear.wait(heard.left + 0.005)
 
+    async def _fetch(self, passage: Passage, make: Make, token: str, *, leads: bool) -> None:
+        """Have it from the archive or make it, keeping the lease meanwhile: a slow archive takes longer than that."""
+        leading, renewal = None, None
+        if self._leases is not None:
+            # Without the lease too: when Redis comes back in the middle, others need not make it once more.
+            leading = Leading(self._leases, passage, token, self._sleep)
+            renewal = self._spawn(leading.renew())
+        try:
+            await self._recall(passage, token, leads=leads)
+            if not passage.over:
+                await self._make(passage, make, token, leading, leads=leads)
+        finally:
+            if renewal is not None:
+                renewal.cancel()
+
     async def _recall(self, passage: Passage, token: str, *, leads: bool) -> None:
         """Look into the archive. What is there lands, and is stored as if made: that is how other replicas get it."""
         if self._archive is None:
@@ -245,20 +258,14 @@ class Flights:
         passage.land(entry, "hit")
         self._spawn(self._store(passage, entry, token, leads=leads))
 
-    async def _make(self, passage: Passage, make: Make, token: str, *, leads: bool) -> None:
+    async def _make(
+        self, passage: Passage, make: Make, token: str, leading: Leading | None, *, leads: bool
+    ) -> None:
         passage.outcome = "made"
         passage.retake()  # what was heard of another replica's is not ours
-        renewal = None
-        if self._leases is not None:
-            # Without the lease too: when Redis comes back in the middle, others need not make it once more.
-            leading = Leading(self._leases, passage, token, self._sleep)
-            renewal = self._spawn(leading.renew())
+        if leading is not None:
             self._spawn(leading.publish())  # ends with the passage
-        try:
-            made = await make(passage.emit)
-        finally:
-            if renewal is not None:
-                renewal.cancel()
+        made = await make(passage.emit)
         if passage.over:  # ended meanwhile, and the maker did not mind its cancellation: nothing is stored
             raise asyncio.CancelledError
         passage.complete(made.payload)

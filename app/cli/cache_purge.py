@@ -48,7 +48,8 @@ def purge(
         count = asyncio.run(_forget(settings, digest) if digest else _purge(settings, voice, provider, tag))
     except Unreachable:
         raise Failed(
-            "Redis does not answer, so not everything is forgotten. Start it, or check redis.url; then do it again."
+            "Redis does not answer, or the archive, so not everything is forgotten. Start it, or check redis.url and "
+            "cache.archive; then do it again."
         ) from None
     click.echo(_told(count))
 

@@ -51,6 +51,9 @@ class Followed:
 
     async def _entry(self, line: ClipLine) -> Entry:
         entry = await self._cache.arriving(line.digest, ARRIVING)
+        if entry is not None and entry.checksum != line.checksum:
+            # Its maker has made it anew a moment ago, and this process has the old one still.
+            entry = await self._cache.reread(line.digest)
         if entry is None or entry.checksum != line.checksum:
             raise gone()
         return entry

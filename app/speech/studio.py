@@ -179,9 +179,10 @@ class Studio:
         return await self._delete(digest, manifest)
 
     async def _delete(self, digest: str, manifest: Manifest | None) -> int:
-        # The manifest last: should something come between, it is there to be asked for again.
         clips = dict.fromkeys(line.digest for line in manifest.clips) if manifest else ()
-        return await self._cache.delete_many([*clips, digest])
+        count = await self._cache.delete_many([*clips])
+        # The manifest last: should something come between, it is there to be asked for again.
+        return count + await self._cache.delete_many([digest])
 
     async def captions(self, digest: str, owner: str | None = None) -> tuple[Manifest, list[Cue]]:
         """The speech of that address as it is now, and its captions.

@@ -57,10 +57,10 @@ class Windows:
                 held -= size
                 first = window.behind
         finally:
+            # First, and without an await: a second cancellation must not skip it.
+            self._allowance.give(held + (ahead.taken if ahead else 0))
             if ahead is not None:
-                held += ahead.taken
                 await ahead.abandon()
-            self._allowance.give(held)
 
     def _drop(self, hand: deque[Entry], first: int) -> None:
         """Of what is at hand keep what others leave room for, and count that."""

@@ -15,11 +15,13 @@ import pytest
 
 from cache import value
 from cache.archive import Archive, open_archive, path_of
-from cache.cache import Cache, open_cache
+from cache.cache import Cache, open_cache, share
 from cache.digest import LAYOUT
-from cache.errors import Away, NoArchive
-from cache.flight import Made
+from cache.errors import Away, NoArchive, Unreachable
+from cache.flight import Flights, Made
+from cache.labels import Label
 from cache.link import Keys
+from cache.memory import MemoryTier
 from cache.objects import Budget, Directory, Objects, open_objects
 from cache.sweep import Sweep
 from tests.cache.conftest import Server, sound, until
@@ -604,6 +606,94 @@ async def test_deleting_reaches_every_tier(open_all: Callable[[], Cache], valkey
     assert await cache.delete_many([A]) == 0
     await cache.aclose()
     assert await open_all().get_many([A]) == [None]
+
+
+@pytest.fixture
+async def open_over(
+    valkey: Server, keys: Keys, bucket: Bucket
+) -> AsyncIterator[Callable[..., tuple[Cache, MemoryTier]]]:
+    """Makes caches over the bucket, as replicas have them; with their memory."""
+    made: list[Cache] = []
+
+    def more(lease: float = 1.0) -> tuple[Cache, MemoryTier]:
+        shared = share(valkey.url, keys=keys, lease=lease)
+        memory, archive = MemoryTier(1 << 20), Archive(bucket)
+        flights = Flights(memory, shared.leases, archive=archive, index=shared.labels)
+        made.append(Cache(memory, flights, shared, archive))
+        return made[-1], memory
+
+    yield more
+    for cache in made:
+        await cache.aclose()
+
+
+async def test_who_looks_into_a_slow_archive_keeps_the_lease(
+    open_over: Callable[..., tuple[Cache, MemoryTier]], bucket: Bucket
+):
+    """Every replica would take the lease in turn while the last one still looks, and all of them would make it."""
+    calls = 0
+
+    async def count(_emit: Callable[[bytes], None]) -> Made:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.3)
+        return Made(b"{}", b"made", 60.0)
+
+    async def slowly() -> None:
+        await asyncio.sleep(0.4)
+
+    bucket.before_read = slowly
+    brought = await asyncio.gather(*(fly(open_over(0.15)[0], A, count) for _ in range(3)))
+    assert {payload for payload, _ in brought} == {b"made"}
+    assert calls == 1
+
+
+async def test_a_purge_says_so_when_the_archive_does_not_answer(
+    open_over: Callable[..., tuple[Cache, MemoryTier]], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+):
+    """An operator would take sound for withdrawn that comes back, and no label would lead to it any more."""
+    cache, _ = open_over()
+    news = Label("tag", "news")
+    await cache.put(A, sound())
+    cache.label([news], {A: time.time() + 60})
+    await until(lambda: bool(bucket.objects) and cache._shared.labels._writer is None)
+
+    async def away(_path: str) -> bool:
+        raise Away("GenericError")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket, "delete", away)
+        with pytest.raises(Unreachable):
+            await cache.purge([news])
+        with pytest.raises(Unreachable):
+            await cache.delete_many([A])
+    assert await cache.purge([news]) == 1
+    assert await cache.get_many([A]) == [None]
+
+
+async def test_what_is_deleted_while_others_are_read_is_not_brought_back(
+    open_over: Callable[..., tuple[Cache, MemoryTier]], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+):
+    """One slow clip of a speech would have the others put back into Redis long after they were forgotten."""
+    cache, memory = open_over()
+    bucket.objects[path_of(A)] = value.encode(sound())
+    go = asyncio.Event()
+    read = bucket.read
+
+    async def slow(path: str) -> bytes | None:
+        if path == path_of(B):
+            await go.wait()
+        return await read(path)
+
+    monkeypatch.setattr(bucket, "read", slow)
+    looking = asyncio.create_task(cache.get_many([A, B]))
+    await until(lambda: bool(bucket.reads))
+    await asyncio.sleep(0)
+    assert await cache.delete_many([A]) == 1
+    go.set()
+    assert await looking == [None, None]
+    assert memory.peek(A) is None
+    assert cache._promotions.peek(A) is None
 
 
 async def test_what_lies_partly_in_redis_and_partly_in_the_archive_is_all_there(

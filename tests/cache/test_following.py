@@ -362,3 +362,16 @@ async def test_a_value_by_another_maker_is_not_joined_to_what_was_heard(replica:
     speaker.say(None)
     assert await leading.task == "made"
     assert leading.heard == b"one two "
+
+
+async def test_what_arrives_is_waited_for_past_notices_of_pieces(replica: Replicas, shared: Shared):
+    """A notice of something else would be taken for the end, and a follower be cut for no reason."""
+    arriving = asyncio.create_task(replica().arriving(A, 5.0))
+    channel = shared.leases._channel(A)
+    for _ in range(3):
+        while not await shared.link.client.publish(channel, ""):  # noqa: ASYNC110 - the server has no event here
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+    await shared.tier.put(A, sound())
+    await shared.link.client.publish(channel, "")
+    assert await arriving is not None

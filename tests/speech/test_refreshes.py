@@ -2,10 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
+import msgspec
 import pytest
 
+from app.speech.following import Followed
+from app.speech.manifest import ClipLine, Manifest
 from app.speech.refreshes import AT_ONCE, WAITING, Refreshes
 from cache.cache import Cache, open_cache
 from cache.interface import Entry
@@ -97,6 +100,22 @@ async def test_what_another_replica_has_made_anew_is_taken_over(caches: list[Cac
     await idle(refreshes)
     assert remake.begun == 0
     assert (await two.get_many([name(1)]))[0].payload == b"new"
+
+
+async def test_who_follows_a_speech_elsewhere_hears_what_was_made_anew_for_it(caches: list[Cache]):
+    """He would be cut, for the second in which his process still has the old clip in memory."""
+    one, two = caches
+    await one.put(name(1), sound(b"old"))
+    assert (await two.get_many([name(1)]))[0].payload == b"old"
+    await one.put(name(1), new := sound(b"new"))  # and two was not told yet
+    line = ClipLine(name(1), new.checksum, 0, 3, "first", 1, first_choice=True, expires=0.0)
+    begun = Manifest("pcm", 24_000, ())
+
+    async def lines() -> AsyncGenerator[bytes]:
+        yield msgspec.json.encode(line)
+
+    followed = Followed(name(2), begun, lines(), two)
+    assert await followed._entry(line) == new
 
 
 async def test_a_failure_leaves_the_old_and_is_a_pause(caches: list[Cache], caplog: pytest.LogCaptureFixture):
