@@ -79,6 +79,10 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
             embedded = await start_embedded(settings.redis.data_dir)
             stack.callback(embedded.release)
             url = embedded.url
+        # Before the cache, so that they end after it: a flight must not end by its provider's closing.
+        providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
+        for provider in providers.values():
+            stack.push_async_callback(provider.aclose)
         cache = open_cache(
             memory_bytes=settings.cache.memory,
             redis_url=url,
@@ -89,9 +93,6 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         )
         stack.push_async_callback(cache.aclose)
         metrics.watch(lambda: _figures(cache.statistics()))
-        providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
-        for provider in providers.values():
-            stack.push_async_callback(provider.aclose)
         kept = settings.cache
         lifetimes = Lifetimes(kept.ttl, kept.fallback_ttl, kept.soft_ttl)
         refreshes = Refreshes(cache)

@@ -151,6 +151,20 @@ class Cache:
         if self._shared is not None:
             await self._shared.purges.announce([digest])
 
+    async def renew(self, digest: str, entry: Entry) -> bool:
+        """As `replace`, but only where there is an old one still: what was purged meanwhile stays forgotten."""
+        if self._shared is None:
+            there = self._memory.peek(digest) is not None
+        else:
+            there = await self._shared.tier.renew(digest, entry)
+        if there:
+            self._memory.add(digest, entry)
+            if self._archive is not None:
+                await self._archive.put(digest, entry)
+            if self._shared is not None:
+                await self._shared.purges.announce([digest])
+        return there
+
     async def claim(self, digest: str, seconds: float) -> bool:
         """Whether the caller is the one in the fleet who may make this anew: one in so many seconds."""
         return await self._claims.take(digest, seconds)

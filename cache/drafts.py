@@ -153,6 +153,12 @@ class Drafts:
             task.cancel()
 
     async def _tell(self, link: RedisLink, digest: str, draft: Draft) -> None:
+        try:
+            await self._tell_all(link, digest, draft)
+        finally:
+            draft.announcing.set()  # cancelled too: its maker waits for this before the first sound leaves
+
+    async def _tell_all(self, link: RedisLink, digest: str, draft: Draft) -> None:
         """Write it to Redis as it grows, at most one trip a line, and renew it where it does not."""
         there = 0
         while True:

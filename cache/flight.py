@@ -25,6 +25,8 @@ from cache.value import new_entry
 
 DEFAULT_LIMIT = 32 * 1024 * 1024
 _CLOSING_SECONDS = 5.0
+# Behind the first probe of an outage; with the time-out before it no more than may be added to a request.
+_AGAIN_SECONDS = 0.045
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,10 @@ class Flights:
                 await ear.listen()
                 had = len(passage.take.pieces)
                 heard = await leases.join(passage.digest, token, leader=leader, had=had)
+                if isinstance(heard, Alone):
+                    # One lost reply is no reason to make it a second time: most often Redis is back at once.
+                    await self._sleep(_AGAIN_SECONDS)
+                    heard = await leases.join(passage.digest, token, leader=leader, had=had)
                 if not isinstance(heard, Follow):
                     return heard
                 leader = _hear(passage, heard, leader)
@@ -289,13 +295,14 @@ class Flights:
         made: bool = False,
     ) -> None:
         ours = True
+        # First: what is labelled and not there harms nobody, what is there and not labelled is missed by a purge.
+        if self._index is not None and labels:
+            self._index.add_soon(labels, {passage.digest: entry.made_at + entry.ttl})
         try:
             if self._leases is not None:
                 ours = await self._store_by(self._leases, passage.digest, entry, token, leads=leads)
         finally:
             self._forget(passage)
-            if self._index is not None and labels:
-                self._index.add_soon(labels, {passage.digest: entry.made_at + entry.ttl})
         if made and ours and self._archive is not None:
             await self._archive.put(passage.digest, entry)
 

@@ -111,6 +111,8 @@ class Purges:
                 new = await self._look()
             except Away:
                 new = []
+            except Exception:  # noqa: BLE001 - a watch that has died would let purged sound be served for ever
+                new = [_EVERYTHING]
             # Each twice: a reading that was under way at the first time may have put the old back into memory. At
             # the second it has ended, since it takes no longer than a command may.
             for forgotten in before + new:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from cache import value
 from cache.errors import Away, Damaged
@@ -91,23 +92,28 @@ class RedisTier:
 
     async def put(self, digest: str, entry: Entry) -> None:
         """Store; replaces. Nothing while Redis is away."""
-        await self._set(digest, entry, replace=True)
+        await self._set(digest, entry)
 
     async def promote(self, digest: str, entry: Entry) -> None:
         """Store what was found further down, unless there is something by now: that is newer."""
-        await self._set(digest, entry, replace=False)
+        await self._set(digest, entry, only="NX")
 
-    async def _set(self, digest: str, entry: Entry, *, replace: bool) -> None:
+    async def renew(self, digest: str, entry: Entry) -> bool:
+        """Store in place of what is there; False: there is nothing, or it could not be stored."""
+        return await self._set(digest, entry, only="XX")
+
+    async def _set(self, digest: str, entry: Entry, *, only: Literal["NX", "XX"] | None = None) -> bool:
         milliseconds = int(entry.left(self._now()) * 1000)
         if milliseconds <= 0:
-            return
+            return False
         key, encoded = self._link.keys.of("clip", digest), value.encode(entry)
         try:
-            await self._link.call(
-                lambda: self._link.client.set(key, encoded, px=milliseconds, nx=not replace)
+            stored = await self._link.call(
+                lambda: self._link.client.set(key, encoded, px=milliseconds, nx=only == "NX", xx=only == "XX")
             )
         except Away:
-            return
+            return False
+        return bool(stored)
 
     async def delete(self, digest: str) -> bool:
         """Forget; True if it was there, False also while Redis is away."""

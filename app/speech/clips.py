@@ -155,14 +155,19 @@ class ClipSource:
 
     async def _remake(self, candidate: Candidate, request: SpeechRequest) -> None:
         made = await self._make(candidate, request, lambda _: None)
-        await self._replace(candidate.digest, made)
+        entry = self._entry(made)
+        if await self._cache.renew(candidate.digest, entry):
+            self._cache.label(made.labels, {candidate.digest: entry.made_at + entry.ttl})
 
     async def _replace(self, digest: str, made: Made) -> Entry:
         """In place of what is there, in every process."""
-        entry = new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
+        entry = self._entry(made)
         await self._cache.replace(digest, entry)
         self._cache.label(made.labels, {digest: entry.made_at + entry.ttl})
         return entry
+
+    def _entry(self, made: Made) -> Entry:
+        return new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
 
     async def _fly(self, candidate: Candidate, request: SpeechRequest, hear: "_Heard") -> Clip:
         began = self._clock()
@@ -197,7 +202,7 @@ class ClipSource:
         made = await self._make(candidate, request, hear)
         if request.cache == "refresh":
             return await self._replace(candidate.digest, made)
-        return new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
+        return self._entry(made)
 
     async def _make(self, candidate: Candidate, request: SpeechRequest, emit: Hear) -> Made:
         """Ask the provider, check, edit and encode; `emit` gets each piece of the clip that is final."""

@@ -211,10 +211,11 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
 async def keep(cache: Cache, digest: str, manifest: Manifest, now: float) -> None:
     """Store a speech under its address, and label it and its clips. `now` in epoch seconds."""
     entry = manifest.entry(now)
-    await cache.put(digest, entry)
+    # The labels first: what is labelled and not there harms nobody.
     until = {digest: entry.made_at + entry.ttl}
     cache.label(manifest.labels, until | {line.digest: line.expires for line in manifest.clips})
     cache.label(map(by, manifest.providers), until)  # its clips are labelled so since they were made
+    await cache.put(digest, entry)
 
 
 def rests(plan: Plan) -> list[int]:

@@ -65,7 +65,8 @@ class Refreshes:
             claimed = await self._cache.claim(digest, PAUSE)
             # Another replica may have done it since this process read it: then theirs is taken over.
             there = await self._cache.reread(digest)
-            if not claimed or (there is not None and not is_stale(there)):
+            # Or it was purged meanwhile: then nobody has asked for it.
+            if not claimed or there is None or not is_stale(there):
                 return
             try:
                 await remake()

@@ -2,14 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from cache.cache import Cache, Shared, open_cache
-from cache.errors import FlightFailed
+from cache.errors import Away, FlightFailed
 from cache.flight import Made
 from cache.lease import Follow
 from cache.link import Keys
@@ -375,3 +375,31 @@ async def test_what_arrives_is_waited_for_past_notices_of_pieces(replica: Replic
     await shared.tier.put(A, sound())
     await shared.link.client.publish(channel, "")
     assert await arriving is not None
+
+
+async def test_one_lost_reply_makes_no_second_maker(replica: Replicas):
+    """A moment in which Redis is busy would cost a second synthesis, and cut those who have heard the first."""
+    speaker, spare = Speaker(), Speaker()
+    leading = Listener(replica(), speaker)
+    speaker.say(b"one ")
+    await leading.hears(b"one ")
+    follower = replica()
+    following = Listener(follower, spare)
+    await following.hears(b"one ")
+    link = follower._shared.link
+    call, lost = link.call, 1
+
+    async def losing(operation: Callable[[], Awaitable[object]]) -> object:
+        nonlocal lost
+        answer = await call(operation)
+        if lost:
+            lost -= 1
+            raise Away("the reply was lost")
+        return answer
+
+    link.call = losing
+    speaker.say(b"two ")
+    await following.hears(b"one two ")
+    speaker.say(None)
+    assert (await leading.task, await following.task) == ("made", "joined")
+    assert (lost, spare.calls) == (0, 0)

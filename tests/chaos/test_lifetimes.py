@@ -192,3 +192,23 @@ async def test_a_stale_stand_in_is_refreshed_by_its_own_voice(
         assert (
             await house.post(input=TEXT, voice="backed")
         ).content == made.content  # tones are always the same
+
+
+async def test_what_is_purged_while_it_is_made_anew_stays_forgotten(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+):
+    """Somebody has a sentence deleted, and a refresh that nobody asked for brings it back."""
+    old = await made_long_ago(monkeypatch, valkey)
+    async with inside(monkeypatch, valkey.url) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        answer = await house.post(input=TEXT)
+        assert (answer.content, detail(answer)) == (old, "chunks=1 hits=0 joined=0 stale=1")
+        await until(lambda: bool(first.calls))
+        assert (await house.client.delete(answer.headers["content-location"])).status_code == 204
+        first.before_first.set()
+        await until(lambda: first.calls[0].state == "done")
+        while await house.metric("refrain_provider_requests_total", outcome="ok") < 1:
+            pass
+        gone = await house.post(input=TEXT, cache="only")
+        assert (gone.status_code, gone.json()["error"]["code"]) == (404, "not_cached")
