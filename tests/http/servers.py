@@ -183,6 +183,21 @@ class Inside:
         return sum(len(provider.calls) for provider in self.scripted.values())
 
 
+class _Brisk:
+    """`asyncio` for uvicorn, which looks ten times a second whether to end, and waits as long again when it does.
+
+    Hundreds of servers are started and ended here, one for each test.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        """A twentieth of it."""
+        await asyncio.sleep(seconds / 20)
+
+
 @asynccontextmanager
 async def inside(
     monkeypatch: pytest.MonkeyPatch,
@@ -205,6 +220,7 @@ async def inside(
         return provider
 
     monkeypatch.setattr(app.server, "build", recorded)
+    monkeypatch.setattr(uvicorn.server, "asyncio", _Brisk())
     table = "".join(f"{key} = {value!r}\n" for key, value in server.items())
     settings = parse(
         f'[server]\n{table}[redis]\nurl = "{redis_url}"\n{config}', {"REFRAIN_CACHE__ARCHIVE": archive}
