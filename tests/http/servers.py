@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -30,6 +31,9 @@ from providers.wrapped import Wrapped
 
 ROOT = Path(__file__).parent.parent.parent
 ARTICLE = (ROOT / "samples" / "article.txt").read_text(encoding="utf-8")
+
+UNTRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients that speak plain HTTP only: each would else read all the world's authorities first."""
 
 VOICES = """
 [providers.local]
@@ -104,7 +108,7 @@ class Server:
                 command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **off, **(environ or {})}
             )
         self.url = f"http://127.0.0.1:{self._port()}"
-        self.client = httpx.Client(base_url=self.url, timeout=60)
+        self.client = httpx.Client(base_url=self.url, timeout=60, verify=UNTRUSTING)
 
     def _port(self) -> int:
         """The port it listens on, as the kernel knows it: no free one has to be guessed."""
@@ -232,7 +236,9 @@ async def inside(
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         limits = httpx.Limits(max_connections=None)
         try:
-            async with httpx.AsyncClient(base_url=address, timeout=30, limits=limits) as client:
+            async with httpx.AsyncClient(
+                base_url=address, timeout=30, limits=limits, verify=UNTRUSTING
+            ) as client:
                 await until(lambda: host.started or serving.done())
                 yield Inside(refrain, client, scripted)
         finally:
