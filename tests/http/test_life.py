@@ -24,7 +24,8 @@ chain = [{ provider = "slow", voice = "low" }]
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A directory with a short path, as sockets need."""
-    with tempfile.TemporaryDirectory() as path:
+    # The embedded server may still be saving there.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as path:
         yield Path(path)
 
 
