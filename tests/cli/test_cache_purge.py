@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import TONES, refrain
+from tests.cli.commands import refrain
+from tests.cli.test_cli import TONES
 
 VOICES = (
     TONES

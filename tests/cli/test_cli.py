@@ -1,14 +1,12 @@
 """The command line as a person meets it: real processes, exit codes, sentences."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import av
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.cli.commands import refrain
+
 TONES = """
 [providers.tones]
 kind = "scripted"
@@ -23,23 +21,6 @@ def folder(tmp_path: Path) -> Path:
     """A working folder whose default voice is the scripted one."""
     (tmp_path / "refrain.toml").write_text(TONES)
     return tmp_path
-
-
-def refrain(
-    folder: Path, *words: str, stdin: str | bytes = "", text: bool = True
-) -> "subprocess.CompletedProcess":
-    """Run `refrain` in a folder."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("REFRAIN_")}
-    return subprocess.run(
-        [sys.executable, "-m", "app", *words],
-        cwd=folder,
-        env={**environ, "PYTHONPATH": str(ROOT)},
-        input=stdin,
-        capture_output=True,
-        text=text,
-        timeout=60,
-        check=False,
-    )
 
 
 def seconds(path: Path) -> float:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.cli.wish import Wish
-from tests.cli.test_cli import TONES, refrain
+from tests.cli.commands import refrain
+from tests.cli.test_cli import TONES
 from tests.http.servers import Server
 
 WORDS = "Nothing but these words is spoken."

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import ROOT, TONES, refrain
+from tests.cli.commands import ROOT, refrain
+from tests.cli.test_cli import TONES
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """`refrain serve` where it cannot: a sentence and exit code 1, and nothing left running."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import TONES, refrain
+from tests.cli.commands import environment
+from tests.cli.test_cli import TONES
 
 
 @pytest.fixture
@@ -15,12 +18,25 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def serve(place: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Run `refrain serve` until it gives up."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", "serve", *options],
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_that_is_taken(place: Path, workers: str):
     """Whoever starts it twice must read what to do, not an errno among log lines."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = refrain(place, "serve", "--port", str(port), "--workers", workers)
+        done = serve(place, "--port", str(port), "--workers", workers)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert f"127.0.0.1:{port}: address already in use" in line
@@ -30,7 +46,7 @@ def test_a_data_directory_that_cannot_be_written(place: Path):
     """A container with a read-only disk would end in a stack trace of 40 lines."""
     (place / "file").touch()
     (place / "refrain.toml").write_text('[redis]\ndata_dir = "file"\n' + TONES)
-    done = refrain(place, "serve", "--port", "0")
+    done = serve(place, "--port", "0")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "redis.data_dir" in line

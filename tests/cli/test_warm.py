@@ -1,6 +1,5 @@
 """`refrain warm` interrupted: what was made is kept, and going on makes nothing twice."""
 
-import os
 import re
 import signal
 import subprocess
@@ -18,9 +17,11 @@ import pytest
 from redis import Redis
 
 from providers.tones import tone_pcm
-from tests.http.servers import ROOT, Valkey
+from tests.cli.commands import environment, refrain
+from tests.http.servers import Valkey
 
-PROMPTS = 40
+PROMPTS = 24
+WARM = ("warm", "--lines", "--concurrency", "2", "prompts.txt")
 
 
 class Upstream(ThreadingHTTPServer):
@@ -86,12 +87,10 @@ def folder(upstream: Upstream) -> Iterator[Path]:
 
 def warming(folder: Path) -> "subprocess.Popen[str]":
     """The command under way."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("REFRAIN_")}
-    command = [sys.executable, "-m", "app", "warm", "--lines", "--concurrency", "2", "prompts.txt"]
     return subprocess.Popen(
-        command,
+        [sys.executable, "-m", "app", *WARM],
         cwd=folder,
-        env={**environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -105,7 +104,9 @@ def stored(folder: Path) -> int:
     return sum(b'"samples":' in value and b'"clips":' not in value for value in values if value)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak), signal.SIGKILL]
+)
 def test_what_was_made_before_the_end_is_not_made_again(
     folder: Path, upstream: Upstream, number: signal.Signals
 ):
@@ -120,32 +121,28 @@ def test_what_was_made_before_the_end_is_not_made_again(
     assert PROMPTS // 3 - 4 <= kept < PROMPTS
     if number != signal.SIGKILL:
         assert first.returncode == 1
-        done = re.search(r"Stopped after (\d+) of 40 texts. .* run the same command again to go on", err)
+        done = re.search(r"Stopped after (\d+) of 24 texts. .* run the same command again to go on", err)
         assert done, err
         assert kept - 2 <= int(done[1]) <= kept
         made = re.search(r"(\d+) chunks were cached, (\d+) made", out)
         assert made, out
         assert 0 < int(made[2]) <= kept
-    second = warming(folder)
-    out, err = second.communicate(timeout=60)
-    assert second.returncode == 0, err
-    assert f"40 texts in mp3: {kept} chunks were cached, {PROMPTS - kept} made" in out
+    second = refrain(folder, *WARM)
+    assert second.returncode == 0, second.stderr
+    assert f"{PROMPTS} texts in mp3: {kept} chunks were cached, {PROMPTS - kept} made" in second.stdout
     # Asked for once more is only what was under way when it ended.
     assert upstream.asked.total() - asked == PROMPTS - kept
     assert upstream.asked.total() <= PROMPTS + 4
-    third = warming(folder)
-    out, _ = third.communicate(timeout=60)
-    assert "40 chunks were cached, 0 made" in out
+    assert f"{PROMPTS} chunks were cached, 0 made" in refrain(folder, *WARM).stdout
     assert stored(folder) == PROMPTS
 
 
 def test_lines_are_read_as_they_are_said(folder: Path, upstream: Upstream):
     """A list that is still being written to a pipe would have to end before anything is made."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("REFRAIN_")}
     with subprocess.Popen(
         [sys.executable, "-m", "app", "warm", "--lines", "--concurrency", "1", "-"],
         cwd=folder,
-        env={**environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -161,11 +158,7 @@ def test_lines_are_read_as_they_are_said(folder: Path, upstream: Upstream):
 def test_a_file_that_cannot_be_read_costs_nothing(folder: Path, upstream: Upstream):
     """The mistake would be told after an hour of work."""
     (folder / "bad.txt").write_bytes(b"Good.\n\xff\xfe\n")
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "app", "warm", "--lines", "prompts.txt", "bad.txt"]
-    done = subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = refrain(folder, "warm", "--lines", "prompts.txt", "bad.txt")
     assert done.returncode == 2
     assert "Cannot read bad.txt as UTF-8 text" in done.stderr
     assert upstream.asked.total() == 0

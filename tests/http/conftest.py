@@ -21,7 +21,8 @@ def valkey() -> Iterator[Valkey]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """`refrain serve` with scripted voices and an embedded Valkey."""
-    with tempfile.TemporaryDirectory() as home:
+    # The embedded server may still be saving there.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         running = Server(Path(home), VOICES)
         yield running
         running.stop()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -30,6 +31,9 @@ from providers.wrapped import Wrapped
 
 ROOT = Path(__file__).parent.parent.parent
 ARTICLE = (ROOT / "samples" / "article.txt").read_text(encoding="utf-8")
+
+UNTRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients that speak plain HTTP only: each would else read all the world's authorities first."""
 
 VOICES = """
 [providers.local]
@@ -104,7 +108,7 @@ class Server:
                 command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **off, **(environ or {})}
             )
         self.url = f"http://127.0.0.1:{self._port()}"
-        self.client = httpx.Client(base_url=self.url, timeout=60)
+        self.client = httpx.Client(base_url=self.url, timeout=60, verify=UNTRUSTING)
 
     def _port(self) -> int:
         """The port it listens on, as the kernel knows it: no free one has to be guessed."""
@@ -183,6 +187,21 @@ class Inside:
         return sum(len(provider.calls) for provider in self.scripted.values())
 
 
+class _Brisk:
+    """`asyncio` for uvicorn, which looks ten times a second whether to end, and waits as long again when it does.
+
+    Hundreds of servers are started and ended here, one for each test.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        """A twentieth of it."""
+        await asyncio.sleep(seconds / 20)
+
+
 @asynccontextmanager
 async def inside(
     monkeypatch: pytest.MonkeyPatch,
@@ -205,6 +224,7 @@ async def inside(
         return provider
 
     monkeypatch.setattr(app.server, "build", recorded)
+    monkeypatch.setattr(uvicorn.server, "asyncio", _Brisk())
     table = "".join(f"{key} = {value!r}\n" for key, value in server.items())
     settings = parse(
         f'[server]\n{table}[redis]\nurl = "{redis_url}"\n{config}', {"REFRAIN_CACHE__ARCHIVE": archive}
@@ -216,7 +236,9 @@ async def inside(
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         limits = httpx.Limits(max_connections=None)
         try:
-            async with httpx.AsyncClient(base_url=address, timeout=30, limits=limits) as client:
+            async with httpx.AsyncClient(
+                base_url=address, timeout=30, limits=limits, verify=UNTRUSTING
+            ) as client:
                 await until(lambda: host.started or serving.done())
                 yield Inside(refrain, client, scripted)
         finally:

@@ -12,7 +12,8 @@ from tests.http.servers import Server
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """`refrain serve` as it comes."""
-    with tempfile.TemporaryDirectory() as home:
+    # The embedded server may still be saving there.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         running = Server(Path(home), "")
         yield running
         running.stop()

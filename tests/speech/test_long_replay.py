@@ -62,7 +62,7 @@ async def test_any_range_is_that_part(house: Inside, fmt: str):
     size = len(whole)
     chance = random.Random(7)
     spans = [(0, 1), (0, 43), (0, size), (1, size), (size - 1, size), (size - 300, size), (40, 5_000)]
-    starts = [chance.randrange(size) for _ in range(20)]
+    starts = [chance.randrange(size) for _ in range(8)]
     spans += [(start, chance.randint(start + 1, size)) for start in starts]
     for start, end in spans:
         part = await house.client.get(address, headers={"Range": f"bytes={start}-{end - 1}"})

@@ -99,11 +99,11 @@ async def test_a_hit_opens_no_encoder(valkey: Valkey, monkeypatch: pytest.Monkey
     bodies = [
         {**ask, "response_format": fmt.name, **rates}
         for fmt in FORMATS.values()
-        for ask in ({"input": TEXT}, BREAKS)
-        for rates in (
-            {},
-            {"sample_rate": fmt.sample_rates[-1]},
-            *({"bit_rate": rate} for rate in fmt.bit_rates[:1]),
+        for ask, rates in (
+            ({"input": TEXT}, {}),
+            (BREAKS, {}),
+            (BREAKS, {"sample_rate": fmt.sample_rates[-1]}),
+            *((BREAKS, {"bit_rate": rate}) for rate in fmt.bit_rates[:1]),
         )
     ]
     bodies.sort(key=lambda body: FORMATS[body["response_format"]].decodes)

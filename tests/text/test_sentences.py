@@ -231,7 +231,13 @@ def test_time_is_linear_on_hostile_text(unit: str, find: Callable[[str], list[An
 
 
 @pytest.mark.parametrize(
-    "name", ["dots", "unclosed quotes", "one address", "combining marks", "initials", "lines"]
+    "name",
+    [
+        "dots",
+        "one address",
+        "combining marks",
+        *(pytest.param(name, marks=pytest.mark.soak) for name in ("unclosed quotes", "initials", "lines")),
+    ],
 )
 def test_time_is_linear_in_a_megabyte(name: str):
     """A job may be long: a million dots are as many glances and no more."""

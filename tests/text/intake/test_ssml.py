@@ -415,7 +415,7 @@ def trees(draw: st.DrawFn) -> str:
 
 
 @given(trees())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_what_is_taken_makes_a_sound_document(source: str):
     """Whatever is taken: marks nest within their blocks, no text is lost, and every fragment is well-formed."""
     if failure(source):
