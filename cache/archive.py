@@ -58,7 +58,7 @@ class Archive:
         self._absent = Absent(clock)
         self._behind = Behind(self._write)
         self._slots = asyncio.Semaphore(_READERS)
-        self._outage = Outage(self._probe)
+        self._outage = Outage(self._probe, what="the archive")
         self._reads: dict[str, _Read] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._hits = self._misses = self._errors = self._damaged = 0

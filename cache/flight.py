@@ -25,6 +25,8 @@ from cache.value import new_entry
 
 DEFAULT_LIMIT = 32 * 1024 * 1024
 _CLOSING_SECONDS = 5.0
+# Between two looks at whether anybody elsewhere still follows: a flight that nobody needs ends within 0.5 s.
+_LINGER_SECONDS = 0.1
 # Behind the first probe of an outage; with the time-out before it no more than may be added to a request.
 _AGAIN_SECONDS = 0.045
 
@@ -152,9 +154,17 @@ class Flights:
 
     def _leave(self, passage: Passage) -> None:
         passage.seats -= 1
-        if passage.seats == 0 and not passage.over:
-            self._count("abandoned")
-            self._end(passage, "abandoned")
+        if passage.seats or passage.over or passage.lingering:
+            return
+        if self._leases is not None and passage.outcome == "made":
+            passage.lingering = True
+            self._spawn(self._linger(self._leases, passage))
+        else:
+            self._abandon(passage)
+
+    def _abandon(self, passage: Passage) -> None:
+        self._count("abandoned")
+        self._end(passage, "abandoned")
 
     def _end(self, passage: Passage, code: str) -> None:
         """Stop a flight. Whoever comes from now on gets a new one, also while this one is still dying."""
@@ -177,8 +187,19 @@ class Flights:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def _linger(self, leases: Leases, passage: Passage) -> None:
+        """Nobody is left here: go on for those who follow at other replicas, as long as there are any."""
+        try:
+            while await leases.followed(passage.digest, passage.token) and not passage.seats:
+                await self._sleep(_LINGER_SECONDS)
+        finally:
+            passage.lingering = False
+        # Nothing is awaited behind the last look: who comes from here on finds the flight ended, or keeps it.
+        if not passage.seats and not passage.over:
+            self._abandon(passage)
+
     async def _fly(self, passage: Passage, make: Make) -> None:
-        token = self._token()
+        token = passage.token = self._token()
         try:
             leads = await self._find(passage, token)
             if not passage.over:
@@ -218,10 +239,19 @@ class Flights:
                 pass
         return isinstance(standing, Lead)
 
+    @asynccontextmanager
+    async def _following(self, leases: Leases, passage: Passage) -> AsyncIterator[None]:
+        """Whoever leads is told when nobody is left here, so that it does not go on for us."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._spawn(leases.leave(passage.digest, passage.token))
+            raise
+
     async def _follow(self, leases: Leases, passage: Passage, token: str, standing: Follow) -> Standing:
         """Hear what another replica makes, piece by piece, until nobody there is at it any more."""
         leader = _hear(passage, standing, "")
-        async with leases.ear(passage.digest) as ear:
+        async with self._following(leases, passage), leases.ear(passage.digest) as ear:
             while True:
                 # Listen first, then look: what happens in between is seen by the look, what happens after it is
                 # heard. And what is not heard is seen when the lease has run out.

@@ -77,13 +77,15 @@ class Leases:
         self._renew = link.script("renew")
         self._finish = link.script("finish")
         self._fail = link.script("fail")
+        self._followed = link.script("followed")
+        self._leave = link.script("leave")
 
     async def join(self, digest: str, token: str, *, leader: str = "", had: int = 0) -> Standing:
         """Where this digest stands; leads with `token` if nobody else does. Repeating it does no harm.
 
         Of the pieces of `leader`, whose token an answer told, the first `had` are not sent again.
         """
-        keys = self._keys(digest, "clip", "lease", "failure", "pieces")
+        keys = self._keys(digest, "clip", "lease", "failure", "pieces", "followers")
         arguments: Arguments = [token, _milliseconds(self.length), leader, had]
         try:
             answer = await self._link.call(lambda: self._join(keys, arguments))
@@ -121,7 +123,7 @@ class Leases:
 
     async def finish(self, digest: str, token: str, entry: Entry, left: float) -> Finish:
         """Store the entry for `left` seconds and end the lease, if it is still this token's."""
-        keys = self._keys(digest, "clip", "lease", "pieces")
+        keys = self._keys(digest, "clip", "lease", "pieces", "followers")
         arguments: Arguments = [token, value.encode(entry), _milliseconds(left), self._channel(digest)]
         try:
             answer: Answer = await self._link.call(lambda: self._finish(keys, arguments))
@@ -137,12 +139,30 @@ class Leases:
 
     async def fail(self, digest: str, token: str, code: str = "", remember: float = 0.0) -> None:
         """End the lease without a value; whoever joins within `remember` seconds gets the code instead."""
-        keys = self._keys(digest, "lease", "failure", "pieces")
+        keys = self._keys(digest, "lease", "failure", "pieces", "followers")
         arguments: Arguments = [token, code, _milliseconds(remember), self._channel(digest)]
         try:
             await self._link.call(lambda: self._fail(keys, arguments))
         except Away:
             return  # it runs out by itself
+
+    async def followed(self, digest: str, token: str) -> bool:
+        """Whether another replica follows what this token leads. False while Redis is away: nobody can then."""
+        keys = self._keys(digest, "lease", "followers")
+        arguments: Arguments = [token]
+        try:
+            return bool(await self._link.call(lambda: self._followed(keys, arguments)))
+        except Away:
+            return False
+
+    async def leave(self, digest: str, token: str) -> None:
+        """Follow no longer with this token; who leads need not go on for it."""
+        keys = self._keys(digest, "followers")
+        arguments: Arguments = [token]
+        try:
+            await self._link.call(lambda: self._leave(keys, arguments))
+        except Away:
+            return  # it lapses by itself
 
     def ear(self, digest: str) -> AbstractAsyncContextManager[Ear]:
         """An ear for the end of this digest's lease, good or bad."""

@@ -144,7 +144,7 @@ class Notices:
             return
         self._connection = None
         for channel in self._channels.values():
-            # Who waits for an acknowledgement goes on, too: it will not come, and its time-out would count as an outage.
+            # Who waits for an acknowledgement goes on, too: it will not come, and would count as an outage.
             channel.acknowledged.set()
             channel.acknowledged.clear()
             for ear in channel.ears:

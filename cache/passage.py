@@ -58,6 +58,9 @@ class Passage:
         self.entry: Entry | None = None
         self.error: Exception | None = None
         self.task: asyncio.Task[None] | None = None
+        # This process' own name in the claim to it; lingering: it is being found out whether others follow.
+        self.token = ""
+        self.lingering = False
         self.changed = asyncio.Event()
         self._limit = limit
 

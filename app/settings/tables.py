@@ -45,7 +45,8 @@ class Redis(Table):
     timeout: Annotated[Seconds, Field(ge=0.01, le=10)] = 0.1
 
 
-ARCHIVES = r"^(off|file|(file|memory|s3|s3a|gs|az|azure|abfs|abfss|adl)://.+)$"
+ARCHIVES = r"^(off|file|file:///.+|(memory|s3|s3a|gs|az|azure|abfs|abfss|adl)://[^:@]+)$"
+"""No host in a file's URL, and no credentials in any: those are the environment's."""
 
 
 def _never(value: Any) -> Any:

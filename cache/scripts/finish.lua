@@ -1,14 +1,14 @@
 -- Store what was made and end the lease, if it is still the caller's. This is the fence: whoever lost the lease
 -- while working is refused, so that a value is never replaced under those who read it.
 --
--- KEYS[1] value   KEYS[2] lease   KEYS[3] pieces
+-- KEYS[1] value   KEYS[2] lease   KEYS[3] pieces   KEYS[4] followers
 -- ARGV[1] token   ARGV[2] value   ARGV[3] lifetime, ms   ARGV[4] channel of notices
 --
 -- Answers "stored", "refused" (not the leader), or "full" (no memory: the lease is ended, nothing is stored).
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 'refused' end
 -- Out of memory, SET fails while DEL and PUBLISH still work: followers must not wait for the lease to run out.
 local answer = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('DEL', KEYS[2], KEYS[3])
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('PUBLISH', ARGV[4], '')
 if type(answer) == 'table' and answer.err then return 'full' end
 return 'stored'

@@ -1,7 +1,7 @@
 -- Find the value, or the one who is making it with what there is of its sound, or become that one. Changes nothing
--- unless the answer is "lead".
+-- unless the answer is "lead", but that who follows is noted as long as it asks again before the lease runs out.
 --
--- KEYS[1] value   KEYS[2] lease   KEYS[3] failure   KEYS[4] pieces
+-- KEYS[1] value   KEYS[2] lease   KEYS[3] failure   KEYS[4] pieces   KEYS[5] followers: tokens by when they lapse, ms
 -- ARGV[1] the asker's token   ARGV[2] length of a lease, ms
 -- ARGV[3] token of the leader whose pieces the asker has, or empty   ARGV[4] how many of them
 --
@@ -20,8 +20,12 @@ if leader == ARGV[1] then
   return {'lead'}
 end
 if leader then
+  local left = redis.call('PTTL', KEYS[2])
+  local now = redis.call('TIME')
+  redis.call('ZADD', KEYS[5], now[1] * 1000 + now[2] / 1000 + left + ARGV[2] / 2, ARGV[1])
+  redis.call('PEXPIRE', KEYS[5], left + ARGV[2])
   local had = leader == ARGV[3] and ARGV[4] or 0
-  return {'follow', redis.call('PTTL', KEYS[2]), leader, redis.call('LRANGE', KEYS[4], had, -1)}
+  return {'follow', left, leader, redis.call('LRANGE', KEYS[4], had, -1)}
 end
 
 local code = redis.call('GET', KEYS[3])
@@ -29,5 +33,5 @@ if code then return {'failed', code} end
 
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 -- Those of a leader that is gone: pieces are always the present leader's.
-redis.call('DEL', KEYS[4])
+redis.call('DEL', KEYS[4], KEYS[5])
 return {'lead'}

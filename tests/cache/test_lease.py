@@ -196,16 +196,42 @@ async def test_the_leaders_failure_reaches_the_other_replica_with_its_code(repli
     assert spare.calls == 0
 
 
-async def test_everybody_at_the_leaders_leaves_and_the_follower_takes_over(replica: Replicas):
-    """The other replica's listeners are still there: they must not wait for a lease that nobody serves."""
-    leader, follower = replica(lease=100.0), replica(lease=100.0)
-    abandoned, taken = Maker(), Maker()
-    leading = asyncio.create_task(listen(leader, abandoned))
-    await until(lambda: abandoned.calls == 1)
-    following = asyncio.create_task(listen(follower, taken))
+async def test_everybody_at_the_leaders_leaves_and_it_goes_on_for_the_follower(replica: Replicas):
+    """A closed browser tab at one replica would cut who listens at another, or have it paid for twice."""
+    leader, follower = replica(), replica()
+    maker, spare = Maker(), Maker()
+    leading = asyncio.create_task(listen(leader, maker))
+    await until(lambda: maker.calls == 1)
+    following = asyncio.create_task(listen(follower, spare))
+    await until(lambda: _joined(follower))
     leading.cancel()
-    taken.go.set()
-    assert await following == (b"sound", "made")
+    await until(leading.done)
+    await asyncio.sleep(0.3)  # as long as three looks at whether anybody follows
+    maker.go.set()
+    assert await following == (b"sound", "joined")
+    assert (maker.calls, spare.calls) == (1, 0)
+
+
+def _joined(cache: Cache) -> bool:
+    """Whether it has heard that another leads."""
+    passage = cache._flights._passages.get(A)
+    return passage is not None and passage.outcome == "joined"
+
+
+async def test_when_the_follower_leaves_too_nobody_goes_on(replica: Replicas):
+    """Sound that nobody hears would be paid for, until the note of a follower lapses."""
+    leader, follower = replica(lease=100.0), replica(lease=100.0)
+    maker = Maker()
+    leading = asyncio.create_task(listen(leader, maker))
+    await until(lambda: maker.calls == 1)
+    following = asyncio.create_task(listen(follower, Maker()))
+    await until(lambda: _joined(follower))
+    leading.cancel()
+    await until(leading.done)
+    await until(lambda: leader._flights._passages[A].lingering)
+    following.cancel()
+    await until(lambda: leader.statistics().flights.abandoned == 1)
+    assert leader.statistics().flights.under_way == 0
 
 
 async def test_a_replica_that_shuts_down_hands_over_at_once(replica: Replicas):

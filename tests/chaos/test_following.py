@@ -158,6 +158,23 @@ async def test_who_began_it_leaves_and_fifty_at_both_servers_complete(replicas: 
     assert calls(one, two) == before + 1
 
 
+async def test_the_only_listener_at_the_leaders_leaves_and_the_others_notice_nothing(
+    replicas: tuple[Server, Server],
+):
+    """A closed tab at one server would cut twenty who listen at the other, or have the sentence paid for twice."""
+    one, two = replicas
+    before = calls(one, two)
+    async with AsyncExitStack() as listening:
+        async with asking(one, 5) as first:
+            await first.some()
+            others = [await listening.enter_async_context(asking(two, 5)) for _ in range(20)]
+            for other in others:
+                await other.some()
+        bodies = await asyncio.gather(*(other.rest() for other in others))
+    assert len(set(bodies)) == 1
+    assert calls(one, two) == before + 1
+
+
 async def test_everybody_at_both_servers_leaves_and_the_provider_is_left(replicas: tuple[Server, Server]):
     """Sound that nobody hears would be paid for to its end, and half of it be kept."""
     one, two = replicas

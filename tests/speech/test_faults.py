@@ -263,7 +263,7 @@ async def test_no_sound_within_the_deadline(valkey: Valkey, monkeypatch: pytest.
         first.before_first.clear()
         late = await house.post(input=SHORT)
         assert (late.status_code, late.json()["error"]["code"]) == (504, "deadline_exceeded")
-        assert first.calls[0].state == "left"
+        await until(lambda: first.calls[0].state == "left")
         first.before_first.set()
         assert (await house.post(input=SHORT)).status_code == 200
 

@@ -127,6 +127,7 @@ async def test_a_failure_leaves_the_old_and_is_a_pause(caches: list[Cache], capl
         remake = Remake(cache, error)
         remake.go.set()
         digest = name(1 + len(caplog.records))
+        await cache.put(digest, sound(b"old", age=3600))
         for _ in range(3):
             refreshes.begin(digest, is_old, remake.of(digest))
             await idle(refreshes)
@@ -139,6 +140,8 @@ async def test_a_failure_leaves_the_old_and_is_a_pause(caches: list[Cache], capl
 async def test_few_at_a_time_and_no_more_wait_than_that(caches: list[Cache]):
     """An old article would take a provider from all who wait for sound, or a crowd of them the memory."""
     refreshes, remake = Refreshes(caches[0]), Remake(caches[0])
+    for number in range(2 * WAITING):
+        await caches[0].put(name(number), sound(b"old", age=3600))
     for number in range(2 * WAITING):
         refreshes.begin(name(number), is_old, remake.of(name(number)))
     assert len(refreshes._under_way) == WAITING
@@ -158,6 +161,8 @@ async def test_few_at_a_time_and_no_more_wait_than_that(caches: list[Cache]):
 async def test_the_end_does_not_wait_for_them(caches: list[Cache]):
     """A service that is to stop would hang until a slow vendor has spoken."""
     refreshes, remake = Refreshes(caches[0]), Remake(caches[0])
+    for number in range(5):
+        await caches[0].put(name(number), sound(b"old", age=3600))
     for number in range(5):
         refreshes.begin(name(number), is_old, remake.of(name(number)))
     await until(lambda: remake.begun == AT_ONCE)
