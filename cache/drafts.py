@@ -154,9 +154,29 @@ class Drafts:
 
     async def _tell(self, link: RedisLink, digest: str, draft: Draft) -> None:
         try:
-            await self._tell_all(link, digest, draft)
+            if await self._turn(digest, draft):
+                await self._tell_all(link, digest, draft)
         finally:
             draft.announcing.set()  # cancelled too: its maker waits for this before the first sound leaves
+
+    async def _turn(self, digest: str, draft: Draft) -> bool:
+        """Until nobody else of this process tells of the same; False: this one has ended before.
+
+        Of fifty who ask at once for what nobody has said yet, one tells Redis.
+        """
+        while not draft.over:
+            first = self._open.get(digest, [draft])[0]
+            if first is draft:
+                return True
+            changed = first.changed
+            if not draft.announcing.is_set():
+                await first.announcing.wait()
+                draft.announcing.set()
+            elif not first.over:
+                await changed.wait()
+            else:
+                await asyncio.sleep(0)
+        return False
 
     async def _tell_all(self, link: RedisLink, digest: str, draft: Draft) -> None:
         """Write it to Redis as it grows, at most one trip a line, and renew it where it does not."""

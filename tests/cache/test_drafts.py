@@ -1,8 +1,9 @@
 """Drafts: values that are being made, followed from this process and from others."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 
 import pytest
 
@@ -237,3 +238,23 @@ def test_nothing_is_added_behind_the_end():
     draft.add(b"one")
     draft.end(whole=True)
     assert draft.elements[2:] == [b"!"]
+
+
+async def test_many_makers_in_a_process_are_one_to_redis(open_drafts: Callable[..., Drafts], victim: Server):
+    """A crowd that asks for one cold speech would write each of its clips down once for each of them."""
+    here = open_drafts(server=victim)
+    there = open_drafts(server=victim)
+    with ExitStack() as making:
+        drafts = [making.enter_context(here.open(DIGEST, b"head")) for _ in range(50)]
+        for draft in drafts:
+            await draft.announced()
+        following = await followed(there)
+        async with aclosing(following.lines) as lines:
+            for line in (b"one", b"two", b"three"):
+                for draft in drafts:
+                    draft.add(line)
+                assert await anext(lines) == line
+        calls = re.search(rb"cmdstat_evalsha:calls=(\d+)", victim.command("INFO", "commandstats"))
+        # Those of the one who tells, and of the follower's readings.
+        assert calls is not None
+        assert int(calls[1]) < 20
