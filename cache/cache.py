@@ -116,13 +116,21 @@ class Cache:
     async def has_all(self, digests: list[str]) -> bool:
         """Whether `get_many` would find all of them, without reading them: at most one trip to Redis if it has them."""
         missing = sorted({digest for digest in digests if self._memory.peek(digest) is None})
-        if missing and self._shared is not None:
-            if self._archive is None:
-                return await self._shared.tier.has_all(missing)
-            missing = await self._shared.tier.lacking(missing)
-        if missing and self._archive is not None:
-            missing = await self._archive.lacking(missing)
-        return not missing
+        if not missing:
+            return True
+        if self._shared is not None and await self._shared.tier.has_all(missing):
+            return True
+        # Of what nobody has said yet any one is missing everywhere: to look for all of them would cost a crowd of
+        # askers more than the sound.
+        return not (await self._lacking(missing[:1]) or await self._lacking(missing[1:]))
+
+    async def _lacking(self, digests: list[str]) -> list[str]:
+        """Those that neither Redis nor the archive has."""
+        if self._archive is None or not digests:
+            return digests
+        if self._shared is not None:
+            digests = await self._shared.tier.lacking(digests)
+        return await self._archive.lacking(digests)
 
     def board(self, digest: str, make: Make) -> AbstractAsyncContextManager[Seat]:
         """A seat in the flight to this digest: see `Flights.board`."""
