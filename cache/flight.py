@@ -18,7 +18,7 @@ from cache.failures import Failures, code_of, fresh
 from cache.interface import Entry, Tier
 from cache.labels import Label, Labels
 from cache.leading import Leading
-from cache.lease import Alone, Failed, Follow, Found, Lead, Leases, Standing
+from cache.lease import PIECES_AT_ONCE, Alone, Failed, Follow, Found, Lead, Leases, Standing
 from cache.memory import MemoryTier
 from cache.passage import Outcome, Passage, Seat
 from cache.value import new_entry
@@ -265,7 +265,8 @@ class Flights:
                 if not isinstance(heard, Follow):
                     return heard
                 leader = _hear(passage, heard, leader)
-                await ear.wait(heard.left + 0.005)
+                if len(heard.pieces) < PIECES_AT_ONCE:
+                    await ear.wait(heard.left + 0.005)
 
     async def _fetch(self, passage: Passage, make: Make, token: str, *, leads: bool) -> None:
         """Have it from the archive or make it, keeping the lease meanwhile: a slow archive takes longer than that."""

@@ -10,7 +10,7 @@ Time is Redis' own; no process' clock matters.
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from cache import value
 from cache.errors import Away
@@ -56,6 +56,9 @@ class Alone:
     """Redis is away: nobody can be asked."""
 
 
+PIECES_AT_ONCE: Final = 64
+"""Some 300 kB: megabytes in one answer could take longer than its time-out, and look like an outage."""
+
 Standing = Found | Lead | Follow | Failed | Alone
 Arguments = list[str | bytes | int]
 Finish = Literal["stored", "refused", "full", "away"]
@@ -83,10 +86,11 @@ class Leases:
     async def join(self, digest: str, token: str, *, leader: str = "", had: int = 0) -> Standing:
         """Where this digest stands; leads with `token` if nobody else does. Repeating it does no harm.
 
-        Of the pieces of `leader`, whose token an answer told, the first `had` are not sent again.
+        Of the pieces of `leader`, whose token an answer told, the first `had` are not sent again, and of the others
+        `PIECES_AT_ONCE` at the most: where there are so many, ask again.
         """
         keys = self._keys(digest, "clip", "lease", "failure", "pieces", "followers")
-        arguments: Arguments = [token, _milliseconds(self.length), leader, had]
+        arguments: Arguments = [token, _milliseconds(self.length), leader, had, PIECES_AT_ONCE]
         try:
             answer = await self._link.call(lambda: self._join(keys, arguments))
             standing = await self._standing(digest, answer)

@@ -4,12 +4,13 @@
 -- KEYS[1] value   KEYS[2] lease   KEYS[3] failure   KEYS[4] pieces   KEYS[5] followers: tokens by when they lapse, ms
 -- ARGV[1] the asker's token   ARGV[2] length of a lease, ms
 -- ARGV[3] token of the leader whose pieces the asker has, or empty   ARGV[4] how many of them
+-- ARGV[5] how many to give at the most
 --
 -- Answers one of
 --   {"value", value}                    it is there
 --   {"lead"}                            the asker leads (now, or already: asking again after a lost reply is harmless)
 --   {"follow", left, leader, {piece}}   another leads; its lease ends in so many ms unless it renews; its pieces: those
---                                       that the asker lacks, all of them if it has followed another so far
+--                                       that the asker lacks, from the first if it has followed another so far
 --   {"failed", code}                    it was tried a moment ago and failed
 local value = redis.call('GET', KEYS[1])
 if value then return {'value', value} end
@@ -25,7 +26,7 @@ if leader then
   redis.call('ZADD', KEYS[5], now[1] * 1000 + now[2] / 1000 + left + ARGV[2] / 2, ARGV[1])
   redis.call('PEXPIRE', KEYS[5], left + ARGV[2])
   local had = leader == ARGV[3] and ARGV[4] or 0
-  return {'follow', left, leader, redis.call('LRANGE', KEYS[4], had, -1)}
+  return {'follow', left, leader, redis.call('LRANGE', KEYS[4], had, had + ARGV[5] - 1)}
 end
 
 local code = redis.call('GET', KEYS[3])

@@ -290,10 +290,10 @@ async def test_a_clip_in_many_pieces_arrives_in_order(replica: Replicas):
     """Where Redis lags, pieces are sent many at once, and in parts where they are large."""
     speaker, spare = Speaker(), Speaker()
     words = [b"%06d" % number * 1000 for number in range(600)]
-    leading = Listener(replica(memory_bytes=1 << 24), speaker)
+    leading = Listener(replica(memory_bytes=1 << 24, timeout=10.0), speaker)
     speaker.say(words[0])
     await leading.hears(words[0])
-    following = Listener(replica(), spare)
+    following = Listener(replica(timeout=10.0), spare)
     speaker.say(*words[1:])
     await following.hears(b"".join(words))
     speaker.say(None)
