@@ -14,7 +14,7 @@ say: .venv/.runtime  ## make say TEXT="Hello there." [OUT=hello.mp3]
 	@$(BIN)/refrain say "$${TEXT:-Hello there.}" -o "$${OUT:-hello.mp3}"
 
 test: .venv/.dev lint  ## lint, strict types, and the whole fast test suite
-	$(BIN)/python -m pytest -m "not soak" -n 3 --dist worksteal
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

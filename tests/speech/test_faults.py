@@ -271,7 +271,7 @@ async def test_no_sound_within_the_deadline(valkey: Valkey, monkeypatch: pytest.
 async def test_no_more_sound_within_the_deadline(valkey: Valkey, monkeypatch: pytest.MonkeyPatch):
     """A stream that stalls would look as if it were still coming, or as if it had ended."""
     valkey.command("FLUSHALL")
-    async with inside(monkeypatch, valkey.url, deadline=0.2) as house:
+    async with inside(monkeypatch, valkey.url, deadline=1.0) as house:
         house.scripted["first"].between.clear()
         with pytest.raises(httpx.RemoteProtocolError):
             await house.post(input=LONG, response_format="pcm")
