@@ -104,8 +104,8 @@ async def test_speech_goes_on_without_redis_and_with_it_again(
     failed = await errors(house)
     for number in range(5):
         await said(house, f"Sentence number {number}, one after the other, of the outage.")
-        # Each request alone has a dozen commands to wait for; together they wait for one time-out, of 100 ms.
-        # One for the request; the look at what was forgotten elsewhere, once a second, may have been under way with it.
+    # Each request alone has a dozen commands to wait for; together they wait for one time-out, of 100 ms.
+    # One for the request; the look at what was forgotten elsewhere, once a second, may have been under way with it.
     assert await errors(house) - failed in {1, 2}
     calls = house.calls
     crowd = await said(
