@@ -1,16 +1,14 @@
 """Around every request: its id, its line in the metrics, and HEAD for whatever has GET."""
 
-import re
-import uuid
-
 from litestar.enums import HttpMethod, ScopeType
+from litestar.status_codes import HTTP_204_NO_CONTENT
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from app.http import request_id
 from app.http.operations import Lifecycle
-from app.http.wire import HEAD, header
+from app.http.problems import allowed
+from app.http.wire import HEAD
 from app.metrics import Metrics
-
-_SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
 class Envelope:
@@ -26,14 +24,16 @@ class Envelope:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope).encode("ascii")
+        own_id = request_id.begin(scope).encode("ascii")
         head = scope["method"] == "HEAD"
         if head:
             scope = _as_get(scope)
+        elif scope["method"] == HttpMethod.OPTIONS:
+            send = _telling_all_methods(scope, send)
 
         async def enveloped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                message["headers"] = [*message["headers"], (b"x-request-id", own_id)]
                 route = scope.get("path_template") or "unmatched"
                 self._metrics.requests.labels(route=route, status=str(message["status"])).inc()
             elif head and message["type"] == "http.response.body":
@@ -53,7 +53,13 @@ def _as_get(scope: HTTPScope) -> HTTPScope:
     return as_get
 
 
-def _request_id(scope: HTTPScope) -> str:
-    """The caller's, if it is sane; else a new one."""
-    given = header(scope, b"x-request-id")
-    return given if given and _SANE.fullmatch(given) else uuid.uuid4().hex
+def _telling_all_methods(scope: HTTPScope, send: Send) -> Send:
+    """Litestar's own answer knows of no HEAD, and at an address that two have registered of the first one only."""
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == HTTP_204_NO_CONTENT:
+            others = [pair for pair in message["headers"] if pair[0] != b"allow"]
+            message["headers"] = [*others, (b"allow", ", ".join(allowed(scope)).encode("ascii"))]
+        await send(message)
+
+    return told

@@ -16,6 +16,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Send
 
 from app.errors import NotFound, ProvidersUnavailable, RefrainError, whereabouts
+from app.http import request_id
 from app.http.owner import Owners
 from app.http.problems import defect, openai_body
 from app.http.requests import SpeechBody, decode, speech_request
@@ -157,7 +158,9 @@ class SpeechSurface:
             if not head_sent:
                 raise
             # Litestar could only log the message now, and that may carry the text.
-            log.error("defect: %s", whereabouts(error))  # noqa: TRY400 - for the same reason
+            log.error(  # noqa: TRY400 - for the same reason
+                "defect: %s (request %s)", whereabouts(error), request_id.current()
+            )
             await self._abort(send, defect(), sse=sse)
             return
         if sse:
@@ -166,7 +169,7 @@ class SpeechSurface:
 
     async def _abort(self, send: Send, error: RefrainError, *, sse: bool) -> None:
         """Returning without an end makes the server cut the connection: every client sees that sound is missing."""
-        log.warning("speech cut short: %s", error.row.code)
+        log.warning("speech cut short: %s (request %s)", error.row.code, request_id.current())
         if sse:
             await send_slices(send, _event({"type": "error", **openai_body(error)}))
 

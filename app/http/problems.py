@@ -9,8 +9,10 @@ from contextlib import suppress
 from litestar import Request, Response
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.types import Scope
 
 from app.errors import Internal, InvalidInput, MethodNotAllowed, NotFound, RefrainError, whereabouts
+from app.http import request_id
 
 log = logging.getLogger("refrain")
 
@@ -71,26 +73,27 @@ def on_http_exception(request: Request, error: HTTPException) -> Response[bytes]
     if isinstance(error, NotFoundException):
         return answer(request.scope["path"], NotFound("Nothing is at this address. See /docs for what is."))
     if isinstance(error, MethodNotAllowedException):
-        allow = ", ".join(_allowed(request))
+        allow = ", ".join(allowed(request.scope))
         return answer(request.scope["path"], MethodNotAllowed(f"This address takes {allow}.", allow=allow))
     if error.status_code < 500:  # noqa: PLR2004 - the client's fault, whatever it is
         return answer(request.scope["path"], InvalidInput("The request could not be understood. See /docs."))
     return on_defect(request, error)
 
 
-def _allowed(request: Request) -> Iterator[str]:  # type: ignore[type-arg]
+def allowed(scope: Scope) -> Iterator[str]:
     """The methods that this path has: RFC 9110 asks for them with each 405, and Litestar does not say."""
+    router = scope["litestar_app"].asgi_router
     for method in HttpMethod:
         with suppress(HTTPException):
             # The envelope answers HEAD wherever there is GET.
             asked = HttpMethod.GET if method is HttpMethod.HEAD else method
-            request.app.asgi_router.handle_routing(path=request.scope["path"], method=asked)
+            router.handle_routing(path=scope["path"], method=asked)
             yield method.value
 
 
 def on_defect(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
     """A defect of ours: its type and place are logged, never its message, which may carry text."""
-    log.error("defect: %s", whereabouts(error))
+    log.error("defect: %s (request %s)", whereabouts(error), request_id.current())
     return answer(request.scope["path"], defect())
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from litestar.types import Receive, Send
 
 from app.errors import RefrainError
+from app.http import request_id
 from app.http.wire import (
     ClientGone,
     Headers,
@@ -59,7 +60,7 @@ async def send_sound(receive: Receive, send: Send, head: Head, windows: Windows)
         except ClientGone:
             return
         except (RefrainError, MadeAnew, ValueError) as error:
-            log.warning("replay cut short: %s", type(error).__name__)
+            log.warning("replay cut short: %s (request %s)", type(error).__name__, request_id.current())
 
 
 async def send_following(
@@ -80,7 +81,9 @@ async def send_following(
                     await send_slices(send, piece)
                 await send_end(send)
             except (RefrainError, ValueError) as error:
-                log.warning("following cut short: %s", type(error).__name__)
+                log.warning(
+                    "following cut short: %s (request %s)", type(error).__name__, request_id.current()
+                )
     except ClientGone:
         return
 

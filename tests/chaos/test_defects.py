@@ -69,12 +69,23 @@ async def test_a_defect_in_the_middle_is_a_cut_and_tells_no_log_the_text(
         return piece
 
     monkeypatch.setattr(Appending, "add", chokes)
-    with pytest.raises(httpx.RemoteProtocolError):
-        await house.post(input=TEXT, response_format="mp3")
-    with pytest.raises(httpx.RemoteProtocolError):
-        await house.post(input=TEXT, response_format="aac", stream_format="sse")
+    for number, form in enumerate(
+        ({"response_format": "mp3"}, {"response_format": "aac", "stream_format": "sse"})
+    ):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await house.client.post(
+                "/v1/audio/speech", json={"input": TEXT, **form}, headers={"X-Request-Id": f"caller-{number}"}
+            )
     assert "defect: ValueError at" in caplog.text
     assert CANARY not in caplog.text
+    # Whoever complains names the request; without it in the log nobody finds what became of it.
+    for number in range(2):
+        said = [
+            record.getMessage()
+            for record in caplog.records
+            if f"(request caller-{number})" in record.getMessage()
+        ]
+        assert [line.partition(":")[0] for line in said] == ["defect", "speech cut short"]
 
 
 async def test_a_clip_remade_for_another_text_does_not_take_a_speech_away(

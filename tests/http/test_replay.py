@@ -160,6 +160,13 @@ def test_a_clip_is_not_a_speech(server: Server, said: httpx.Response):
         assert server.get(f"/v1/speech/{chunk['digest']}").status_code == 404
 
 
+def test_what_an_address_takes_can_be_asked(server: Server, address: str):
+    """A browser that asks before it deletes would be told that nothing can be deleted here."""
+    asked = server.client.options(address)
+    assert asked.status_code == 204
+    assert set(asked.headers["allow"].split(", ")) == {"DELETE", "GET", "HEAD", "OPTIONS"}
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_another_method_is_refused(server: Server, address: str, method: str):
     """A client that changes it would believe that it has, or see a defect."""
