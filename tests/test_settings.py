@@ -386,6 +386,18 @@ def test_no_other_soft_lifetime_is_taken(written: str):
     assert "shared" in problems('[cache]\nscope = "mine"')[0]
 
 
+def test_a_soft_lifetime_longer_than_the_hard_one_is_a_mistake():
+    """Its writer believes that sound is made anew in time; it would expire instead, and somebody wait for it."""
+    (problem,) = problems('[cache]\nttl = "1d"\nsoft_ttl = "7d"')
+    assert problem.startswith("line 3: cache.soft_ttl: is longer than cache.ttl")
+    # Beside another mistake it is told all the same, and from the environment too.
+    assert len(problems('[cache]\nttl = "1d"\nsoft_ttl = "7d"\n[server]\nport = -1')) == 2
+    assert len(problems("", {"REFRAIN_CACHE__TTL": "1d", "REFRAIN_CACHE__SOFT_TTL": "7d"})) == 1
+    # Nobody has said anything of it here.
+    assert parse('[cache]\nttl = "1d"', {}).cache.ttl == 86_400
+    assert parse('[cache]\nttl = "1d"\nsoft_ttl = "1d"', {}).cache.soft_ttl == 86_400
+
+
 def test_redis_may_be_given_more_time():
     """A server in another region answers after 100 ms at times, and would be taken for one that is down."""
     assert parse("", {}).redis.timeout == 0.1

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.settings.mistakes import BadConfiguration, Problem, Where, dotted, sentences
 from app.settings.pronunciation import repeated
-from app.settings.tables import ProviderTable, Redis, Settings, VoiceTable
+from app.settings.tables import Cache, ProviderTable, Redis, Settings, VoiceTable
 from app.toml_lines import line_of, lines
 from providers.kinds import KINDS
 
@@ -139,6 +139,7 @@ def _sound_parts(document: dict[str, Any]) -> Settings:
     voices = {name: _valid(VoiceTable, raw) for name, raw in _table(document, "voices").items()}
     return Settings.model_construct(
         redis=_valid(Redis, document.get("redis", {})) or Redis(),
+        cache=_valid(Cache, document.get("cache", {})) or Cache(),
         providers={name: table for name, table in providers.items() if table},
         voices={name: table for name, table in voices.items() if table},
     )
@@ -153,6 +154,13 @@ def _valid(model: type[M], raw: Any) -> M | None:
 
 def _cross_checks(settings: Settings, providers: Collection[str]) -> Iterator[tuple[Where, str]]:
     """`providers`: all that are named, also those with mistakes of their own."""
+    kept = settings.cache
+    # Left out, it may well be longer than a short lifetime: then nothing is ever old.
+    if "soft_ttl" in kept.model_fields_set and kept.soft_ttl is not None and kept.soft_ttl > kept.ttl:
+        yield (
+            ("cache", "soft_ttl"),
+            'is longer than cache.ttl, so that nothing would ever be made anew; shorten it, or write "never"',
+        )
     for name, provider in settings.providers.items():
         where = ("providers", name)
         options = provider.model_extra or {}

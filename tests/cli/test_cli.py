@@ -90,6 +90,24 @@ def test_config_check_reports_all_mistakes(folder: Path):
     assert refrain(folder, "config", "check").returncode == 0
 
 
+def test_config_check_takes_its_file_as_all_commands_do(folder: Path):
+    """Whoever types --config as everywhere else would be told that there is no such option."""
+    (folder / "bad.toml").write_text("[server]\nport = 1000000\n")
+    done = refrain(folder, "config", "check", "--config", "bad.toml")
+    assert (done.returncode, "line 2: server.port" in done.stderr) == (2, True)
+    assert refrain(folder, "config", "check", "--config", "refrain.toml").returncode == 0
+    both = refrain(folder, "config", "check", "bad.toml", "--config", "refrain.toml")
+    assert (both.returncode, "Give the file once" in both.stderr) == (2, True)
+
+
+def test_a_server_does_not_start_with_lifetimes_that_contradict_each_other(folder: Path):
+    """It would run for a month before anybody noticed that nothing is ever made anew."""
+    (folder / "bad.toml").write_text('[cache]\nttl = "1d"\nsoft_ttl = "7d"\n' + TONES)
+    for words in (("config", "check"), ("serve", "--port", "0")):
+        done = refrain(folder, *words, "--config", "bad.toml")
+        assert (done.returncode, "line 3: cache.soft_ttl" in done.stderr) == (2, True)
+
+
 def test_warm_then_plan_shows_hits_and_costs(folder: Path):
     """Whoever warms a cache wants to see what it cost, and that doing it again costs nothing."""
     (folder / "doc.txt").write_text(
