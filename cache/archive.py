@@ -16,6 +16,7 @@ from cache.objects import Directory, Objects, Stored, open_objects
 from cache.outage import Outage
 from cache.patience import patient_timeout
 from cache.sweep import Sweep
+from cache.tending import tell
 
 _READ_SECONDS = 0.5  # for one object; then the circuit opens
 _LOOK_UP_SECONDS = 1.0  # for all that are asked for at once; what has not come by then is not there
@@ -209,6 +210,9 @@ class Archive:
             await asyncio.gather(
                 *(self._read_one(digest, read) for digest, read in reads.items() if not read.done())
             )
+        except Exception as error:  # noqa: BLE001 - nobody awaits this task
+            self._errors += 1
+            tell("a reading of the archive", error)
         finally:  # also when cancelled: nobody is left waiting
             for digest, read in reads.items():
                 self._answer(digest, read, None)

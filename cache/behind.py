@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from cache.interface import Entry
+from cache.tending import tell
 
 _ENTRIES = 4096
 _BYTES = 32 * 1024 * 1024
@@ -90,6 +91,9 @@ class Behind:
             self._writing[digest] = entry, done
             try:
                 await self._write(digest, entry)
+            except Exception as error:  # noqa: BLE001 - what waits behind this would wait for ever
+                self.dropped += 1
+                tell("writing behind", error)
             finally:
                 del self._writing[digest]
                 done.set()

@@ -19,6 +19,7 @@ from typing import Final
 from cache.errors import Away
 from cache.link import Answer, RedisLink
 from cache.notices import Notices
+from cache.tending import tell_of
 
 LIFETIME: Final = 4.0
 """Seconds that a draft in Redis outlives its maker; renewed every third of it. So of a maker that was
@@ -124,6 +125,7 @@ class Drafts:
             task = asyncio.create_task(self._tell(self._link, digest, draft), name="draft")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(tell_of("telling of a draft"))
         try:
             yield draft
         finally:

@@ -21,6 +21,7 @@ from cache.leading import Leading
 from cache.lease import PIECES_AT_ONCE, Alone, Failed, Follow, Found, Lead, Leases, Standing
 from cache.memory import MemoryTier
 from cache.passage import Outcome, Passage, Seat
+from cache.tending import tell_of
 from cache.value import new_entry
 
 DEFAULT_LIMIT = 32 * 1024 * 1024
@@ -185,6 +186,7 @@ class Flights:
         task = asyncio.create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(tell_of("a flight"))
         return task
 
     async def _linger(self, leases: Leases, passage: Passage) -> None:

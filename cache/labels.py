@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cache.digest import digest as name_of
 from cache.errors import Away
 from cache.link import Answer, RedisLink
+from cache.tending import tell
 
 BATCH = 500
 """Digests in one command or pipeline: more would hold up everybody else's at the server."""
@@ -123,6 +124,8 @@ class Labels:
                     if len(self._waiting) < _WAITING:
                         self._waiting.appendleft(sets)
                     await self._sleep(_PAUSE)
+                except Exception as error:  # noqa: BLE001 - what waits behind these would wait for the next label
+                    tell("labelling", error)
         finally:
             self._writer = None
 

@@ -5,7 +5,8 @@ the state again, and who never waits without a time-out.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +15,10 @@ from redis.exceptions import RedisError
 
 from cache.errors import Away
 from cache.link import RedisLink
+from cache.tending import tell, tell_of
+
+_REST_SECONDS = 1.0
+"""After a defect. Until then nothing is heard, and who waits looks when its time is over."""
 
 
 @dataclass(slots=True)
@@ -54,10 +59,12 @@ class Ear:
 
 
 class Notices:
-    """All the ears of this process, on one connection."""
+    """All the ears of this process, on one connection. `clock` is monotonic, in seconds."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisLink, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._link = link
+        self._clock = clock
+        self._rests_until = 0.0
         self._channels: dict[str, _Channel] = {}
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
@@ -79,11 +86,12 @@ class Notices:
                 farewell = asyncio.create_task(self._unsubscribe(channel))
                 self._farewells.add(farewell)
                 farewell.add_done_callback(self._farewells.discard)
+                farewell.add_done_callback(tell_of("listening to Redis"))
 
     async def subscribe(self, channel: str) -> None:
         """Have the server acknowledge the channel, if it can be had."""
         acknowledged = self._channels[channel].acknowledged
-        if acknowledged.is_set():
+        if acknowledged.is_set() or self._clock() < self._rests_until:
             return
         try:
             await self._link.call(lambda: self._subscribed(channel, acknowledged))
@@ -121,8 +129,16 @@ class Notices:
             while True:
                 self._hear(await connection.read_response())
         except (RedisError, OSError):
-            self._forget(connection)
-            await connection.disconnect(nowait=True)
+            await self._lose(connection)
+        except Exception as error:  # noqa: BLE001 - nobody would be heard on this connection any more
+            tell("listening to Redis", error)
+            # All who wait look again at once, and would have the next connection made, and lost, without end.
+            self._rests_until = self._clock() + _REST_SECONDS
+            await self._lose(connection)
+
+    async def _lose(self, connection: Connection) -> None:
+        self._forget(connection)
+        await connection.disconnect(nowait=True)
 
     def _hear(self, message: object) -> None:
         match message:

@@ -12,6 +12,7 @@ from cache import value
 from cache.errors import Away, Damaged
 from cache.interface import Entry, TierStatistics
 from cache.link import RedisLink
+from cache.tending import tell
 
 _READERS = 4
 # Digests in one MGET: some 4 MB of clips. More would hold up everybody else's commands at the server, and on an
@@ -156,6 +157,9 @@ class RedisTier:
             entries: dict[str, Entry | None] = {}
             try:
                 entries = await self._entries(list({d: None for look in looks for d in look.digests}))
+            except Exception as error:  # noqa: BLE001 - whoever has come meanwhile would wait for ever
+                self._link.errors += 1
+                tell("a reading of Redis", error)
             finally:  # also when cancelled: nobody is left waiting
                 for look in looks:
                     _answer(look, entries)

@@ -13,6 +13,7 @@ from cache.address import Address, Host
 from cache.errors import Away
 from cache.outage import Outage
 from cache.server import Answer, Server, unreachable
+from cache.tending import keep_on
 
 _LOOK = 1.0  # seconds between two looks at who is master
 
@@ -63,7 +64,9 @@ class Sentinel:
                     await self._look()
                 except Away as error:
                     raise RedisConnectionError("no master") from error
-                self._watching = asyncio.create_task(self._watch(), name="redis-sentinel")
+                self._watching = asyncio.create_task(
+                    keep_on("watching the sentinels", self._watch), name="redis-sentinel"
+                )
 
     def connection(self) -> Connection:
         """To the master. It is cut when another becomes master: what is published there is not heard here.

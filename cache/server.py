@@ -16,6 +16,7 @@ from cache.address import Host, Options
 from cache.errors import Away
 from cache.outage import Outage
 from cache.patience import patient_timeout
+from cache.tending import tell_of
 
 T = TypeVar("T")
 
@@ -200,6 +201,7 @@ class Single:
             self.outage.trip()
         elif isinstance(error, ReadOnlyError) and (self._renewing is None or self._renewing.done()):
             self._renewing = asyncio.create_task(self._server.renew(), name="redis-renewal")
+            self._renewing.add_done_callback(tell_of("connecting to Redis anew"))
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from cache import value
 from cache.errors import Away
 from cache.objects import Directory
+from cache.tending import keep_on
 
 _FIRST_SECONDS = 60.0  # after the first write: a command that speaks one text has no time for a sweep
 _EVERY_SECONDS = 3600.0
@@ -52,7 +53,11 @@ class Sweep:
         if self._written[1] >= self._limit / _SLACK:
             self._due.set()
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="archive-sweep", context=contextvars.Context())
+            self._task = asyncio.create_task(
+                keep_on("sweeping the archive", self._run),
+                name="archive-sweep",
+                context=contextvars.Context(),
+            )
 
     async def once(self) -> None:
         """Sweep now. While the directory cannot be read nothing happens."""
