@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from app.http.envelope import Envelope
 from app.http.forgetting import ForgettingSurface
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
-from app.http.operations import Lifecycle, operations
+from app.http.operations import CLOSING, Lifecycle, operations
 from app.http.owner import Owners
 from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
@@ -48,6 +48,11 @@ VERSION = "0.1.0"
 WARM_UP = 2.0
 """Seconds that providers may take to warm up before the server takes requests all the same."""
 
+_LEAST = 0.05
+"""Seconds for the closing of each part, however late it is: most take no time at all."""
+_CONNECTIONS = 0.5
+"""Seconds of what is left that the cache leaves to the closing of what is behind it."""
+
 log = logging.getLogger("refrain")
 
 
@@ -65,8 +70,12 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, metrics: Metrics | None = None) -> AsyncIterator[House]:
+async def open_house(
+    settings: Settings, metrics: Metrics | None = None, left: Callable[[], float] = lambda: CLOSING
+) -> AsyncIterator[House]:
     """The parts, connected and warm; given back in reverse order when the block ends.
+
+    `left`: how many seconds the closing may take from now on; asked before each part's, which is told.
 
     Raises:
         cache.errors.EmbeddedError: no `redis.url` is set and the embedded server cannot run here.
@@ -82,7 +91,7 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         # Before the cache, so that they end after it: a flight must not end by its provider's closing.
         providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
         for provider in providers.values():
-            stack.push_async_callback(provider.aclose)
+            stack.push_async_callback(_close, f"provider {provider.name}", provider.aclose, left)
         cache = open_cache(
             memory_bytes=settings.cache.memory,
             redis_url=url,
@@ -91,12 +100,14 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
             archive_bytes=settings.cache.archive_max,
             remember=remembered,
         )
-        stack.push_async_callback(cache.aclose)
+        stack.push_async_callback(
+            _close, "the cache", lambda: cache.aclose(max(0.0, left() - _CONNECTIONS)), left
+        )
         metrics.watch(lambda: _figures(cache.statistics()))
         kept = settings.cache
         lifetimes = Lifetimes(kept.ttl, kept.fallback_ttl, kept.soft_ttl)
         refreshes = Refreshes(cache)
-        stack.push_async_callback(refreshes.aclose)
+        stack.push_async_callback(_close, "refreshes", refreshes.aclose, left)
         plans = Plans(
             Planner(
                 providers,
@@ -106,7 +117,7 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
                 settings.sound.loudness,
             )
         )
-        stack.push_async_callback(plans.aclose)
+        stack.push_async_callback(_close, "plans", plans.aclose, left)
         studio = Studio(
             plans=plans,
             source=ClipSource(
@@ -118,6 +129,15 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
         )
         voices, outputs = Voices(settings.voices), Outputs(settings.sound)
         yield House(settings, voices, outputs, providers, cache, metrics, studio)
+
+
+async def _close(what: str, aclose: Callable[[], Awaitable[None]], left: Callable[[], float]) -> None:
+    """Within the time that is left: what hangs must keep neither the others nor the process."""
+    try:
+        async with asyncio.timeout(max(left(), _LEAST)):
+            await aclose()
+    except TimeoutError:
+        log.warning("%s could not be closed in time", what)
 
 
 def archive_url(settings: Settings) -> str | None:
@@ -177,11 +197,11 @@ class Refrain(Litestar):
 def create_app(settings: Settings) -> Refrain:
     """The service for these settings. Nothing is opened before its lifespan begins."""
     metrics = Metrics()
-    lifecycle = Lifecycle()
+    lifecycle = Lifecycle(settings.server.grace)
 
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
-        async with open_house(settings, metrics) as house:
+        async with open_house(settings, metrics, lifecycle.left) as house:
             max_body = settings.server.max_body
             studio, voices, outputs = house.studio, house.voices, house.outputs
             owners = Owners(settings.cache.scope)

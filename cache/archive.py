@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from cache import value
 from cache.absent import Absent
-from cache.behind import Behind
+from cache.behind import CLOSING_SECONDS, Behind
 from cache.digest import LAYOUT
 from cache.errors import Away, Damaged
 from cache.interface import Entry, TierStatistics
@@ -170,10 +170,10 @@ class Archive:
             self._hits, self._misses, entries, size, self._errors, self._damaged, dropped=dropped
         )
 
-    async def aclose(self) -> None:
-        """Write what waits, for some seconds; then end everything. Idempotent."""
+    async def aclose(self, seconds: float = CLOSING_SECONDS) -> None:
+        """Write what waits, for so many seconds at the most; then end everything. Idempotent."""
         self._closed = True
-        await self._behind.aclose()
+        await self._behind.aclose(seconds)
         await self._outage.aclose()
         if self._sweep is not None:
             await self._sweep.aclose()

@@ -11,7 +11,7 @@ from cache.tending import tell
 _ENTRIES = 4096
 _BYTES = 32 * 1024 * 1024
 _WRITERS = 4
-_CLOSING_SECONDS = 3.0
+CLOSING_SECONDS = 3.0
 
 
 class Behind:
@@ -27,7 +27,7 @@ class Behind:
         *,
         entries: int = _ENTRIES,
         size: int = _BYTES,
-        closing: float = _CLOSING_SECONDS,
+        closing: float = CLOSING_SECONDS,
     ) -> None:
         """At most so many `entries` and bytes (`size`) wait. `closing`: seconds for the last ones."""
         self.dropped = 0
@@ -70,11 +70,11 @@ class Behind:
             _, done = self._writing[digest]
             await done.wait()
 
-    async def aclose(self) -> None:
-        """Write what waits, as far as the time goes. Idempotent."""
+    async def aclose(self, seconds: float = CLOSING_SECONDS) -> None:
+        """Write what waits, as far as the time goes: these seconds, or `closing`. Idempotent."""
         self._closed = True
         if self._writers:
-            await asyncio.wait(self._writers, timeout=self._closing)
+            await asyncio.wait(self._writers, timeout=min(seconds, self._closing))
         self.dropped += len(self._waiting) + len(self._writing)
         self._waiting.clear()
         writers = list(self._writers)

@@ -22,6 +22,9 @@ from cache.passage import Seat
 from cache.purges import Purges
 from cache.redis import RedisTier
 
+CLOSING_SECONDS = 5.0
+"""For `aclose`, where nobody says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -266,20 +269,25 @@ class Cache:
             archive_away=self._archive is not None and self._archive.away,
         )
 
-    async def aclose(self) -> None:
-        """End the flights, write what is yet to be written, then give back connections. Idempotent."""
-        await self._flights.aclose()
-        await self.drafts.aclose()
-        if self._promotions is not None:
-            await self._promotions.aclose()
-        if self._archive is not None:
-            await self._archive.aclose()
-        if self._shared is not None:
-            await self._shared.labels.aclose()
-            await self._shared.purges.aclose()
-            await self._shared.tier.aclose()
-            await self._shared.notices.aclose()
-            await self._shared.link.aclose()
+    async def aclose(self, seconds: float = CLOSING_SECONDS) -> None:
+        """End the flights, write what is yet to be written, then give back connections. Idempotent.
+
+        All of it within so many seconds, whatever hangs: what has not been written by then is lost.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        # First, and not for all of the time: what flights store waits to be written then.
+        await self._flights.aclose(seconds / 2)
+        # Together: what hangs must not take the others' time.
+        shared = self._shared
+        writing = (self.drafts, self._promotions, self._archive, None if shared is None else shared.labels)
+        left = max(0.0, end - clock())
+        await asyncio.gather(*(one.aclose(left) for one in writing if one is not None))
+        if shared is not None:
+            await shared.purges.aclose()
+            await shared.tier.aclose()
+            await shared.notices.aclose()
+            await shared.link.aclose()
 
 
 def share(

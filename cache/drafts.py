@@ -144,13 +144,13 @@ class Drafts:
         head, *lines = found.elements
         return Following(head[1:], self._lines(digest, found.token, lines))
 
-    async def aclose(self) -> None:
-        """Cut what is open, and tell the followers. Idempotent."""
+    async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
+        """Cut what is open, and tell the followers, within so many seconds or a moment. Idempotent."""
         for drafts in self._open.values():
             for draft in drafts:
                 draft.end(whole=False)
         if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=_CLOSING_SECONDS)
+            await asyncio.wait(set(self._tasks), timeout=min(seconds, _CLOSING_SECONDS))
         for task in self._tasks:
             task.cancel()
 

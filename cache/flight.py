@@ -116,15 +116,18 @@ class Flights:
         """How it went so far."""
         return FlightStatistics(under_way=len(self._passages), **self._counts)
 
-    async def aclose(self) -> None:
-        """End everything under way: the seated get FlightFailed("closed"). What is being stored is stored."""
+    async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
+        """End everything under way: the seated get FlightFailed("closed"). What is being stored is stored.
+
+        For so many seconds, or a few, it is waited for.
+        """
         self._closed = True
         for passage in list(self._passages.values()):
             self._end(passage, "closed")
         # Bounded: a maker that does not mind its cancellation must not keep the service from ending. Again and
         # again, since a flight that ends starts the task that releases its lease.
         clock = asyncio.get_running_loop().time
-        end = clock() + _CLOSING_SECONDS
+        end = clock() + min(seconds, _CLOSING_SECONDS)
         while self._tasks and (left := end - clock()) > 0:
             await asyncio.wait(set(self._tasks), timeout=left)
 

@@ -105,10 +105,10 @@ class Labels:
             pipe.zrem(self._key(label), *map(bytes.fromhex, digests))
         await self._link.call(pipe.execute)
 
-    async def aclose(self) -> None:
-        """Write what waits, within a bound in time. Idempotent."""
+    async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
+        """Write what waits, within so many seconds or a few. Idempotent."""
         if self._writer is not None:
-            _, late = await asyncio.wait([self._writer], timeout=_CLOSING_SECONDS)
+            _, late = await asyncio.wait([self._writer], timeout=min(seconds, _CLOSING_SECONDS))
             for task in late:
                 task.cancel()
                 await asyncio.wait([task])

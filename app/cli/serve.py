@@ -1,11 +1,17 @@
 """`refrain serve`."""
 
 import asyncio
+import functools
 import gc
+import logging
+import math
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection as Lifeline
 from pathlib import Path
 
 import click
@@ -14,13 +20,13 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli import Failed, config_option, configured
 from app.http.connection import Connection, bound_unsent
+from app.http.operations import Handler
 from app.server import Refrain, archive_url, create_app
 from app.settings import Settings, load
 from cache.embedded import start as start_embedded
 from cache.objects import open_objects
 
-GRACE = 15
-"""Seconds that requests under way have to end when the server is stopped."""
+log = logging.getLogger("refrain")
 
 
 def register(cli: click.Group) -> None:
@@ -45,7 +51,7 @@ def serve(
     host = host or settings.server.host
     port = settings.server.port if port is None else port
     with _bound(host, port) as listening, _share(settings):
-        _run(listening, workers=workers, access_log=access_log)
+        _run(listening, workers=workers, access_log=access_log, grace=settings.server.grace)
 
 
 def _check_archive(settings: Settings) -> None:
@@ -96,9 +102,11 @@ def _bound(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _run(listening: socket.socket, *, workers: int, access_log: bool) -> None:
+def _run(listening: socket.socket, *, workers: int, access_log: bool, grace: float) -> None:
+    # Closed by the kernel when this process is gone, however it died; the workers have the other end.
+    lifeline, _held = Pipe(duplex=False)
     config = uvicorn.Config(
-        "app.cli.serve:application",
+        functools.partial(application, lifeline if workers > 1 else None),
         factory=True,
         workers=workers,
         loop="auto",
@@ -108,7 +116,7 @@ def _run(listening: socket.socket, *, workers: int, access_log: bool) -> None:
         log_level="info" if access_log else "warning",
         server_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=math.ceil(grace),
     )
     if workers > 1:
         click.echo(f"Refrain starts {workers} workers on {_address(listening)} (Ctrl-C ends them)", err=True)
@@ -137,12 +145,28 @@ def _address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def application() -> Refrain:
-    """The app of one worker process, from the environment."""
+def application(lifeline: Lifeline | None = None) -> Refrain:
+    """The app of one worker process, from the environment. `lifeline` ends with the process that looks after it."""
     app = create_app(load())
-    app.lifecycle.drain_on_signals()
+    app.lifecycle.drain_on_signals(_grant)
+    if lifeline is not None:
+        asyncio.get_running_loop().add_reader(lifeline.fileno(), _leave, lifeline)
     app.on_startup.append(_settle)
     return app
+
+
+def _grant(handler: Handler, seconds: float) -> None:
+    """Have the server wait for requests as long as is left for them, and not for its own time once more."""
+    server = getattr(handler, "__self__", None)
+    if isinstance(server, uvicorn.Server):
+        server.config.timeout_graceful_shutdown = seconds  # type: ignore[assignment]  # it takes fractions
+
+
+def _leave(lifeline: Lifeline) -> None:
+    """Nobody would end this process any more, or replace it: it ends as if it had been told to."""
+    asyncio.get_running_loop().remove_reader(lifeline.fileno())
+    log.warning("the process that looked after this one is gone; it ends, too")
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _settle() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,32 +13,58 @@ from litestar import Response, Router, get
 from app.errors import Draining
 from app.metrics import Metrics
 
-GRACE = 10.0
-"""Seconds that requests under way have before the server is told to end; it then gives them its own grace."""
+CLOSING = 5.0
+"""Seconds of the grace, or a third of it where that is less, that are kept for writing and closing."""
+_BY_FORCE = 0.5
+"""Seconds behind the deadline."""
+
+
+Handler = Callable[[int, FrameType | None], object]
+"""Of a signal."""
 
 
 class Lifecycle:
-    """Whether the process takes new work, and what is under way.
+    """Whether the process takes new work, what is under way, and when it must be gone.
 
     Told to end, a server closes its door at once: who asks whether it is ready is then refused, like everybody
     whom the balancer sends before it knows. So the signal is held back while requests are under way: the door
     stays open, `/readyz` says no, and whoever comes all the same is served.
+
+    There is one deadline, `grace` seconds after the signal, and every stage is told what is left until then: the
+    requests, the server that waits for them, the writing of what waits, the closing of connections.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """`grace` in seconds; `clock` is monotonic."""
         self.draining = False
+        self._grace = grace
+        self._clock = clock
+        self._deadline: float | None = None
         self._under_way = 0
         self._end: Callable[[], None] | None = None
+        self._grant: Callable[[Handler, float], None] = lambda _handler, _seconds: None
 
-    def drain_on_signals(self) -> None:
+    def drain_on_signals(self, grant: Callable[[Handler, float], None]) -> None:
         """Not ready any more as soon as the process is told to end; the end comes when no request is under way.
 
-        It comes after `GRACE` seconds, or with a second signal, all the same. To be called in the event loop of
-        the main thread, when the server's own signal handlers are in place: they are called on.
+        It comes when the requests' part of the grace is over, or with a second signal, all the same. To be called in
+        the event loop of the main thread, when the server's own signal handlers are in place: they are called on,
+        each after `grant` was called with it and the seconds for which its server may still wait for requests.
         """
+        self._grant = grant
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, functools.partial(self._drain, loop, signal.getsignal(number)))
+
+    def left(self) -> float:
+        """Seconds until the process must be gone. They run from the signal on; without one, from the first asking."""
+        if self._deadline is None:
+            self._deadline = self._clock() + self._grace
+        return max(0.0, self._deadline - self._clock())
+
+    def left_for_requests(self) -> float:
+        """The same, without what is kept for writing and closing."""
+        return max(0.0, self.left() - min(CLOSING, self._grace / 3))
 
     @contextmanager
     def request(self) -> Iterator[None]:
@@ -55,17 +82,24 @@ class Lifecycle:
         self, loop: asyncio.AbstractEventLoop, then: object, number: int, frame: FrameType | None
     ) -> None:
         impatient, self.draining = self.draining, True
+        if not impatient:
+            # By the kernel, which ends a process also whose threads hang, and whose interpreter waits for them.
+            signal.setitimer(signal.ITIMER_REAL, self.left() + _BY_FORCE)
         if callable(then):
-            self._end = functools.partial(then, number, frame)
+            self._end = functools.partial(self._tell, then, number, frame)
         if impatient or not self._under_way:
             self._finish()
         else:
-            loop.call_soon_threadsafe(loop.call_later, GRACE, self._finish)
+            loop.call_soon_threadsafe(loop.call_later, self.left_for_requests(), self._finish)
 
     def _finish(self) -> None:
         end, self._end = self._end, None
         if end is not None:
             end()
+
+    def _tell(self, then: Handler, number: int, frame: FrameType | None) -> None:
+        self._grant(then, self.left_for_requests())
+        then(number, frame)
 
 
 def operations(lifecycle: Lifecycle, metrics: Metrics) -> Router:

@@ -21,13 +21,17 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
 class Server(Table):
-    """Where the server listens and what it takes. `deadline`: seconds until the next sound, at most."""
+    """Where the server listens and what it takes. `deadline`: seconds until the next sound, at most.
+
+    `grace`: seconds from the signal to end until the process is gone, whatever hangs.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     max_body: Annotated[Bytes, Field(ge=1024)] = 2**20
     max_input_chars: Annotated[int, Field(ge=1)] = 200_000
     deadline: Annotated[Seconds, Field(gt=0)] = 60.0
+    grace: Annotated[Seconds, Field(ge=1, le=3600)] = 15.0
 
 
 def _address(url: str) -> str:

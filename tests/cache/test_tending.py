@@ -86,7 +86,8 @@ async def test_an_ear_hears_again_after_a_defect(
         assert await shared.link.client.publish(channel, "") == 1
         await ear.wait(10)
         await until(lambda: told() != [])
-        while await shared.link.client.publish(channel, ""):  # until the server knows that the line is closed
+        # Until the server knows that the line is closed.
+        while await shared.link.client.publish(channel, ""):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0)
         # It rests, so that a defect that stays is not met again and again as fast as Redis answers.
         await ear.listen()
