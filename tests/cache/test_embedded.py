@@ -1,5 +1,6 @@
 """The embedded server is shared while it is used, and never left behind."""
 
+import asyncio
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import cache.embedded
 from cache import keeper
 from cache.embedded import Embedded, start
 from cache.errors import DataDirUnusable, DidNotStart
@@ -190,6 +192,60 @@ async def test_the_server_dies_with_its_keeper_and_is_started_anew(data_dir: Pat
     assert command(again.url, "GET", "said") == b"$4\r\nonce\r\n"
     again.release()
     embedded.release()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("below", [".", f"{'d' * 60}/{'e' * 60}"], ids=["short", "long"])
+async def test_whoever_uses_it_starts_it_anew_when_its_keeper_is_gone(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, below: str
+):
+    """Servers would run without Redis, each for itself, until the last of them was started anew."""
+    monkeypatch.setattr(cache.embedded, "_WATCH", 0.02)
+    home = data_dir / below
+    users = [await start(home) for _ in range(2)]
+    url = users[0].url
+    command(url, "SET", "said", "once")
+    (old,) = servers(home)
+    for user in users:
+        user.watch()
+    # Told to end, a keeper takes a long path's directory with it: all must find the server at the same place again.
+    keepers(home)[0].send_signal(number)
+    await until(lambda: [one.pid for one in servers(home)] not in ([], [old.pid]))
+    await until(lambda: keeper.state(url.removeprefix("unix://")) == "ready")
+    assert command(url, "GET", "said") == b"$4\r\nonce\r\n"
+    assert len(servers(home)) == 1
+    for user in users:
+        await user.aclose()
+    gone(home)
+    # And it is not started again by those who have left.
+    assert keeper.state(url.removeprefix("unix://")) == "gone"
+
+
+async def test_a_server_that_cannot_be_started_anew_is_tried_less_and_less_often(
+    data_dir: Path, caplog: pytest.LogCaptureFixture
+):
+    """Whatever kills it, starting it over and over would take the machine from those who speak without it."""
+    pauses: list[float] = []
+    enough = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if seconds < 1:
+            await asyncio.sleep(seconds)
+            return
+        pauses.append(seconds)
+        if len(pauses) == 7:
+            enough.set()
+            await asyncio.Event().wait()
+
+    share = await start(data_dir, sleep=sleep)
+    keepers(data_dir)[0].kill()
+    await until(lambda: servers(data_dir) == [])
+    (data_dir / "valkey" / "dump.rdb").write_bytes(b"no such format")
+    share.watch()
+    await enough.wait()
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert "server.log says why. It is tried again in 30 s." in caplog.text
+    await share.aclose()
 
 
 async def test_a_long_path_gets_a_short_socket(data_dir: Path):
