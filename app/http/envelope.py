@@ -1,14 +1,19 @@
 """Around every request: its id, its line in the metrics, and HEAD for whatever has GET."""
 
+import asyncio
+import logging
+
 from litestar.enums import HttpMethod, ScopeType
 from litestar.status_codes import HTTP_204_NO_CONTENT
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.http import request_id
-from app.http.operations import Lifecycle
-from app.http.problems import allowed
+from app.http.operations import Lifecycle, draining
+from app.http.problems import allowed, send_error
 from app.http.wire import HEAD
 from app.metrics import Metrics
+
+log = logging.getLogger("refrain")
 
 
 class Envelope:
@@ -31,8 +36,12 @@ class Envelope:
         elif scope["method"] == HttpMethod.OPTIONS:
             send = _telling_all_methods(scope, send)
 
+        begun = False
+
         async def enveloped(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 message["headers"] = [*message["headers"], (b"x-request-id", own_id)]
                 route = scope.get("path_template") or "unmatched"
                 self._metrics.requests.labels(route=route, status=str(message["status"])).inc()
@@ -41,7 +50,15 @@ class Envelope:
             await send(message)
 
         with self._lifecycle.request():
-            await self._app(scope, receive, enveloped)
+            try:
+                await self._app(scope, receive, enveloped)
+            except asyncio.CancelledError:
+                if not self._lifecycle.draining:
+                    raise
+                # By the server, whose time is over: who has heard nothing yet is told so, everybody else is cut.
+                log.warning("cut short: draining (request %s)", request_id.current())
+                if not begun:
+                    await send_error(scope["path"], draining(), enveloped)
 
 
 def _as_get(scope: HTTPScope) -> HTTPScope:

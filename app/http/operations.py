@@ -102,6 +102,11 @@ class Lifecycle:
         then(number, frame)
 
 
+def draining() -> Draining:
+    """What is said from the signal on."""
+    return Draining("This process is ending. Ask another one.", retry_after=1.0)
+
+
 def operations(lifecycle: Lifecycle, metrics: Metrics) -> Router:
     """The routes."""
 
@@ -114,7 +119,7 @@ def operations(lifecycle: Lifecycle, metrics: Metrics) -> Router:
     def readyz() -> dict[str, str]:
         """200 when it takes requests, 503 while it is draining."""
         if lifecycle.draining:
-            raise Draining("This process is ending. Ask another one.", retry_after=1.0)
+            raise draining()
         return {"status": "ready"}
 
     @get("/metrics", summary="Prometheus metrics", media_type=metrics.content_type, sync_to_thread=False)

@@ -90,17 +90,18 @@ class Server:
         config: str,
         environ: Mapping[str, str] | None = None,
         program: Sequence[str] = ("-m", "app"),
+        options: Sequence[str] = (),
     ) -> None:
         """`home` takes the configuration, the log and, unless `config` names a Redis, the embedded server.
 
-        `program` is what Python runs in the place of `app`.
+        `program` is what Python runs in the place of `app`, `options` are more of `serve`'s.
         """
         home.mkdir(parents=True, exist_ok=True)
         file = home / "refrain.toml"
         redis = "" if "[redis]" in config else f'[redis]\ndata_dir = "{home}"\n'
         file.write_text(redis + config, encoding="utf-8")
         self.log = home / "log"
-        command = [sys.executable, *program, "serve", "--config", str(file), "--port", "0"]
+        command = [sys.executable, *program, "serve", "--config", str(file), "--port", "0", *options]
         # With a Redis of the test's own there is no directory of its own.
         off = {"REFRAIN_CACHE__ARCHIVE": "off"} if "[redis]" in config else {}
         with self.log.open("wb") as log:
