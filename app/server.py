@@ -156,8 +156,10 @@ async def warm(house: House) -> None:
     """Have engines loaded and connections open before the first request; a vendor that is away holds up nobody."""
     try:
         async with asyncio.timeout(WARM_UP):
-            outcomes = await asyncio.gather(
-                *(provider.warm() for provider in house.providers.values()), return_exceptions=True
+            *outcomes, cache = await asyncio.gather(
+                *(provider.warm() for provider in house.providers.values()),
+                house.cache.warm(),
+                return_exceptions=True,
             )
     except TimeoutError:
         log.warning("some providers took longer than %g s to warm up", WARM_UP)
@@ -167,6 +169,8 @@ async def warm(house: House) -> None:
             log.warning("provider %s could not be warmed up: %s", provider.name, outcome.code)
         elif isinstance(outcome, BaseException):
             raise outcome
+    if isinstance(cache, BaseException):
+        raise cache
 
 
 def _figures(statistics: CacheStatistics) -> CacheFigures:

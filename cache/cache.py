@@ -1,6 +1,7 @@
 """The one object that the service uses: tiers, and flights for what none of them has."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -22,6 +23,8 @@ from cache.passage import Seat
 from cache.purges import Purges
 from cache.redis import RedisTier
 
+NOBODYS = "0" * 40
+"""A digest that no text has."""
 CLOSING_SECONDS = 5.0
 """For `aclose`, where nobody says."""
 
@@ -72,6 +75,18 @@ class Cache:
         self._claims = Claims(None if shared is None else shared.link)
         if shared is not None:
             shared.purges.watch(memory)
+
+    async def warm(self) -> None:
+        """Have connections open, scripts loaded and threads started before the first request. What is away stays away.
+
+        Else the first chunk of the first speech has to wait for all that, and the second may come to a local engine
+        before it.
+        """
+        await self.get_many([NOBODYS])
+        if self._shared is not None:
+            token = secrets.token_hex(8)
+            await self._shared.leases.join(NOBODYS, token)
+            await self._shared.leases.fail(NOBODYS, token)
 
     async def get_many(self, digests: list[str]) -> list[Entry | None]:
         """One entry or None for each digest, in order. A tier is asked in one trip, for what those above it lack.

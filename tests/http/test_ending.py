@@ -37,19 +37,21 @@ def home() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def hole() -> AsyncIterator[int]:
-    """The port of a server that takes connections and requests, and never answers."""
+async def hole() -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """The port of a server that takes requests and never answers, and whether it was asked to speak."""
     writers: list[asyncio.StreamWriter] = []
+    asked = asyncio.Event()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         with suppress(OSError):
-            while await reader.read(65536):
-                pass
+            while request := await reader.read(65536):
+                if b"/audio/speech" in request:
+                    asked.set()
 
     server = await asyncio.start_server(take, "127.0.0.1", 0)
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield server.sockets[0].getsockname()[1], asked
     finally:
         server.close()
         for writer in writers:
@@ -66,7 +68,7 @@ def ended(process: psutil.Process) -> bool:
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_it_is_gone_in_time_whatever_hangs(valkey: Valkey, home: Path, workers: str):
     """A roll-out would wait for it, or kill it in the middle of its writing: Redis, archive and provider hang."""
-    async with hole() as port, proxied(valkey.socket) as redis:
+    async with hole() as (port, asked), proxied(valkey.socket) as redis:
         config = (
             f'[redis]\nurl = "{redis.url}"\n{GRACEFUL}{VOICES}'
             f'[providers.far]\nkind = "openai"\nbase_url = "http://127.0.0.1:{port}"\nfirst_byte_timeout = "60s"\n'
@@ -90,7 +92,7 @@ async def test_it_is_gone_in_time_whatever_hangs(valkey: Valkey, home: Path, wor
                 waiting = asyncio.create_task(
                     client.post("/v1/audio/speech", json={"input": "Nobody says it.", "voice": "far"})
                 )
-                await redis.struck.wait()
+                await asked.wait()
                 began = time.monotonic()
                 server.process.send_signal(signal.SIGTERM)
                 code = await asyncio.to_thread(server.process.wait, 30)
