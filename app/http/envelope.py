@@ -1,6 +1,7 @@
 """Around every request: its id, its line in the metrics, and HEAD for whatever has GET."""
 
 import asyncio
+import functools
 import logging
 
 from litestar.enums import HttpMethod, ScopeType
@@ -22,7 +23,10 @@ class Envelope:
     def __init__(self, app: ASGIApp, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self._app = app
         self._lifecycle = lifecycle
-        self._metrics = metrics
+        # Remembered, as finding one among the labels costs more than counting: routes and statuses are few.
+        self._counter = functools.cache(
+            lambda route, status: metrics.requests.labels(route=route, status=str(status))
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -43,8 +47,7 @@ class Envelope:
             if message["type"] == "http.response.start":
                 begun = True
                 message["headers"] = [*message["headers"], (b"x-request-id", own_id)]
-                route = scope.get("path_template") or "unmatched"
-                self._metrics.requests.labels(route=route, status=str(message["status"])).inc()
+                self._counter(scope.get("path_template") or "unmatched", message["status"]).inc()
             elif head and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)

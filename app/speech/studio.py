@@ -1,6 +1,7 @@
 """Requests performed and replayed: what every surface, and the command line, stands on."""
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -54,7 +55,9 @@ class Studio:
         self._plans = plans
         self._source = source
         self._cache = cache
-        self._metrics = metrics
+        # Remembered, as finding one among the labels costs more than counting.
+        self._counter = functools.cache(lambda outcome: metrics.chunks.labels(outcome=outcome))
+        self._saved = metrics.characters.labels(kind="saved")
         self._deadline = deadline
         self._clock = clock
         self._shelf = Shelf(cache, clock)
@@ -302,5 +305,5 @@ class Studio:
     def _count_hits(self, found: Iterable[tuple[str, int]]) -> None:
         """By what each clip is (hit or stale), and its characters."""
         for outcome, number in found:
-            self._metrics.chunks.labels(outcome=outcome).inc()
-            self._metrics.characters.labels(kind="saved").inc(number)
+            self._counter(outcome).inc()
+            self._saved.inc(number)
