@@ -5,18 +5,25 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
+from obstore.store import MemoryStore
 
-from cache.cache import Shared, open_cache, share
+from cache.archive import Archive
+from cache.cache import Cache, Shared, open_cache, share
 from cache.digest import LAYOUT
 from cache.errors import Away
-from cache.flight import Made
+from cache.flight import Flights, Made
+from cache.labels import Label
+from cache.lease import Lead
 from cache.link import Keys
+from cache.memory import MemoryTier
+from cache.objects import Objects
 from cache.outage import Outage
-from tests.cache.conftest import Server, sound, until
+from tests.cache.conftest import Server, close, sound, until
 
-A = "a" * 40
+A, B = "a" * 40, "b" * 40
 
 
 def commands(server: Server) -> int:
@@ -242,3 +249,77 @@ async def test_a_busy_loop_is_not_an_outage(shared: Shared, valkey: Server):
     assert await fresh.tier.get_many([A]) == [entry]
     assert fresh.link.errors == 0
     await fresh.link.aclose()
+
+
+def unknown_scripts(server: Server) -> bytes:
+    """How many scripts were asked for that the server did not have, as it counts them."""
+    lines = server.command("INFO", "errorstats").split(b"\r\n")
+    return next((line for line in lines if line.startswith(b"errorstat_NOSCRIPT")), b"")
+
+
+async def test_the_first_flight_of_a_process_that_was_warmed_waits_for_nothing(victim: Server, keys: Keys):
+    """The first chunk would be overtaken by the second on its way to an engine that speaks one at a time."""
+    cache = open_cache(memory_bytes=2**20, redis_url=victim.url, keys=keys)
+    await cache.warm()
+    assert (before := unknown_scripts(victim))
+    another = share(victim.url, keys=keys)
+    assert isinstance(await another.leases.join(A, "token"), Lead)
+    assert unknown_scripts(victim) == before
+    # And of the warming nothing is left.
+    assert b"0" * 40 not in victim.command("KEYS", "*")
+    victim.command("SCRIPT", "FLUSH")
+    assert isinstance(await another.leases.join(B, "token"), Lead)
+    assert unknown_scripts(victim) != before
+    await close(another)
+    await cache.aclose()
+
+
+async def test_warming_raises_nothing_where_redis_hangs(victim: Server, keys: Keys):
+    """A server that starts while Redis is away must start all the same."""
+    victim.send(signal.SIGSTOP)
+    cache = open_cache(memory_bytes=2**20, redis_url=victim.url, keys=keys)
+    try:
+        async with asyncio.timeout(10):
+            await cache.warm()
+        assert cache.statistics().redis_away
+    finally:
+        victim.send(signal.SIGCONT)
+        await cache.aclose()
+
+
+async def test_closing_keeps_to_the_time_that_is_left(victim: Server, keys: Keys):
+    """With each part's own bound behind the other, a process that is told to end would take half a minute."""
+    writing, making, released = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Hanging(Objects):
+        async def write(self, path: str, content: bytes) -> None:
+            writing.set()
+            await asyncio.Event().wait()
+
+    shared = share(victim.url, keys=keys, timeout=30.0)
+    memory = MemoryTier(2**20)
+    archive = Archive(Hanging(MemoryStore()))
+    flights = Flights(memory, shared.leases, archive=archive, index=shared.labels)
+    cache = Cache(memory, flights, shared, archive)
+
+    async def stubborn(_emit: object) -> Made:
+        making.set()
+        while not released.is_set():  # a maker that does not mind its cancellation
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+        return Made(b"{}", b"", 1.0)
+
+    await archive.put(B, sound())
+    await writing.wait()
+    async with cache.board(A, stubborn):
+        await making.wait()
+        cache.label([Label("tag", "article")], {A: time.time() + 60})
+        victim.send(signal.SIGSTOP)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await cache.aclose(1.0)
+        took = loop.time() - began
+        victim.send(signal.SIGCONT)
+        # The bounds of its own are 5 s for flights, 3 for the archive, 2 for labels, and 30 for Redis.
+        assert took < 3
+        released.set()
