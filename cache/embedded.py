@@ -155,8 +155,9 @@ async def _kept(place: _Place, sleep: Sleep) -> bool:
     Raises:
         DidNotStart: another cannot be started.
     """
-    # Whoever has this lock is starting one, or looking as we do. Without it a look at the keeper's own lock could be
-    # in the way of a keeper that is just taking it.
+    # In a thread, as the disk may hang. What is locked there is given back there: we may be cancelled meanwhile.
+    if not await asyncio.to_thread(_lacks_keeper, place.home):
+        return False
     starter = _tried(place.home / "start.lock", fcntl.LOCK_EX)
     if starter is None:
         return False
@@ -169,6 +170,19 @@ async def _kept(place: _Place, sleep: Sleep) -> bool:
     finally:
         os.close(starter)
     return True
+
+
+def _lacks_keeper(home: Path) -> bool:
+    """Whether there is none, and nobody who starts one."""
+    # Whoever has this lock is starting one, or looking as we do. Without it our look at the keeper's own lock could
+    # be in the way of a keeper that is just taking it.
+    starter = _tried(home / "start.lock", fcntl.LOCK_EX)
+    if starter is None:
+        return False
+    try:
+        return not _held(home / "keeper.lock")
+    finally:
+        os.close(starter)
 
 
 def _restore(place: _Place) -> None:

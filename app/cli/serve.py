@@ -20,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli import Failed, config_option, configured
 from app.http.connection import Connection, bound_unsent
-from app.http.operations import Handler
+from app.http.operations import Handler, Lifecycle
 from app.server import Refrain, archive_url, create_app
 from app.settings import Settings, load
 from cache.embedded import start as start_embedded
@@ -150,7 +150,7 @@ def application(lifeline: Lifeline | None = None) -> Refrain:
     app = create_app(load())
     app.lifecycle.drain_on_signals(_grant)
     if lifeline is not None:
-        asyncio.get_running_loop().add_reader(lifeline.fileno(), _leave, lifeline)
+        asyncio.get_running_loop().add_reader(lifeline.fileno(), _leave, lifeline, app.lifecycle)
     app.on_startup.append(settle)
     return app
 
@@ -162,9 +162,11 @@ def _grant(handler: Handler, seconds: float) -> None:
         server.config.timeout_graceful_shutdown = seconds  # type: ignore[assignment]  # it takes fractions
 
 
-def _leave(lifeline: Lifeline) -> None:
+def _leave(lifeline: Lifeline, lifecycle: Lifecycle) -> None:
     """Nobody would end this process any more, or replace it: it ends as if it had been told to."""
     asyncio.get_running_loop().remove_reader(lifeline.fileno())
+    if lifecycle.draining:  # it has been told; told twice, it would be in a hurry
+        return
     log.warning("the process that looked after this one is gone; it ends, too")
     signal.raise_signal(signal.SIGTERM)
 
