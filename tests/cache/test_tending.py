@@ -33,28 +33,26 @@ def told(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lines
 
 
-def _breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> list[bytes]:
-    """Have so many readings of values fail as none should; gives what was read then."""
-    decode, broken = value.decode, list[bytes]()
+def _breaking(monkeypatch: pytest.MonkeyPatch, payload: bytes, times: int) -> None:
+    """Have so many readings of values with this payload fail as none should."""
+    decode, left = value.decode, iter(range(times))
 
     def breaks(encoded: bytes) -> Entry:
-        if len(broken) < times:
-            broken.append(encoded)
+        if payload in encoded and next(left, None) is not None:
             raise KeyError(SECRET)
         return decode(encoded)
 
     monkeypatch.setattr(value, "decode", breaks)
-    return broken
 
 
 async def test_a_reading_that_breaks_is_a_miss_and_the_next_is_served(
     shared: Shared, monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
 ):
     """Whoever asked behind the broken one would wait for sound for ever."""
-    for digest in (A, B):
-        await shared.tier.put(digest, entry := sound())
+    await shared.tier.put(A, sound(b"broken"))
+    await shared.tier.put(B, entry := sound())
     # Each look-up fills a command, so that those of B wait behind the broken ones; one for each reader breaks.
-    _breaking(monkeypatch, 4)
+    _breaking(monkeypatch, b"broken", 4)
     others = [f"{number:040x}" for number in range(63)]
     broken = [shared.tier.get_many([A, *others]) for _ in range(4)]
     behind = [shared.tier.get_many([B]) for _ in range(8)]
@@ -132,7 +130,7 @@ async def test_an_archive_that_breaks_answers_all_who_wait(
     archive = open_archive(tmp_path.as_uri())
     await archive.put(A, sound())
     await archive._behind.aclose()
-    _breaking(monkeypatch, 1)
+    _breaking(monkeypatch, b"sound", 1)
     assert await archive.get_many([A, B]) == [None, None]
     assert [line.partition(" at ")[0] for line in told()] == ["defect in a reading of the archive: KeyError"]
     assert (await archive.get_many([A]))[0] is not None
