@@ -68,7 +68,7 @@ class Hibari:
     def __init__(self, settings: ProviderSettings) -> None:
         """Cheap: threads start and models load with the first utterance, or `warm`."""
         self.name = settings.name
-        self._price = settings.price_per_million_chars
+        self._price = settings.price()
         self._patience = functools.partial(
             Patience, provider=self.name, first_byte=settings.timeout, total=settings.timeout
         )
@@ -89,6 +89,7 @@ class Hibari:
             languages=frozenset(("en",)),
             price=self._price,
             loudness=LOUDNESS.get(voice.voice),
+            timings=True,
         )
 
     @asynccontextmanager

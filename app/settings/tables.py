@@ -146,7 +146,7 @@ class ProviderTable(BaseModel):
     timeout: Annotated[Seconds, Field(gt=0)] = 30.0
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
     max_concurrency: Annotated[int | None, Field(ge=1)] = None
-    price_per_million_chars: Annotated[float, Field(ge=0)] = 0.0
+    price_per_million_chars: Annotated[float | None, Field(ge=0)] = None
 
     def named(self, name: str) -> ProviderSettings:
         """What the adapter is built from."""

@@ -253,7 +253,8 @@ class ClipSource:
         leveling = await self._levels.leveling(candidate)
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
-            spent = len(utterance.text) * candidate.price / 1e6
+            billed = len(utterance.text) if sound.billed is None else sound.billed
+            spent = billed * candidate.price / 1e6
             self._metrics.spend.labels(provider=candidate.provider.name).inc(spent)
             recorder = Recorder(
                 encoding=sound.encoding,
