@@ -169,11 +169,7 @@ def _voice(entry: Any) -> ListedVoice:
 
 def problems(settings: ProviderSettings) -> list[str]:
     """What would keep it from being built, beyond the options."""
-    found = []
     if settings.base_url is None and not settings.api_key:
-        found.append("api_key is needed for OpenAI itself; give base_url for another server.")
-    if settings.api_key and not (settings.api_key.isascii() and settings.api_key.isprintable()):
-        found.append("api_key must be printable ASCII on one line.")
-    if settings.base_url is not None and not settings.base_url.startswith(("http://", "https://")):
-        found.append("base_url must begin with http:// or https://.")
-    return found
+        missing = "api_key is needed for OpenAI itself; give base_url for another server."
+        return [missing]
+    return options.reached(settings)
