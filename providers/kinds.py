@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from providers import cartesia, deepgram, hibari, openai, options, scripted
+from providers import azure, cartesia, deepgram, google, hibari, openai, options, scripted
 from providers.gate import Gated
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.options import Parser
@@ -43,8 +43,10 @@ class Kind:
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
     {
+        "azure": Kind(azure.Azure, azure.OPTIONS, azure.problems, voice=azure.VOICE),
         "cartesia": Kind(cartesia.Cartesia, cartesia.OPTIONS, cartesia.problems, voice=cartesia.VOICE),
         "deepgram": Kind(deepgram.Deepgram, deepgram.OPTIONS, deepgram.problems),
+        "google": Kind(google.Google, google.OPTIONS, google.problems, voice=google.VOICE),
         "hibari": Kind(hibari.Hibari, hibari.OPTIONS, slots=hibari.threads),
         "openai": Kind(openai.OpenAI, openai.OPTIONS, openai.problems, voice=None),
         "scripted": Kind(scripted.from_settings, scripted.OPTIONS),

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Final
 
 import httpx
@@ -89,12 +89,23 @@ class Line:
             closing.push_async_callback(whole, response.aclose)
             if response.status_code != httpx.codes.OK:
                 body = await self._refusal_body(response, patience)
-                raise self.refusal(response.status_code, response.headers, body)
+                # Azure says what is wrong in the status line alone.
+                said = body or response.reason_phrase.encode()
+                raise self.refusal(response.status_code, response.headers, said)
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise BadAudio(f"{self.name} compressed its answer, unasked.", provider=self.name)
             if not_sound and response.headers.get("content-type", "").lower().startswith(not_sound):
                 raise BadAudio(f"{self.name} answered with text instead of sound.", provider=self.name)
             yield response
+
+    async def whole_body(self, response: httpx.Response, patience: Patience, most: int) -> bytes:
+        """All of an answer whose sound is inside of something else.
+
+        Raises:
+            ProviderError: as `pieces` does.
+        """
+        async with aclosing(self.pieces(response, patience, most)) as pieces:
+            return b"".join([piece async for piece in pieces])
 
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """The error that an answer with this status stands for. `body` may be cut off or empty."""

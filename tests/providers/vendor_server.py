@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+PCM = (("content-type", "audio/pcm"),)
 PAGE = b"<html><body><h1>It works!</h1></body></html>"
 
 
@@ -50,13 +51,14 @@ class Request:
 class Reply:
     """What is answered: a head and a body, `short` bytes less than announced.
 
-    `body` None: that of the answer that the vendor would give.
+    `headers` and `body` None: those of the answer that the vendor would give.
     """
 
     status: int = 200
-    headers: tuple[tuple[str, str], ...] = (("content-type", "audio/pcm"),)
+    headers: tuple[tuple[str, str], ...] | None = None
     body: bytes | None = None
     short: int = 0
+    reason: str = "X"
     chunked: bool = False
     cut: bool = False
 
@@ -112,7 +114,8 @@ class VendorServer:
         usual = self.vendor(request)
         reply = self.replies.pop(0) if self.replies else usual
         body = reply.body if reply.body is not None else usual.body or b""
-        head = f"HTTP/1.1 {reply.status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in reply.headers)
+        headers = reply.headers if reply.headers is not None else usual.headers or PCM
+        head = f"HTTP/1.1 {reply.status} {reply.reason}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers)
         head += "transfer-encoding: chunked\r\n" if reply.chunked else f"content-length: {len(body)}\r\n"
         writer.write(head.encode() + b"\r\n")
         sent = body[: len(body) - reply.short]

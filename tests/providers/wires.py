@@ -6,7 +6,7 @@ from typing import Any
 
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
-from tests.providers import cartesia_wire, deepgram_wire, openai_wire
+from tests.providers import azure_wire, cartesia_wire, deepgram_wire, google_wire, openai_wire
 from tests.providers.conformance import CANARY_KEY
 from tests.providers.vendor_server import Answer, VendorServer
 
@@ -34,10 +34,12 @@ class Wire:
 
 
 WIRES = {
+    "azure": Wire("azure", ProviderVoice("wire", "en-US-JennyNeural"), azure_wire.answer),
     "cartesia": Wire("cartesia", ProviderVoice("wire", "v1"), cartesia_wire.answer),
     "cartesia timed": Wire(
         "cartesia", ProviderVoice("wire", "v1"), cartesia_wire.answer, options=(("timestamps", "true"),)
     ),
     "deepgram": Wire("deepgram", ProviderVoice("wire", "aura-2-thalia-en"), deepgram_wire.answer),
+    "google": Wire("google", ProviderVoice("wire", "en-US-Neural2-A"), google_wire.answer),
     "openai": Wire("openai", ProviderVoice("wire", "alloy"), openai_wire.answer, path="/v1"),
 }
