@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
@@ -34,6 +34,7 @@ from providers.interface import (
 from providers.line import FILE_BYTES_PER_SECOND, NOT_SOUND, Line, most_bytes
 from providers.lines import data, lines
 from providers.wire import by_status
+from providers.words import Words
 
 BASE_URL: Final = "https://api.cartesia.ai"
 VERSION: Final = "2026-08-14"
@@ -59,8 +60,6 @@ VOICE: MappingProxyType[str, options.Parser] = MappingProxyType(
 )
 NO_EVENTS: Final = (*(one for one in NOT_SOUND if one != "text/"), "text/html", "text/plain")
 MOST_PAGES: Final = 50
-NEAR: Final = 120
-"""Characters that the vendor may skip between two of its words."""
 
 
 class Cartesia:
@@ -148,7 +147,7 @@ class Cartesia:
                             any_sound = True
                             yield sound
                     case "timestamps":
-                        timings += words.timed(said.get("word_timestamps"))
+                        timings += words.timed(_told(said.get("word_timestamps")))
                     case "done":
                         ended = True  # read on to the body's end, so that the connection can be used again
                     case "error":
@@ -244,39 +243,12 @@ class Cartesia:
         await self._line.aclose()
 
 
-class Words:
-    """Finds the words that a vendor times in the text that it was sent, one behind the other."""
-
-    def __init__(self, text: str) -> None:
-        """`text` as it was sent."""
-        self._text = text.casefold() if len(text.casefold()) == len(text) else text
-        self._behind = 0
-
-    def timed(self, told: object) -> list[Timing]:
-        """The timings of these words; those that are not in the text (a number spelled out) are left out."""
-        match told:
-            case {"words": list() as words, "start": list() as starts, "end": list() as ends}:
-                return [
-                    Timing(place, place + len(word), float(begins), float(ends_at))
-                    for word, begins, ends_at in zip(words, starts, ends, strict=False)
-                    if isinstance(word, str) and _is_time(begins) and _is_time(ends_at)
-                    if (place := self._place(word)) is not None
-                ]
-            case _:
-                return []
-
-    def _place(self, word: str) -> int | None:
-        folded = word.casefold()
-        # Near by only: a word that the vendor said otherwise must not drag all later ones to the end of the text.
-        place = self._text.find(folded, self._behind, self._behind + len(folded) + NEAR) if folded else -1
-        if place < 0:
-            return None
-        self._behind = place + len(word)
-        return place
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _told(words: object) -> Iterable[tuple[object, object, object]]:
+    match words:
+        case {"words": list() as said, "start": list() as begins, "end": list() as ends}:
+            return zip(said, begins, ends, strict=False)
+        case _:
+            return ()
 
 
 def _listed(entry: Any) -> ListedVoice:

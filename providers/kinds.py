@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from providers import azure, cartesia, deepgram, google, hibari, openai, options, scripted
+from providers import azure, cartesia, deepgram, google, hibari, openai, options, polly, scripted
 from providers.gate import Gated
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.options import Parser
@@ -49,6 +49,7 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
         "google": Kind(google.Google, google.OPTIONS, google.problems, voice=google.VOICE),
         "hibari": Kind(hibari.Hibari, hibari.OPTIONS, slots=hibari.threads),
         "openai": Kind(openai.OpenAI, openai.OPTIONS, openai.problems, voice=None),
+        "polly": Kind(polly.Polly, polly.OPTIONS, polly.problems, voice=polly.VOICE),
         "scripted": Kind(scripted.from_settings, scripted.OPTIONS),
     }
 )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from providers import errors
-from providers.cartesia import Cartesia, Words, classify
+from providers.cartesia import Cartesia, classify
 from providers.interface import ProviderSettings, ProviderVoice, Sound, Timing, Utterance
 from providers.kinds import KINDS
 from providers.tones import tone_pcm
@@ -97,19 +97,6 @@ async def test_broken_events(server: VendorServer, make: Make, case: str) -> Non
     server.replies.append(Reply(headers=(("content-type", "text/event-stream"),), body=sse(events)))
     with pytest.raises(expected):
         await heard(make(timestamps="true"))
-
-
-def test_words_that_were_said_otherwise_are_left_out() -> None:
-    """A number spelled out must not drag all later words to the end of the text."""
-    words = Words("In 1984, the Year of the big sister.")
-    told = {
-        "words": ["in", "nineteen", "the", "year", "the"],
-        "start": [0, 1, 2, 3, 4],
-        "end": [1, 2, 3, 4, 5],
-    }
-    assert [(one.start, one.end) for one in words.timed(told)] == [(0, 2), (9, 12), (13, 17), (21, 24)]
-    assert words.timed({"words": ["big"], "start": [None], "end": [1]}) == []
-    assert words.timed("nonsense") == []
 
 
 ROWS: dict[str, tuple[int, str, type[errors.ProviderError]]] = {

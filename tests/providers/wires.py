@@ -6,7 +6,7 @@ from typing import Any
 
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
-from tests.providers import azure_wire, cartesia_wire, deepgram_wire, google_wire, openai_wire
+from tests.providers import azure_wire, cartesia_wire, deepgram_wire, google_wire, openai_wire, polly_wire
 from tests.providers.conformance import CANARY_KEY
 from tests.providers.vendor_server import Answer, VendorServer
 
@@ -42,4 +42,11 @@ WIRES = {
     "deepgram": Wire("deepgram", ProviderVoice("wire", "aura-2-thalia-en"), deepgram_wire.answer),
     "google": Wire("google", ProviderVoice("wire", "en-US-Neural2-A"), google_wire.answer),
     "openai": Wire("openai", ProviderVoice("wire", "alloy"), openai_wire.answer, path="/v1"),
+    "polly": Wire(
+        "polly",
+        ProviderVoice("wire", "Joanna", None, (("engine", "neural"),)),
+        polly_wire.answer,
+        api_key=f"AKIDEXAMPLE:{CANARY_KEY}",
+        options=(("response_format", "pcm"),),
+    ),
 }
