@@ -6,7 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from providers import azure, cartesia, deepgram, google, hibari, openai, options, polly, scripted
+from providers import (
+    azure,
+    cartesia,
+    deepgram,
+    espeak,
+    google,
+    hibari,
+    openai,
+    options,
+    piper,
+    polly,
+    scripted,
+)
 from providers.gate import Gated
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.options import Parser
@@ -46,9 +58,13 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
         "azure": Kind(azure.Azure, azure.OPTIONS, azure.problems, voice=azure.VOICE),
         "cartesia": Kind(cartesia.Cartesia, cartesia.OPTIONS, cartesia.problems, voice=cartesia.VOICE),
         "deepgram": Kind(deepgram.Deepgram, deepgram.OPTIONS, deepgram.problems),
+        "espeak": Kind(espeak.Espeak, espeak.OPTIONS, slots=espeak.processes, voice=espeak.VOICE),
         "google": Kind(google.Google, google.OPTIONS, google.problems, voice=google.VOICE),
         "hibari": Kind(hibari.Hibari, hibari.OPTIONS, slots=hibari.threads),
         "openai": Kind(openai.OpenAI, openai.OPTIONS, openai.problems, voice=None),
+        "piper": Kind(
+            piper.from_settings, piper.OPTIONS, piper.problems, slots=piper.threads, voice=piper.VOICE
+        ),
         "polly": Kind(polly.Polly, polly.OPTIONS, polly.problems, voice=polly.VOICE),
         "scripted": Kind(scripted.from_settings, scripted.OPTIONS),
     }

@@ -5,15 +5,19 @@ import functools
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from providers.espeak import Espeak
 from providers.gate import Gated
 from providers.hibari import Hibari
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.retry import Retrying
 from providers.scripted import Script, Scripted
 from tests.providers.conformance import Conformance, Subject
+from tests.providers.test_espeak import program
 from tests.providers.vendor_server import PAGE, Reply, vendor_server
 from tests.providers.wires import WIRES, Wire
 
@@ -41,9 +45,25 @@ async def wired(wire: Wire) -> AsyncGenerator[Subject]:
             wire.voice,
             settled=lambda: all(each.is_idle() for each in pool.connections),
             broken=lambda: server.replies.extend(
-                [Reply(body=PAGE, headers=(("content-type", "text/html"),))]
+                [Reply(400, (("content-type", "text/html"),), PAGE, to="POST")]
             ),
         )
+        await provider.aclose()
+
+
+@asynccontextmanager
+async def espeak() -> AsyncGenerator[Subject]:
+    """Processes of the double."""
+    with TemporaryDirectory() as folder:
+        provider = Espeak(ProviderSettings("last", "espeak", options=(("program", program(Path(folder))),)))
+        subject = Subject(
+            provider,
+            ProviderVoice("last", "en-us"),
+            settled=lambda: not provider._running,
+            broken=lambda: None,
+        )
+        subject.broken = lambda: setattr(subject, "voice", ProviderVoice("last", "nobody"))
+        yield subject
         await provider.aclose()
 
 
@@ -76,6 +96,7 @@ def gated(inside: Provider) -> Provider:
 
 KINDS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] = {
     "scripted": scripted,
+    "espeak": espeak,
     "hibari": hibari,
     **{name: functools.partial(wired, wire) for name, wire in WIRES.items()},
 }

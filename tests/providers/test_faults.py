@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -99,7 +100,7 @@ async def test_a_fault_is_an_error_and_the_next_call_is_well(
 ) -> None:
     """Taken for sound it would be stored and replayed for a month; in the wrong class, nobody would stand in."""
     reply, expected = FAULTS[fault]
-    server.replies.append(reply)
+    server.replies.append(replace(reply, to="POST"))
     provider = make()
     with pytest.raises(expected):
         await recorded(provider, wire)
@@ -139,4 +140,4 @@ async def test_a_drip_runs_into_the_total(
     server.hold.clear()
     with pytest.raises(errors.TimedOut):
         await recorded(make(timeout=0.3), wire)
-    await asyncio.wait_for(server.requests[0].left.wait(), 5)
+    await asyncio.wait_for(server.requests[-1].left.wait(), 5)

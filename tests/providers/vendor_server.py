@@ -51,7 +51,7 @@ class Request:
 class Reply:
     """What is answered: a head and a body, `short` bytes less than announced.
 
-    `headers` and `body` None: those of the answer that the vendor would give.
+    `headers` and `body` None: those of the answer that the vendor would give. `to` is the method that it waits for.
     """
 
     status: int = 200
@@ -59,6 +59,7 @@ class Reply:
     body: bytes | None = None
     short: int = 0
     reason: str = "X"
+    to: str = ""
     chunked: bool = False
     cut: bool = False
 
@@ -67,7 +68,7 @@ Answer = Callable[[Request], Reply]
 
 
 class VendorServer:
-    """Answers `replies` in order, then as `vendor` does. `hold` stops it after the first piece of a body until set."""
+    """Answers `replies` in order, then as `vendor` does. `hold` stops a POST's answer behind the first piece of its body until set."""
 
     def __init__(self, vendor: Answer) -> None:
         self.vendor = vendor
@@ -112,7 +113,8 @@ class VendorServer:
     async def _write(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         await self.silent.wait()
         usual = self.vendor(request)
-        reply = self.replies.pop(0) if self.replies else usual
+        planned = self.replies and self.replies[0].to in {"", request.method}
+        reply = self.replies.pop(0) if planned else usual
         body = reply.body if reply.body is not None else usual.body or b""
         headers = reply.headers if reply.headers is not None else usual.headers or PCM
         head = f"HTTP/1.1 {reply.status} {reply.reason}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers)
@@ -123,7 +125,8 @@ class VendorServer:
             piece = sent[start : start + 4_801]
             writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if reply.chunked else piece)
             await writer.drain()
-            await self.hold.wait()
+            if request.method == "POST":
+                await self.hold.wait()
         if reply.chunked and not reply.cut:
             writer.write(b"0\r\n\r\n")
         await writer.drain()

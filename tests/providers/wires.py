@@ -6,7 +6,15 @@ from typing import Any
 
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
-from tests.providers import azure_wire, cartesia_wire, deepgram_wire, google_wire, openai_wire, polly_wire
+from tests.providers import (
+    azure_wire,
+    cartesia_wire,
+    deepgram_wire,
+    google_wire,
+    openai_wire,
+    piper_wire,
+    polly_wire,
+)
 from tests.providers.conformance import CANARY_KEY
 from tests.providers.vendor_server import Answer, VendorServer
 
@@ -42,6 +50,7 @@ WIRES = {
     "deepgram": Wire("deepgram", ProviderVoice("wire", "aura-2-thalia-en"), deepgram_wire.answer),
     "google": Wire("google", ProviderVoice("wire", "en-US-Neural2-A"), google_wire.answer),
     "openai": Wire("openai", ProviderVoice("wire", "alloy"), openai_wire.answer, path="/v1"),
+    "piper": Wire("piper", ProviderVoice("wire", "en_US-joe-medium"), piper_wire.answer, api_key=None),
     "polly": Wire(
         "polly",
         ProviderVoice("wire", "Joanna", None, (("engine", "neural"),)),
