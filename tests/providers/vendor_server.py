@@ -68,7 +68,10 @@ Answer = Callable[[Request], Reply]
 
 
 class VendorServer:
-    """Answers `replies` in order, then as `vendor` does. `hold` stops a POST's answer behind the first piece of its body until set."""
+    """Answers `replies` in order, then as `vendor` does.
+
+    `hold` stops a POST's answer behind the first piece of its body until set.
+    """
 
     def __init__(self, vendor: Answer) -> None:
         self.vendor = vendor
