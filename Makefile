@@ -13,7 +13,7 @@ serve: .venv/.runtime  ## the server and its page on http://127.0.0.1:8000
 say: .venv/.runtime  ## make say TEXT="Hello there." [OUT=hello.mp3]
 	@$(BIN)/refrain say "$${TEXT:-Hello there.}" -o "$${OUT:-hello.mp3}"
 
-test: .venv/.dev lint  ## lint, strict types, and the whole fast test suite
+test: .venv/.dev .venv-wire/.ready lint  ## lint, strict types, and the whole fast test suite
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal
 
 lint: .venv/.dev
@@ -34,9 +34,10 @@ soak: .venv/.dev  ## slow and cruel tests
 lock:  ## new pins: needs uv (pip install uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file constraints.txt
 	uv pip compile pyproject.toml --group build --group dev --constraint constraints.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file constraints-dev.txt
+	uv pip compile tests/wire/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file tests/wire/requirements.txt
 
 clean:
-	rm -rf .venv .refrain
+	rm -rf .venv .venv-wire .refrain
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -48,4 +49,10 @@ clean:
 
 .venv/.dev: constraints-dev.txt .venv/.runtime
 	$(PIP) -r constraints-dev.txt
+	@touch $@
+
+# The vendors' own SDKs and engines, which our adapters are compared with: never in the environment of the service.
+.venv-wire/.ready: tests/wire/requirements.txt
+	$(PYTHON) -m venv .venv-wire
+	$(subst $(BIN),.venv-wire/bin,$(PIP)) -r tests/wire/requirements.txt
 	@touch $@

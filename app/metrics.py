@@ -116,6 +116,12 @@ class Metrics:
             ["provider", "kind"],
             registry=registry,
         )
+        self.hedges = Counter(
+            "refrain_hedges",
+            "First chunks asked of a second provider because the first was slow, and whether that was heard.",
+            ["provider", "won"],
+            registry=registry,
+        )
         self.provider_seconds = Histogram(
             "refrain_provider_seconds", "From asking to the checked end.", ["provider"], registry=registry
         )

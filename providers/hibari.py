@@ -10,7 +10,7 @@ import functools
 import os
 import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from providers.interface import (
     Timing,
     Utterance,
 )
+from providers.jobs import Job, pieces_of
 from providers.patience import Patience
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Hibari:
     def __init__(self, settings: ProviderSettings) -> None:
         """Cheap: threads start and models load with the first utterance, or `warm`."""
         self.name = settings.name
-        self._price = settings.price_per_million_chars
+        self._price = settings.price()
         self._patience = functools.partial(
             Patience, provider=self.name, first_byte=settings.timeout, total=settings.timeout
         )
@@ -77,7 +78,7 @@ class Hibari:
         self._threads = ThreadPoolExecutor(threads(settings), thread_name_prefix=f"hibari-{self.name}")
         self._engines: dict[str, Any] = {}
         self._reading = threading.Lock()
-        self._running: set[_Job] = set()
+        self._running: set[Job] = set()
         self._closed = False
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:
@@ -89,6 +90,7 @@ class Hibari:
             languages=frozenset(("en",)),
             price=self._price,
             loudness=LOUDNESS.get(voice.voice),
+            timings=True,
         )
 
     @asynccontextmanager
@@ -99,16 +101,16 @@ class Hibari:
         job = self._start(utterance, timings)
         try:
             first = await patience.first(job.next)
-            async with aclosing(_pieces(first, job, patience)) as pieces:
+            async with aclosing(pieces_of(first, job, patience)) as pieces:
                 yield Sound("pcm_s16le", SAMPLE_RATE, channels=1, pieces=pieces, timings=timings)
         finally:
             job.stop()
             self._running.discard(job)
 
-    def _start(self, utterance: Utterance, timings: list[Timing]) -> "_Job":
+    def _start(self, utterance: Utterance, timings: list[Timing]) -> Job:
         self._refuse_when_closed()
         work = functools.partial(self._spoken, utterance, timings)
-        job = _Job(asyncio.get_running_loop(), work, self._failure)
+        job = Job(asyncio.get_running_loop(), work, self._failure)
         self._running.add(job)
         job.future = self._threads.submit(job.run)
         return job
@@ -241,68 +243,6 @@ def _wave(
     told = engine.sess.run(None, given)
     wave = dsp.synth(*(one[0] for one in told[:_SPECTRA]), noise)
     return wave, told[_SPECTRA].tolist() if len(told) > _SPECTRA else []
-
-
-class _Job:
-    """One utterance on its way through a thread: a thread writes pieces, the event loop reads them."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        work: Callable[[], Iterator[bytes]],
-        failure: Callable[[Exception], ProviderError],
-    ) -> None:
-        self.future: Any = None
-        self._loop = loop
-        self._work = work
-        self._failure = failure
-        self._stopped = threading.Event()
-        # Unbounded, for an utterance is: at most MOST_CHARACTERS, some 6 MB of sound.
-        self._pieces: asyncio.Queue[bytes | ProviderError | None] = asyncio.Queue()
-
-    def run(self) -> None:
-        """In the thread. Between two sentences it looks whether anybody still listens."""
-        try:
-            for piece in self._work():
-                if self._stopped.is_set():
-                    return
-                self._send(piece)
-            self._send(None)
-        except Exception as error:  # noqa: BLE001 - an engine's any fault is a provider's error
-            self._send(self._failure(error))
-
-    def _send(self, item: bytes | ProviderError | None) -> None:
-        # The loop may be closed by now; then nobody listens.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._pieces.put_nowait, item)
-
-    async def next(self) -> bytes | None:
-        """The next piece; None at the end.
-
-        Raises:
-            ProviderError: the engine failed.
-        """
-        item = await self._pieces.get()
-        if isinstance(item, ProviderError):
-            raise item
-        return item
-
-    def stop(self) -> None:
-        """Nobody listens any more: what waits in the queue never starts, what runs ends with its sentence."""
-        self._stopped.set()
-        self.future.cancel()
-
-    def abandon(self, error: ProviderError) -> None:
-        """Stop, and tell the listener."""
-        self.stop()
-        self._pieces.put_nowait(error)
-
-
-async def _pieces(first: bytes | None, job: _Job, patience: Patience) -> AsyncGenerator[bytes]:
-    piece = first
-    while piece is not None:
-        yield piece
-        piece = await patience.more(job.next)
 
 
 def _present() -> list[ListedVoice]:

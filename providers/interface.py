@@ -40,7 +40,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bound on one utterance: `count(text, ssml)` of the utterance's two fields is at most `most`.
+    """A bound on one utterance: `count(text, ssml)` of the utterance's two fields is at most `most` of `unit`.
 
     `worst` is the most that one code point of plain text can count; it spares the counting where it cannot matter.
     A text counts no less than its beginnings, and a single character always has room. `limits.py` has those known.
@@ -49,6 +49,7 @@ class Limit:
     most: int
     count: Callable[[str, str | None], int]
     worst: int
+    unit: str
 
 
 Profile = Literal["sentence", "group"]
@@ -75,6 +76,9 @@ class Capabilities:
     languages: frozenset[str] | None = None
     price: float = 0.0
     loudness: float | None = None
+    formats: tuple[str, ...] = ("pcm",)
+    streaming: bool = True
+    timings: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ class Sound:
     a stream that ended normally is complete as far as the transport can tell. Nothing is checked yet.
     `timings`, in the order of the text, are complete when the pieces have ended: who tells any gives a list and
     fills it meanwhile. They are believed as far as they make sense.
+    `billed` is how many characters the vendor says it charges for this utterance, and `at_once` how many utterances
+    it says this account may have under way; None where it does not say.
     """
 
     encoding: Encoding
@@ -120,6 +126,8 @@ class Sound:
     channels: int
     pieces: AsyncGenerator[bytes]
     timings: Sequence[Timing] = ()
+    billed: float | None = None
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +196,10 @@ class ProviderSettings:
     timeout: float = 30.0
     attempts: int = 2
     max_concurrency: int | None = None
-    price_per_million_chars: float = 0.0
+    price_per_million_chars: float | None = None
     options: tuple[tuple[str, str], ...] = ()
     """The remaining keys of the table, as the kind names them (`kinds.py` says which it takes)."""
+
+    def price(self, listed: float = 0.0) -> float:
+        """Per million characters, in the operator's currency: what is configured, else the vendor's `listed` one."""
+        return listed if self.price_per_million_chars is None else self.price_per_million_chars

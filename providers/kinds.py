@@ -3,12 +3,25 @@
 import asyncio
 import random as randomness
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from providers import hibari, openai, options, scripted
+from providers import (
+    azure,
+    cartesia,
+    deepgram,
+    espeak,
+    google,
+    hibari,
+    openai,
+    options,
+    piper,
+    polly,
+    scripted,
+)
 from providers.gate import Gated
-from providers.interface import Provider, ProviderSettings
+from providers.interface import Provider, ProviderSettings, ProviderVoice
+from providers.options import Parser
 from providers.retry import Retrying
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -19,25 +32,40 @@ Random = Callable[[], float]
 class Kind:
     """How a kind is configured and made.
 
-    `options` are the keys it takes besides those of every provider, each with its parser. `problems` finds what
+    `options` are the keys it takes besides those of every provider, each with its parser; `voice` those of a link
+    in a voice's chain besides provider, voice and model (None: any, they are passed on). `problems` finds what
     else is wrong. `slots` is how many utterances at once the kind can bear where `max_concurrency` is not set;
     None: no bound.
     """
 
     make: Callable[[ProviderSettings], Provider]
-    options: Mapping[str, options.Parser]
+    options: Mapping[str, Parser]
     problems: Callable[[ProviderSettings], list[str]] = lambda _: []
     slots: Callable[[ProviderSettings], int | None] = lambda settings: settings.max_concurrency
+    voice: Mapping[str, Parser] | None = field(default_factory=dict)
 
     def check(self, settings: ProviderSettings) -> list[str]:
         """Everything that is wrong with these settings, a sentence each; never a value, which may be secret."""
         return [*options.problems(settings.options, self.options), *self.problems(settings)]
 
+    def check_voice(self, voice: ProviderVoice) -> list[str]:
+        """The same of one link of a chain."""
+        return [] if self.voice is None else options.problems(voice.settings, self.voice)
+
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
     {
+        "azure": Kind(azure.Azure, azure.OPTIONS, azure.problems, voice=azure.VOICE),
+        "cartesia": Kind(cartesia.Cartesia, cartesia.OPTIONS, cartesia.problems, voice=cartesia.VOICE),
+        "deepgram": Kind(deepgram.Deepgram, deepgram.OPTIONS, deepgram.problems),
+        "espeak": Kind(espeak.Espeak, espeak.OPTIONS, slots=espeak.processes, voice=espeak.VOICE),
+        "google": Kind(google.Google, google.OPTIONS, google.problems, voice=google.VOICE),
         "hibari": Kind(hibari.Hibari, hibari.OPTIONS, slots=hibari.threads),
-        "openai": Kind(openai.OpenAI, openai.OPTIONS, openai.problems),
+        "openai": Kind(openai.OpenAI, openai.OPTIONS, openai.problems, voice=None),
+        "piper": Kind(
+            piper.from_settings, piper.OPTIONS, piper.problems, slots=piper.threads, voice=piper.VOICE
+        ),
+        "polly": Kind(polly.Polly, polly.OPTIONS, polly.problems, voice=polly.VOICE),
         "scripted": Kind(scripted.from_settings, scripted.OPTIONS),
     }
 )

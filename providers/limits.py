@@ -18,27 +18,41 @@ _REPLACED: Final = max(_ESCAPED.values())
 
 def characters(most: int) -> Limit:
     """Code points as sent, tags of SSML among them (ElevenLabs, Deepgram)."""
-    return Limit(most, lambda text, ssml: len(text if ssml is None else ssml), worst=1)
+    return Limit(most, lambda text, ssml: len(text if ssml is None else ssml), worst=1, unit="characters")
 
 
 def utf8_bytes(most: int) -> Limit:
     """Bytes of UTF-8 as sent, tags of SSML among them (Google)."""
-    return Limit(most, lambda text, ssml: len((text if ssml is None else ssml).encode()), worst=_UTF8)
+    return Limit(
+        most, lambda text, ssml: len((text if ssml is None else ssml).encode()), worst=_UTF8, unit="bytes"
+    )
 
 
 def escaped_characters(most: int) -> Limit:
     """Code points where plain text, too, is sent as SSML, and so escaped (Azure)."""
-    return Limit(most, lambda text, ssml: _escaped(text) if ssml is None else len(ssml), worst=_REPLACED)
+    return Limit(
+        most,
+        lambda text, ssml: _escaped(text) if ssml is None else len(ssml),
+        worst=_REPLACED,
+        unit="characters, escaped",
+    )
 
 
 def billed_characters(most: int) -> Limit:
     """Code points of the text alone: tags of SSML are free, a reference such as `&amp;` is one (Polly)."""
-    return Limit(most, lambda text, ssml: len(text) if ssml is None else _billed(ssml), worst=1)
+    return Limit(
+        most,
+        lambda text, ssml: len(text) if ssml is None else _billed(ssml),
+        worst=1,
+        unit="billed characters",
+    )
 
 
 def tokens(most: int) -> Limit:
     """Tokens of a byte-level vocabulary, counted as bytes of UTF-8: no text has more (OpenAI's later models)."""
-    return Limit(most, lambda text, ssml: len((text if ssml is None else ssml).encode()), worst=_UTF8)
+    return Limit(
+        most, lambda text, ssml: len((text if ssml is None else ssml).encode()), worst=_UTF8, unit="tokens"
+    )
 
 
 def _escaped(text: str) -> int:

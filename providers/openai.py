@@ -3,17 +3,16 @@
 OpenAI itself, LiteLLM, Kokoro-FastAPI, Speaches, LocalAI, vLLM, another Refrain.
 """
 
-import functools
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
 
 from providers import limits, options
-from providers.errors import BadAudio, ProviderError, Unavailable
+from providers.errors import ProviderError, Unavailable
 from providers.interface import (
     Capabilities,
     Health,
@@ -24,9 +23,8 @@ from providers.interface import (
     Sound,
     Utterance,
 )
-from providers.openai_errors import refusal
-from providers.patience import Patience
-from providers.wire import translated, whole
+from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.openai_errors import classify
 
 BASE_URL: Final = "https://api.openai.com/v1"
 MOST_CHARACTERS: Final = 4_096
@@ -36,11 +34,17 @@ VOICES: Final = tuple(
     "alloy ash ballad coral echo fable onyx nova sage shimmer verse marin cedar".split(),  # noqa: SIM905
 )
 
+PRICES: Final = {"tts-1": 15.0, "tts-1-hd": 30.0}
+"""OpenAI's own, in dollars per million characters (its price list, November 2026). Its later models are priced by
+tokens: what they come to is the operator's to say."""
+
+FORMATS: Final = ("pcm", "wav", "mp3", "flac", "opus", "aac")
+
 OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
     {
         "model": options.words,
         "chunking": options.choice("sentence", "group"),
-        "response_format": options.choice("pcm", "wav", "mp3", "flac", "opus", "aac"),
+        "response_format": options.choice(*FORMATS),
         "sample_rate": options.count(8_000, 192_000),
     }
 )
@@ -48,9 +52,6 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
 _RESERVED: Final = frozenset(
     ("model", "input", "voice", "response_format", "speed", "instructions", "stream_format")
 )
-_NOT_SOUND: Final = ("text/", "application/json", "application/problem+json", "application/xml")
-_MOST_REFUSAL: Final = 64 * 1024
-_MOST_LISTING: Final = 1024 * 1024
 
 
 class OpenAI:
@@ -64,53 +65,36 @@ class OpenAI:
         """`settings` have no problems. `transport` replaces the network."""
         chosen = options.read(settings.options, OPTIONS)
         self.name = settings.name
-        self._base = (settings.base_url or BASE_URL).rstrip("/")
         self._model: str = chosen.get("model", "tts-1")
         self._format: str = chosen.get("response_format", "pcm")
         self._sample_rate: int = chosen.get("sample_rate", 24_000)
         self._profile: Profile = chosen.get("chunking", "group")
-        self._price = settings.price_per_million_chars
-        self._patience = functools.partial(
-            Patience, provider=self.name, first_byte=settings.first_byte_timeout, total=settings.timeout
-        )
-        headers = {"Accept-Encoding": "identity"}
-        if settings.api_key:
-            headers["Authorization"] = f"Bearer {settings.api_key}"
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            # Only connecting is httpx's to time; `Patience` times all the rest, over all steps together.
-            timeout=httpx.Timeout(None, connect=settings.connect_timeout),
-            # No bound here: the gate has it.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=60),
-            transport=transport,
-        )
+        self._settings = settings
+        headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+        self._line = Line(settings, classify, base=BASE_URL, headers=headers, transport=transport)
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:
         """See `Provider`. The limits are OpenAI's: 4,096 characters or 2,000 tokens, speed 0.25 to 4."""
         model = voice.model or self._model
         return Capabilities(
-            identity=(self._base, model, self._format, str(self._sample_rate)),
+            identity=(self._line.base, model, self._format, str(self._sample_rate)),
             limits=(limits.characters(MOST_CHARACTERS), limits.tokens(MOST_TOKENS)),
             profile=self._profile,
             speed_range=(0.25, 4.0),
+            formats=(self._format, *(one for one in FORMATS if one != self._format)),
             instructions=model not in {"tts-1", "tts-1-hd"},
-            price=self._price,
+            price=self._settings.price(PRICES.get(model, 0.0) if self._settings.base_url is None else 0.0),
         )
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._patience()
-        request = self._client.build_request("POST", f"{self._base}/audio/speech", json=self._body(utterance))
-        async with AsyncExitStack() as closing:
-            with translated(self.name):
-                response = await patience.first(
-                    lambda: whole(lambda: self._client.send(request, stream=True))
-                )
-            closing.push_async_callback(whole, response.aclose)
-            await self._accept(response, patience)
-            most = self._most_bytes(utterance)
-            async with aclosing(self._pieces(response.aiter_raw(), patience, most)) as pieces:
+        patience = self._line.patience()
+        request = self._line.request("POST", "/audio/speech", json=self._body(utterance))
+        async with self._line.answer(request, patience) as response:
+            rate = 2 * self._sample_rate if self._format == "pcm" else FILE_BYTES_PER_SECOND
+            most = most_bytes(utterance, rate)
+            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
                 yield self._sound(response, pieces)
 
     def _body(self, utterance: Utterance) -> dict[str, Any]:
@@ -128,23 +112,6 @@ class OpenAI:
             body["instructions"] = utterance.instructions
         return body
 
-    async def _accept(self, response: httpx.Response, patience: Patience) -> None:
-        if response.status_code != httpx.codes.OK:
-            body = await self._refusal_body(response, patience)
-            raise refusal(self.name, response.status_code, response.headers, body)
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise BadAudio(f"{self.name} compressed its answer, unasked.", provider=self.name)
-        if response.headers.get("content-type", "").lower().startswith(_NOT_SOUND):
-            raise BadAudio(f"{self.name} answered with text instead of sound.", provider=self.name)
-
-    async def _refusal_body(self, response: httpx.Response, patience: Patience) -> bytes:
-        # The status alone classifies well enough, so trouble with the body changes nothing.
-        try:
-            with translated(self.name):
-                return await patience.first(lambda: _head_of(response, _MOST_REFUSAL))
-        except ProviderError:
-            return b""
-
     def _sound(self, response: httpx.Response, pieces: AsyncGenerator[bytes]) -> Sound:
         if self._format != "pcm":
             return Sound(encoding="file", sample_rate=0, channels=1, pieces=pieces)
@@ -153,45 +120,13 @@ class OpenAI:
         sample_rate = int(said) if said in {"8000", "16000", "22050", "44100", "48000"} else self._sample_rate
         return Sound(encoding="pcm_s16le", sample_rate=sample_rate, channels=1, pieces=pieces)
 
-    def _most_bytes(self, utterance: Utterance) -> int:
-        """More than this is no answer to this text.
-
-        20 s and 1 s per character at normal pace (speech takes 0.07 s), in bytes of PCM at the agreed rate;
-        for files as much as 48 kHz in stereo takes.
-        """
-        bytes_per_second = 2 * self._sample_rate if self._format == "pcm" else 192_000
-        return int((20 + len(utterance.text)) / min(utterance.speed, 1.0) * max(bytes_per_second, 96_000))
-
-    async def _pieces(
-        self, raw: AsyncIterator[bytes], patience: Patience, most: int
-    ) -> AsyncGenerator[bytes]:
-        """The body as it comes.
-
-        Raw, for nothing may be decompressed without a limit. That an announced length is kept is h11's to
-        enforce; without one, a connection that closes in the middle looks like the end.
-        """
-        so_far = 0
-        wait = patience.first
-        while True:
-            with translated(self.name):
-                piece = await wait(lambda: whole(lambda: anext(raw, b"")))
-            if not piece:
-                break
-            wait = patience.more
-            so_far += len(piece)
-            if so_far > most:
-                raise BadAudio(f"{self.name} sent far more than this text can take.", provider=self.name)
-            yield piece
-        if not so_far:
-            raise BadAudio(f"{self.name} answered with nothing.", provider=self.name)
-
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; OpenAI's thirteen where the server has no `/audio/voices`."""
-        status, body = await self._get("/audio/voices")
+        status, headers, body = await self._line.read(self._line.request("GET", "/audio/voices"))
         if status in {httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED}:
             return [ListedVoice(voice, voice.capitalize()) for voice in VOICES]
         if status != httpx.codes.OK:
-            raise refusal(self.name, status, {}, body)
+            raise self._line.refusal(status, headers, body)
         try:
             return _listed(json.loads(body))
         except (ValueError, TypeError, KeyError):
@@ -202,36 +137,19 @@ class OpenAI:
     async def health(self) -> Health:
         """See `Provider`; asks for the list of models."""
         try:
-            status, body = await self._get("/models")
+            status, headers, body = await self._line.read(self._line.request("GET", "/models"))
         except ProviderError as error:
             return Health(ok=False, detail=str(error))
         if status in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
             return Health(ok=True, detail=f"{self.name} answers.")
-        return Health(ok=False, detail=str(refusal(self.name, status, {}, body)))
-
-    async def _get(self, path: str) -> tuple[int, bytes]:
-        patience = self._patience()
-        request = self._client.build_request("GET", self._base + path)
-        with translated(self.name):
-            response = await patience.first(lambda: self._client.send(request, stream=True))
-            async with aclosing(response):
-                return response.status_code, await patience.first(lambda: _head_of(response, _MOST_LISTING))
+        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
 
     async def warm(self) -> None:
         """See `Provider`; nothing to load."""
 
     async def aclose(self) -> None:
         """See `Provider`."""
-        await self._client.aclose()
-
-
-async def _head_of(response: httpx.Response, most: int) -> bytes:
-    head = bytearray()
-    async for piece in response.aiter_raw():
-        head += piece
-        if len(head) >= most:
-            break
-    return bytes(head[:most])
+        await self._line.aclose()
 
 
 def _listed(document: Any) -> list[ListedVoice]:
@@ -251,11 +169,7 @@ def _voice(entry: Any) -> ListedVoice:
 
 def problems(settings: ProviderSettings) -> list[str]:
     """What would keep it from being built, beyond the options."""
-    found = []
     if settings.base_url is None and not settings.api_key:
-        found.append("api_key is needed for OpenAI itself; give base_url for another server.")
-    if settings.api_key and not (settings.api_key.isascii() and settings.api_key.isprintable()):
-        found.append("api_key must be printable ASCII on one line.")
-    if settings.base_url is not None and not settings.base_url.startswith(("http://", "https://")):
-        found.append("base_url must begin with http:// or https://.")
-    return found
+        missing = "api_key is needed for OpenAI itself; give base_url for another server."
+        return [missing]
+    return options.reached(settings)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from providers.errors import BadCredentials, BadVoice, ProviderError, QuotaExceeded, RateLimited, TooLong
-from providers.wire import by_status, retry_after
+from providers.wire import by_status
 
 # In this order; the first that is found in what the server says decides.
 _MARKS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
@@ -37,26 +37,10 @@ _MARKS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
     ),
 )
 
-_SENTENCES: dict[str, str] = {
-    "rate_limited": "{name} takes no more requests at the moment.",
-    "timeout": "{name} took too long.",
-    "unavailable": "{name} failed on its side (status {status}).",
-    "auth": "{name} refuses the API key; check api_key.",
-    "quota": "The account at {name} has no credit or quota left.",
-    "bad_voice": "{name} does not know this voice or model, or not for this account.",
-    "too_long": "The text is over the limit of {name}.",
-    "bad_request": "{name} does not take this request (status {status}); check base_url, model and options.",
-}
 
-
-def refusal(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+def classify(status: int, headers: Mapping[str, str], body: bytes) -> type[ProviderError]:  # noqa: ARG001
     """The error that an answer with this status stands for. `body` may be cut off or empty."""
-    kind = _kind(status, _said(body))
-    return kind(
-        _SENTENCES[kind.code].format(name=provider, status=status),
-        provider=provider,
-        retry_after=retry_after(headers),
-    )
+    return _kind(status, _said(body))
 
 
 def _kind(status: int, said: dict[str, str]) -> type[ProviderError]:

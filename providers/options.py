@@ -7,6 +7,8 @@ finish the sentence "KEY must be ...".
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from providers.interface import ProviderSettings
+
 Parser = Callable[[str], Any]
 
 
@@ -30,6 +32,21 @@ def decibels(value: str) -> float:
     if not -60 <= number <= 60:  # noqa: PLR2004 - more is no sound, or only clipping
         raise ValueError("a gain in decibels from -60 to 60")
     return number
+
+
+def number(least: float, most: float) -> Parser:
+    """A number within these bounds."""
+
+    def parse(value: str) -> float:
+        try:
+            found = float(value)
+        except ValueError:
+            found = float("nan")
+        if not least <= found <= most:
+            raise ValueError(f"a number from {least:g} to {most:g}")
+        return found
+
+    return parse
 
 
 def count(least: int, most: int) -> Parser:
@@ -66,6 +83,23 @@ def names(value: str) -> frozenset[str]:
     found = frozenset(value.replace(",", " ").split())
     if not found:
         raise ValueError("a list of names, apart by blanks")
+    return found
+
+
+def keyed(settings: ProviderSettings) -> list[str]:
+    """What is wrong with the key and the address of a vendor that takes nobody without a key."""
+    if not settings.api_key:
+        return ["api_key is needed.", *reached(settings)]
+    return reached(settings)
+
+
+def reached(settings: ProviderSettings) -> list[str]:
+    """What is wrong with the key and the address, as far as there are any."""
+    found = []
+    if settings.api_key and not (settings.api_key.isascii() and settings.api_key.isprintable()):
+        found.append("api_key must be printable ASCII on one line.")
+    if settings.base_url is not None and not settings.base_url.startswith(("http://", "https://")):
+        found.append("base_url must begin with http:// or https://.")
     return found
 
 

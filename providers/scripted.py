@@ -201,6 +201,7 @@ class Scripted:
             instructions=True,
             price=self._price,
             loudness=tones.LOUDNESS + script.gain if script.loudness == "known" else None,
+            timings=script.timings == "words",
         )
 
     @asynccontextmanager
@@ -310,4 +311,4 @@ def _timings(utterance: Utterance, script: Script) -> list[Timing]:
 def from_settings(settings: ProviderSettings) -> Scripted:
     """The provider as configured. `settings` have no problems."""
     script = Script(**options.read(settings.options, OPTIONS))
-    return Scripted(settings.name, script, price=settings.price_per_million_chars)
+    return Scripted(settings.name, script, price=settings.price())

@@ -1,6 +1,8 @@
 """The document that providers of SSML are sent: everything from outside is escaped here, and nowhere else."""
 
 import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -10,17 +12,36 @@ from providers.interface import Utterance
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def document(utterance: Utterance, *, language: str, voice: str | None = None) -> str:
+Element = tuple[str, Mapping[str, str]]
+"""A name, which is ours, and attributes, whose values may be anybody's."""
+
+
+def document(
+    utterance: Utterance,
+    *,
+    language: str,
+    voice: str | None = None,
+    around: Sequence[Element] = (),
+    spaces: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """A whole `<speak>`: the utterance's own markup, or its plain text escaped.
 
-    `language` is a tag, `voice` the vendor's name for one, where its wire has `<voice name>` (Azure). Whatever is in
-    them is a value, never markup.
+    `language` is a tag, `voice` the vendor's name for one, where its wire has `<voice name>` (Azure). `around` are
+    elements around what is said, the outermost first, `spaces` the namespaces that they need, by prefix. Whatever is
+    in them is a value, never markup.
     """
     said = utterance.ssml if utterance.ssml is not None else escape(_known(utterance.text))
+    for name, attributes in reversed(around):
+        said = f"<{name}{_written(attributes)}>{said}</{name}>"
     if voice is not None:
-        said = f"<voice name={quoteattr(_known(voice))}>{said}</voice>"
-    namespace = "http://www.w3.org/2001/10/synthesis"
-    return f'<speak version="1.0" xmlns="{namespace}" xml:lang={quoteattr(_known(language))}>{said}</speak>'
+        said = f"<voice{_written({'name': voice})}>{said}</voice>"
+    root = {"version": "1.0", "xmlns": "http://www.w3.org/2001/10/synthesis"}
+    root |= {f"xmlns:{prefix}": space for prefix, space in spaces.items()}
+    return f"<speak{_written({**root, 'xml:lang': language})}>{said}</speak>"
+
+
+def _written(attributes: Mapping[str, str]) -> str:
+    return "".join(f" {name}={quoteattr(_known(value))}" for name, value in attributes.items())
 
 
 def _known(text: str) -> str:

@@ -117,3 +117,27 @@ def by_status(status: int) -> type[ProviderError]:
     """What a status means where the body says nothing more certain."""
     server_side = 500
     return _BY_STATUS.get(status, Unavailable if status >= server_side else BadRequest)
+
+
+_SENTENCES: dict[str, str] = {
+    "rate_limited": "{name} takes no more requests at the moment.",
+    "timeout": "{name} took too long.",
+    "unavailable": "{name} failed on its side (status {status}).",
+    "auth": "{name} refuses the credentials; check them in its configuration.",
+    "quota": "The account at {name} has no credit or quota left.",
+    "bad_voice": "{name} does not know this voice or model, or not for this account.",
+    "too_long": "The text is over the limit of {name}.",
+    "bad_request": "{name} does not take this request (status {status}); check base_url, model and options.",
+    "bad_audio": "{name} answered with something that is not sound (status {status}).",
+}
+
+
+def refused(
+    provider: str, kind: type[ProviderError], status: int, headers: Mapping[str, str]
+) -> ProviderError:
+    """A refusal of this kind, in our words."""
+    return kind(
+        _SENTENCES[kind.code].format(name=provider, status=status),
+        provider=provider,
+        retry_after=retry_after(headers),
+    )

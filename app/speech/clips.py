@@ -1,10 +1,4 @@
-"""One chunk's clip: found, joined or made, going down the voice's chain until somebody speaks.
-
-Each link of a chain has a digest and so a flight of its own. A chain is walked by every asker for himself:
-a thousand who ask at once board the same flight at each link, so each provider is still asked once; and
-whether a failure half-way may still go to the next link is each listener's own matter: he who has heard
-nothing yet moves on, he who has heard half of a chunk must not be given the other half by another voice.
-"""
+"""One chunk's clip by one link of its voice's chain: found, joined or made."""
 
 import asyncio
 import functools
@@ -23,11 +17,11 @@ from app.audio.formats import Output
 from app.audio.recorder import Recorded, Recorder
 from app.errors import whereabouts
 from app.metrics import Metrics
-from app.speech.failures import BY_CODE, told
 from app.speech.levels import Levels
 from app.speech.lifetimes import Lifetimes
 from app.speech.pace import believable
-from app.speech.plan import Candidate, PlannedChunk, SpeechRequest
+from app.speech.plan import Candidate, SpeechRequest
+from app.speech.promptness import Promptness
 from app.speech.refreshes import Refreshes
 from app.speech.timings import NONE as UNTIMED
 from app.speech.timings import on_clip, packed
@@ -38,7 +32,7 @@ from cache.interface import Entry
 from cache.labels import Label
 from cache.passage import Outcome
 from cache.value import new_entry
-from providers.errors import BadAudio, ProviderError, Unavailable
+from providers.errors import BadAudio, ProviderError
 from providers.interface import Timing, Utterance
 
 log = getLogger("refrain")
@@ -113,29 +107,9 @@ class ClipSource:
         self._lifetimes = lifetimes
         self._refreshes = refreshes
         self._metrics = metrics
+        self.promptness = Promptness()
         self._clock = clock
         self._now = now
-
-    async def get(self, planned: PlannedChunk, request: SpeechRequest, hear: Hear | None) -> Clip:
-        """The chunk's clip by the first link that speaks; `hear`, if any, is called with each piece as it comes.
-
-        After `hear` was called once, a failure is final: another link's sound is never joined to it.
-
-        Raises:
-            RefrainError: the whole chain failed.
-            ProviderError: the link failed after some of its sound was heard.
-        """
-        failures: list[ProviderError] = []
-        heard = _Heard(hear)
-        for candidate in planned.candidates:
-            try:
-                return await self._fly(candidate, request, heard)
-            except (ProviderError, FlightFailed) as error:
-                failures.append(_translated(error, candidate.provider.name))
-            if heard.anything:
-                break
-        self._metrics.chunks.labels(outcome="failed").inc()
-        raise failures[-1] if heard.anything else told(failures)
 
     def found(self, candidate: Candidate, request: SpeechRequest, entry: Entry) -> Clip:
         """The clip that is there. Past its soft lifetime it is served all the same, and made anew for those to come."""
@@ -154,7 +128,7 @@ class ClipSource:
         return self._lifetimes.is_stale(digest, entry, self._now())
 
     async def _remake(self, candidate: Candidate, request: SpeechRequest) -> None:
-        made = await self._make(candidate, request, lambda _: None)
+        made = await self._make(candidate, request, _nobody)
         entry = self._entry(made)
         if await self._cache.renew(candidate.digest, entry):
             self._cache.label(made.labels, {candidate.digest: entry.made_at + entry.ttl})
@@ -169,7 +143,13 @@ class ClipSource:
     def _entry(self, made: Made) -> Entry:
         return new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
 
-    async def _fly(self, candidate: Candidate, request: SpeechRequest, hear: "_Heard") -> Clip:
+    async def fly(self, candidate: Candidate, request: SpeechRequest, hear: Hear | None) -> Clip:
+        """The chunk's clip by this link; `hear`, if any, gets each piece as it comes.
+
+        Raises:
+            ProviderError: it failed, and where a listener came in half-way, `FlightFailed` (of another replica's
+                failure only the code is known).
+        """
         began = self._clock()
         outcome: Came = "made"
         if request.cache in {"bypass", "refresh"}:
@@ -185,11 +165,11 @@ class ClipSource:
         return clip
 
     async def _make_for_all(
-        self, candidate: Candidate, request: SpeechRequest, hear: "_Heard"
+        self, candidate: Candidate, request: SpeechRequest, hear: Hear | None
     ) -> tuple[Entry, Outcome]:
         make = functools.partial(self._make, candidate, request)
         async with self._cache.board(candidate.digest, make) as seat:
-            if hear.listens:
+            if hear is not None:
                 async with aclosing(seat.pieces()) as pieces:
                     async for piece in pieces:
                         hear(piece)
@@ -197,9 +177,9 @@ class ClipSource:
             entry = await seat.entry()
         return entry, seat.outcome or "made"
 
-    async def _make_alone(self, candidate: Candidate, request: SpeechRequest, hear: Hear) -> Entry:
+    async def _make_alone(self, candidate: Candidate, request: SpeechRequest, hear: Hear | None) -> Entry:
         """For those who want new sound, whatever is there; `refresh` leaves it to others in place of the old."""
-        made = await self._make(candidate, request, hear)
+        made = await self._make(candidate, request, hear or _nobody)
         if request.cache == "refresh":
             return await self._replace(candidate.digest, made)
         return self._entry(made)
@@ -251,9 +231,11 @@ class ClipSource:
         """
         utterance = candidate.utterance
         leveling = await self._levels.leveling(candidate)
+        began: float | None = self._clock()
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
-            spent = len(utterance.text) * candidate.price / 1e6
+            billed = len(utterance.text) if sound.billed is None else sound.billed
+            spent = billed * candidate.price / 1e6
             self._metrics.spend.labels(provider=candidate.provider.name).inc(spent)
             recorder = Recorder(
                 encoding=sound.encoding,
@@ -270,6 +252,9 @@ class ClipSource:
             try:
                 async with aclosing(sound.pieces) as pieces:
                     async for piece in pieces:
+                        if began is not None:
+                            self.promptness.took(candidate.provider.name, self._clock() - began)
+                            began = None
                         if final := await _in_thread(recorder.feed, piece):
                             parts.append(final)
                             emit(final)
@@ -287,12 +272,8 @@ def by(provider: str) -> Label:
     return Label("provider", provider)
 
 
-def _translated(error: ProviderError | FlightFailed, provider: str) -> ProviderError:
-    """From another replica only the code of a failure arrives; here it becomes an error of the tree again."""
-    if isinstance(error, FlightFailed):
-        return BY_CODE.get(error.code, Unavailable)("failed on another replica", provider=provider)
-    error.provider = error.provider or provider
-    return error
+def _nobody(_: bytes) -> None:
+    """Hears nothing."""
 
 
 def _at_pace(characters: int, utterance: Utterance) -> int:
@@ -313,17 +294,3 @@ async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
             with suppress(asyncio.CancelledError):  # a second cancel must not skip the wait either
                 await asyncio.wait([future])
         raise
-
-
-class _Heard:
-    """Remembers whether a listener has been given anything."""
-
-    def __init__(self, hear: Hear | None) -> None:
-        self._hear = hear
-        self.listens = hear is not None
-        self.anything = False
-
-    def __call__(self, piece: bytes) -> None:
-        if self._hear and piece:
-            self.anything = True
-            self._hear(piece)

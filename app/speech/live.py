@@ -1,13 +1,15 @@
 """A speech while it is being made: clips made ahead in parallel, given out in order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.errors import DeadlineExceeded
-from app.speech.clips import Clip, ClipSource
-from app.speech.plan import Plan
+from app.speech.chain import Chain
+from app.speech.clips import Clip
+from app.speech.plan import Candidate, Plan
+from providers.interface import ProviderVoice
 
 AHEAD_BEFORE_SOUND = 2
 """Chunks under way until the first sound: more would only compete with it for a local engine's cores."""
@@ -28,17 +30,18 @@ Item = bytes | ChunkEnd
 class Rehearsal:
     """The chunks of a plan on their way, each in a task of its own."""
 
-    def __init__(self, plan: Plan, known: dict[int, Clip], source: ClipSource, deadline: float) -> None:
+    def __init__(self, plan: Plan, known: dict[int, Clip], chain: Chain, deadline: float) -> None:
         """`known`: clips found already, by position; each is taken out when its turn comes.
 
         `deadline`: seconds to wait for the next sound.
         """
         self._plan = plan
         self._known = known
-        self._source = source
+        self._chain = chain
         self._deadline = deadline
         self._channels: list[asyncio.Queue[Item | Exception]] = [asyncio.Queue() for _ in plan.chunks]
         self._tasks: list[asyncio.Task[None]] = []
+        self._voice: asyncio.Future[ProviderVoice] = asyncio.get_running_loop().create_future()
 
     async def items(self) -> AsyncGenerator[Item]:
         """Each chunk's clip bytes and its end, in order; to be read once.
@@ -85,11 +88,14 @@ class Rehearsal:
         channel = self._channels[position]
         hear = channel.put_nowait if position == 0 else None
         try:
+            candidates = await self._candidates(position)
             clip = self._known.pop(position, None)
-            if clip is None:
-                clip = await self._source.get(self._plan.chunks[position], self._plan.request, hear)
+            if clip is None or clip.digest not in {candidate.digest for candidate in candidates}:
+                clip = await self._chain.get(candidates, self._plan.request, hear)
             elif hear:
                 hear(clip.entry.payload)
+            if position == 0:
+                self._voice.set_result(_voice(candidates, clip))
         except Exception as error:  # noqa: BLE001 - whatever it is, the reader must have it, or would wait for ever
             channel.put_nowait(error)
             return
@@ -97,13 +103,25 @@ class Rehearsal:
             channel.put_nowait(clip.entry.payload)
         channel.put_nowait(ChunkEnd(clip))
 
+    async def _candidates(self, position: int) -> Sequence[Candidate]:
+        """Who may speak that chunk: of a speech in one voice, who spoke the first, and nobody else."""
+        candidates = self._plan.chunks[position].candidates
+        if position == 0 or not self._plan.request.voice.same_voice:
+            return candidates
+        voice = await asyncio.shield(self._voice)
+        return [candidate for candidate in candidates if candidate.utterance.voice == voice]
+
+
+def _voice(candidates: Sequence[Candidate], clip: Clip) -> ProviderVoice:
+    return next(one.utterance.voice for one in candidates if one.digest == clip.digest)
+
 
 @asynccontextmanager
 async def rehearsing(
-    plan: Plan, known: dict[int, Clip], source: ClipSource, deadline: float
+    plan: Plan, known: dict[int, Clip], chain: Chain, deadline: float
 ) -> AsyncIterator[Rehearsal]:
     """A rehearsal whose tasks end with the block, however it is left."""
-    rehearsal = Rehearsal(plan, known, source, deadline)
+    rehearsal = Rehearsal(plan, known, chain, deadline)
     try:
         yield rehearsal
     finally:

@@ -164,6 +164,8 @@ class Planner:
             _Link.of(voice, request, self._providers[voice.provider], self._loudness)
             for voice in request.voice.chain
         ]
+        if request.voice.order == "cheapest":
+            links.sort(key=lambda link: link.capabilities.price)  # stable: of equal ones the first written
         cut = chunks(document, self._limits(links, document), language=language)
         if len(cut) > MAX_CHUNKS:
             message = f"The text has more than {MAX_CHUNKS} lines or sentences. Send it in parts."
@@ -173,7 +175,7 @@ class Planner:
         planned = tuple(
             PlannedChunk(
                 chunk,
-                tuple(link.candidate(document, chunk, language, form) for link in links),
+                _candidates(links, document, chunk, language, form, spread=request.voice.order == "spread"),
                 rest,
                 runs_on=following is not None and chunk.end == following.start,
             )
@@ -230,6 +232,28 @@ class Planner:
         )
 
 
+def _candidates(
+    links: "Sequence[_Link]",
+    document: Document,
+    chunk: Chunk,
+    language: str | None,
+    form: str,
+    *,
+    spread: bool,
+) -> tuple[Candidate, ...]:
+    if spread:
+        # By the text, so that a text has its first choice, and its clip, whoever asks and whenever; and by each link
+        # for itself, so that a link put in or taken out moves only the texts that are, or were, its own.
+        text = document.text[chunk.start : chunk.end]
+        links = sorted(
+            links, key=lambda link: digest("spread", [text, link.voice.provider, link.voice.voice])
+        )
+    return tuple(
+        link.candidate(document, chunk, language, form, first=position == 0)
+        for position, link in enumerate(links)
+    )
+
+
 def _rests(document: Document, cut: Sequence[Chunk], pauses: Mapping[BlockKind, float]) -> list[float]:
     """The silence behind each chunk, in seconds."""
     blocks = document.blocks
@@ -255,7 +279,6 @@ class _Link:
     speed: float
     tempo: float
     instructions: str | None
-    first: bool
     leveling: Leveling | None
     owner: str | None
 
@@ -268,18 +291,19 @@ class _Link:
         native = min(max(request.speed, slowest), fastest)
         instructions = request.instructions if capabilities.instructions else None
         tempo = round(request.speed / native, 6)
-        first = voice is request.voice.chain[0]
         # How loud a voice is that was told how to speak, nobody knows beforehand.
         known = capabilities.loudness if instructions is None else None
         leveling = None if loudness is None else Leveling(loudness, known)
-        return cls(provider, voice, capabilities, native, tempo, instructions, first, leveling, request.owner)
+        return cls(provider, voice, capabilities, native, tempo, instructions, leveling, request.owner)
 
     def sent(self, document: Document, start: int, end: int) -> tuple[str, str | None]:
         """That stretch as this link's voice is given it: plain, and as SSML if it takes any."""
         takes = self.capabilities.ssml
         return spoken(document, start, end), ssml(document, start, end, takes) if takes else None
 
-    def candidate(self, document: Document, chunk: Chunk, language: str | None, form: str) -> Candidate:
+    def candidate(
+        self, document: Document, chunk: Chunk, language: str | None, form: str, *, first: bool
+    ) -> Candidate:
         text, markup = self.sent(document, chunk.start, chunk.end)
         name = digest(
             "clip",
@@ -307,5 +331,5 @@ class _Link:
         )
         utterance = Utterance(text, self.voice, self.speed, language, self.instructions, markup)
         return Candidate(
-            name, self.provider, utterance, self.tempo, self.capabilities.price, self.first, self.leveling
+            name, self.provider, utterance, self.tempo, self.capabilities.price, first, self.leveling
         )

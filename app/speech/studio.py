@@ -13,6 +13,7 @@ from app.errors import CacheUnavailable, NotCached, NotFound
 from app.metrics import Metrics
 from app.speech.allowance import Allowance
 from app.speech.captions import Cue, captions
+from app.speech.chain import Chain
 from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.following import Followed
 from app.speech.live import rehearsing
@@ -54,6 +55,7 @@ class Studio:
         """`deadline`: seconds to wait for the next sound. `clock`: epoch seconds."""
         self._plans = plans
         self._source = source
+        self._chain = Chain(source, metrics)
         self._cache = cache
         # Remembered, as finding one among the labels costs more than counting.
         self._counter = functools.cache(lambda outcome: metrics.chunks.labels(outcome=outcome))
@@ -106,7 +108,7 @@ class Studio:
                 'Leave out "cache": "only" to have them made.',
                 param="cache",
             )
-        async with rehearsing(plan, found, self._source, self._deadline) as rehearsal:
+        async with rehearsing(plan, found, self._chain, self._deadline) as rehearsal:
             self._count_hits((clip.outcome, clip.meta.characters) for clip in found.values())
             yield Live(plan, rehearsal, self._cache, self._clock)
 
@@ -297,7 +299,7 @@ class Studio:
         """
         if plan.request.cache == "only":
             raise gone()
-        clip = await self._source.get(plan.chunks[position], plan.request, None)
+        clip = await self._chain.get(plan.chunks[position].candidates, plan.request, None)
         if not clip.first_choice:
             raise gone()
         return clip.entry

@@ -1,20 +1,25 @@
 """Every provider, bare and within each composite, against the one suite."""
 
 import asyncio
+import functools
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from providers.espeak import Espeak
 from providers.gate import Gated
 from providers.hibari import Hibari
 from providers.interface import Provider, ProviderSettings, ProviderVoice
-from providers.openai import OpenAI
 from providers.retry import Retrying
 from providers.scripted import Script, Scripted
-from tests.providers.conformance import CANARY_KEY, Conformance, Subject
-from tests.providers.openai_server import PAGE, Reply, openai_server
+from tests.providers.conformance import Conformance, Subject
+from tests.providers.test_espeak import program
+from tests.providers.vendor_server import PAGE, Reply, vendor_server
+from tests.providers.wires import WIRES, Wire
 
 
 @asynccontextmanager
@@ -30,20 +35,35 @@ async def scripted() -> AsyncGenerator[Subject]:
 
 
 @asynccontextmanager
-async def openai() -> AsyncGenerator[Subject]:
-    """The OpenAI wire against a real server."""
-    async with openai_server() as server:
-        settings = ProviderSettings("wire", "openai", api_key=CANARY_KEY, base_url=server.url)
-        provider = OpenAI(settings)
-        pool = provider._client._transport._pool  # type: ignore[attr-defined]
+async def wired(wire: Wire) -> AsyncGenerator[Subject]:
+    """A vendor's wire against a real server."""
+    async with vendor_server(wire.answer) as server:
+        provider = wire.provider(server)
+        pool = wire.pool(provider)
         yield Subject(
             provider,
-            ProviderVoice("wire", "alloy"),
+            wire.voice,
             settled=lambda: all(each.is_idle() for each in pool.connections),
             broken=lambda: server.replies.extend(
-                [Reply(body=PAGE, headers=(("content-type", "text/html"),))]
+                [Reply(400, (("content-type", "text/html"),), PAGE, to="POST")]
             ),
         )
+        await provider.aclose()
+
+
+@asynccontextmanager
+async def espeak() -> AsyncGenerator[Subject]:
+    """Processes of the double."""
+    with TemporaryDirectory() as folder:
+        provider = Espeak(ProviderSettings("last", "espeak", options=(("program", program(Path(folder))),)))
+        subject = Subject(
+            provider,
+            ProviderVoice("last", "en-us"),
+            settled=lambda: not provider._running,
+            broken=lambda: None,
+        )
+        subject.broken = lambda: setattr(subject, "voice", ProviderVoice("last", "nobody"))
+        yield subject
         await provider.aclose()
 
 
@@ -74,7 +94,12 @@ def gated(inside: Provider) -> Provider:
     return Gated(inside, 1)
 
 
-KINDS = {"scripted": scripted, "openai": openai, "hibari": hibari}
+KINDS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] = {
+    "scripted": scripted,
+    "espeak": espeak,
+    "hibari": hibari,
+    **{name: functools.partial(wired, wire) for name, wire in WIRES.items()},
+}
 WRAPS: dict[str, Callable[[Provider], Provider]] = {
     "bare": lambda inside: inside,
     "retrying": retrying,
@@ -87,8 +112,7 @@ WRAPS: dict[str, Callable[[Provider], Provider]] = {
 async def subject(request: pytest.FixtureRequest) -> AsyncGenerator[Subject]:
     """Each kind in each wrapping."""
     kind, wrap = request.param
-    make: Callable[[], AbstractAsyncContextManager[Subject]] = KINDS[kind]
-    async with make() as bare:
+    async with KINDS[kind]() as bare:
         bare.provider = WRAPS[wrap](bare.provider)
         yield bare
 

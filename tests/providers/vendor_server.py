@@ -1,16 +1,15 @@
-"""A server with OpenAI's wire on loopback: real sockets, scripted tones, and every fault that we know of."""
+"""A vendor's server on loopback: real sockets, tones for speech, and every fault that we know of."""
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
-from providers.tones import tone_pcm
-
+PCM = (("content-type", "audio/pcm"),)
 PAGE = b"<html><body><h1>It works!</h1></body></html>"
-LISTING = b'{"voices": [{"id": "alloy", "name": "Alloy", "language": "en"}, "plain"]}'
 
 
 @dataclass
@@ -19,26 +18,63 @@ class Request:
 
     line: str
     headers: dict[str, str]
-    body: Any
+    raw: bytes
     left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def method(self) -> str:
+        """GET or POST."""
+        return self.line.split(" ")[0]
+
+    @property
+    def target(self) -> str:
+        """Path and query, as sent."""
+        return self.line.split(" ")[1]
+
+    @property
+    def path(self) -> str:
+        """The path alone."""
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters."""
+        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+
+    @property
+    def body(self) -> Any:
+        """The body's JSON; None where there is no body."""
+        return json.loads(self.raw) if self.raw else None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered: a head and a body, `short` bytes less than announced; or the tone asked for."""
+    """What is answered: a head and a body, `short` bytes less than announced.
+
+    `headers` and `body` None: those of the answer that the vendor would give. `to` is the method that it waits for.
+    """
 
     status: int = 200
-    headers: tuple[tuple[str, str], ...] = (("content-type", "audio/pcm"),)
+    headers: tuple[tuple[str, str], ...] | None = None
     body: bytes | None = None
     short: int = 0
+    reason: str = "X"
+    to: str = ""
     chunked: bool = False
     cut: bool = False
 
 
-class OpenAIServer:
-    """Answers `replies` in order, then tones. `hold` stops it after the first piece of a body until set."""
+Answer = Callable[[Request], Reply]
 
-    def __init__(self) -> None:
+
+class VendorServer:
+    """Answers `replies` in order, then as `vendor` does.
+
+    `hold` stops a POST's answer behind the first piece of its body until set.
+    """
+
+    def __init__(self, vendor: Answer) -> None:
+        self.vendor = vendor
         self.requests: list[Request] = []
         self.replies: list[Reply] = []
         self.hold = asyncio.Event()
@@ -79,9 +115,12 @@ class OpenAIServer:
 
     async def _write(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         await self.silent.wait()
-        reply = self.replies.pop(0) if self.replies else Reply()
-        body = reply.body if reply.body is not None else _tone(request.body) if request.body else LISTING
-        head = f"HTTP/1.1 {reply.status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in reply.headers)
+        usual = self.vendor(request)
+        planned = self.replies and self.replies[0].to in {"", request.method}
+        reply = self.replies.pop(0) if planned else usual
+        body = reply.body if reply.body is not None else usual.body or b""
+        headers = reply.headers if reply.headers is not None else usual.headers or PCM
+        head = f"HTTP/1.1 {reply.status} {reply.reason}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers)
         head += "transfer-encoding: chunked\r\n" if reply.chunked else f"content-length: {len(body)}\r\n"
         writer.write(head.encode() + b"\r\n")
         sent = body[: len(body) - reply.short]
@@ -89,16 +128,12 @@ class OpenAIServer:
             piece = sent[start : start + 4_801]
             writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if reply.chunked else piece)
             await writer.drain()
-            await self.hold.wait()
+            if request.method == "POST":
+                await self.hold.wait()
         if reply.chunked and not reply.cut:
             writer.write(b"0\r\n\r\n")
         await writer.drain()
         return not (reply.short or reply.cut)
-
-
-def _tone(body: Any) -> bytes:
-    voice = body["voice"] if isinstance(body["voice"], str) else body["voice"]["id"]
-    return tone_pcm(body["input"], voice, speed=body.get("speed", 1.0))
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:
@@ -106,13 +141,13 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     line, *lines = head.decode("latin-1").strip().split("\r\n")
     headers = {key.lower(): value.strip() for key, _, value in (each.partition(":") for each in lines)}
     raw = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Request(line, headers, json.loads(raw) if raw else None)
+    return Request(line, headers, raw)
 
 
 @asynccontextmanager
-async def openai_server() -> AsyncGenerator[OpenAIServer]:
+async def vendor_server(vendor: Answer) -> AsyncGenerator[VendorServer]:
     """A running server; every connection is closed at the end."""
-    double = OpenAIServer()
+    double = VendorServer(vendor)
     tasks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,7 +162,7 @@ async def openai_server() -> AsyncGenerator[OpenAIServer]:
             tasks.discard(task)
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    double.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    double.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield double
     finally:

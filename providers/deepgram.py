@@ -1,0 +1,190 @@
+"""Deepgram's Aura: `POST /v1/speak`, the text as JSON, everything else in the query. The model is the voice."""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from types import MappingProxyType
+from typing import Any, Final
+
+import httpx
+
+from providers import limits, options
+from providers.errors import BadVoice, ProviderError, QuotaExceeded, TooLong, Unavailable
+from providers.interface import (
+    Capabilities,
+    Health,
+    ListedVoice,
+    ProviderSettings,
+    ProviderVoice,
+    Sound,
+    Utterance,
+)
+from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.wire import by_status
+
+BASE_URL: Final = "https://api.deepgram.com"
+MOST_CHARACTERS: Final = 2_000
+"""Of one request; Deepgram answers 413 beyond (its documentation of text-to-speech, 2026)."""
+PRICES: Final = {"aura-2": 30.0, "aura": 15.0}
+"""In dollars per million characters, pay as you go, by the model's family (its price list, 2026)."""
+FORMATS: Final = ("pcm", "wav", "mp3", "flac", "opus", "aac")
+RATES: Final = (8_000, 16_000, 24_000, 32_000, 48_000)
+
+OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
+    {
+        "response_format": options.choice(*FORMATS),
+        "sample_rate": options.choice(*map(str, RATES)),
+        "mip_opt_out": options.choice("true", "false"),
+        "tag": options.words,
+    }
+)
+
+# What the formats are in its query. All that apply are always sent: without them its documentation names two defaults.
+_ENCODINGS: Final[Mapping[str, Mapping[str, str]]] = {
+    "pcm": {"encoding": "linear16", "container": "none"},
+    "wav": {"encoding": "linear16", "container": "wav"},
+    "mp3": {"encoding": "mp3", "bit_rate": "48000"},
+    "flac": {"encoding": "flac"},
+    "opus": {"encoding": "opus", "container": "ogg"},
+    "aac": {"encoding": "aac"},
+}
+_WITH_RATE: Final = frozenset(("pcm", "wav", "flac"))
+
+
+class Deepgram:
+    """One project's key."""
+
+    kind = "deepgram"
+
+    def __init__(
+        self, settings: ProviderSettings, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`settings` have no problems. `transport` replaces the network."""
+        chosen = options.read(settings.options, OPTIONS)
+        self.name = settings.name
+        self._settings = settings
+        self._format: str = chosen.get("response_format", "pcm")
+        self._sample_rate = int(chosen.get("sample_rate", "24000"))
+        self._query: dict[str, str] = {key: chosen[key] for key in ("mip_opt_out", "tag") if key in chosen}
+        headers = {"Authorization": f"Token {settings.api_key}"}
+        self._line = Line(settings, classify, base=BASE_URL, headers=headers, transport=transport)
+
+    def capabilities(self, voice: ProviderVoice) -> Capabilities:
+        """See `Provider`. The pace is the voice's own; the language is what the model's name ends in."""
+        model = _model(voice)
+        family = max((one for one in PRICES if model.startswith(one)), key=len, default="")
+        language = model.rpartition("-")[2]
+        known = family and len(language) == len("en")
+        return Capabilities(
+            identity=(self._line.base, self._format, str(self._sample_rate)),
+            limits=(limits.characters(MOST_CHARACTERS),),
+            profile="group",
+            languages=frozenset((language,)) if known else None,
+            price=self._settings.price(PRICES.get(family, 0.0)),
+            formats=(self._format, *(one for one in FORMATS if one != self._format)),
+        )
+
+    @asynccontextmanager
+    async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
+        """See `Provider`; entering waits for status and head."""
+        patience = self._line.patience()
+        query = {"model": _model(utterance.voice)} | self._encoding() | self._query
+        request = self._line.request("POST", "/v1/speak", params=query, json={"text": utterance.text})
+        async with self._line.answer(request, patience) as response:
+            rate = 2 * self._sample_rate if self._format == "pcm" else FILE_BYTES_PER_SECOND
+            most = most_bytes(utterance, rate)
+            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
+                yield self._sound(response, pieces)
+
+    def _encoding(self) -> dict[str, str]:
+        encoding = dict(_ENCODINGS[self._format])
+        if self._format in _WITH_RATE:
+            encoding["sample_rate"] = str(self._sample_rate)
+        return encoding
+
+    def _sound(self, response: httpx.Response, pieces: AsyncGenerator[bytes]) -> Sound:
+        count = response.headers.get("dg-char-count", "")
+        billed = float(count) if count.isascii() and count.isdigit() else None
+        if self._format != "pcm":
+            return Sound("file", sample_rate=0, channels=1, pieces=pieces, billed=billed)
+        return Sound("pcm_s16le", self._sample_rate, channels=1, pieces=pieces, billed=billed)
+
+    async def voices(self) -> list[ListedVoice]:
+        """See `Provider`; the models that speak."""
+        status, headers, body = await self._line.read(self._line.request("GET", "/v1/models"))
+        if status != httpx.codes.OK:
+            raise self._line.refusal(status, headers, body)
+        try:
+            return [_listed(entry) for entry in json.loads(body)["tts"]]
+        except (ValueError, TypeError, KeyError):
+            raise Unavailable(
+                f"{self.name} lists its voices in an unknown form.", provider=self.name
+            ) from None
+
+    async def health(self) -> Health:
+        """See `Provider`; asks whose key this is."""
+        try:
+            status, headers, body = await self._line.read(self._line.request("GET", "/v1/auth/token"))
+        except ProviderError as error:
+            return Health(ok=False, detail=str(error))
+        if status in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
+            return Health(ok=True, detail=f"{self.name} answers.")
+        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
+
+    async def warm(self) -> None:
+        """See `Provider`; nothing to load."""
+
+    async def aclose(self) -> None:
+        """See `Provider`."""
+        await self._line.aclose()
+
+
+def _model(voice: ProviderVoice) -> str:
+    """`aura-2-thalia-en`, as a voice or in two parts."""
+    return f"{voice.model}-{voice.voice}" if voice.model else voice.voice
+
+
+def _listed(entry: Any) -> ListedVoice:
+    languages = entry.get("languages") or [None]
+    identity = str(entry["canonical_name"])
+    return ListedVoice(identity, str(entry.get("name") or identity), languages[0])
+
+
+def classify(status: int, headers: Mapping[str, str], body: bytes) -> type[ProviderError]:  # noqa: ARG001
+    """The error that an answer stands for.
+
+    Shapes: `{"err_code", "err_msg", "request_id"}`, `{"category", "message", "details", "request_id"}`, and
+    `{"error_code", ...}` in the documentation's own example of a 503.
+    """
+    kind = by_status(status)
+    if kind.retryable:
+        return kind
+    said = _said(body)
+    if any(mark in said for mark in ("no such model", "model not found", "model not allowed", "model_not")):
+        return BadVoice
+    if any(mark in said for mark in ("asr_payment_required", "insufficient credit", "payment_required")):
+        return QuotaExceeded
+    if any(
+        mark in said
+        for mark in ("payload too large", "character limit", "max_text_length", "input text exceeds")
+    ):
+        return TooLong
+    if status == httpx.codes.FORBIDDEN and "insufficient_permissions" not in said:
+        return BadVoice  # this model is not for this project; a key without rights says so
+    return kind
+
+
+def _said(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    keys = ("err_code", "error_code", "err_msg", "category", "message", "details")
+    return " ".join(str(document[key]).lower() for key in keys if document.get(key))
+
+
+def problems(settings: ProviderSettings) -> list[str]:
+    """What would keep it from being built, beyond the options."""
+    return options.keyed(settings)

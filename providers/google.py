@@ -1,0 +1,232 @@
+"""Google Cloud's Text-to-Speech: `POST /v1/text:synthesize`, one JSON with all of the sound in it."""
+
+import base64
+import binascii
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from types import MappingProxyType
+from typing import Any, Final
+
+import httpx
+
+from providers import limits, options
+from providers.errors import (
+    BadAudio,
+    BadCredentials,
+    BadVoice,
+    ProviderError,
+    QuotaExceeded,
+    RateLimited,
+    TooLong,
+    Unavailable,
+)
+from providers.interface import (
+    Capabilities,
+    Health,
+    Limit,
+    ListedVoice,
+    ProviderSettings,
+    ProviderVoice,
+    Sound,
+    Utterance,
+)
+from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.ssml import document
+from providers.wire import by_status
+
+BASE_URL: Final = "https://texttospeech.googleapis.com"
+MOST_BYTES: Final = 5_000
+ROOT_BYTES: Final = 200
+"""More than the root around an utterance's own markup takes; it counts as well."""
+PRICES: Final = (("Chirp3-HD", 30.0), ("Chirp-HD", 30.0), ("Neural2", 16.0), ("Standard", 4.0))
+"""In dollars per million characters, by the family in the voice's name (price list, 2026). Gemini's voices are priced
+by tokens: what they come to is the operator's to say."""
+ELEMENTS: Final = frozenset(("break", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub"))
+GENERATIVE: Final = ("Chirp", "gemini")
+FORMATS: Final = ("wav", "mp3", "opus")
+_ENCODINGS: Final = {"wav": "LINEAR16", "mp3": "MP3", "opus": "OGG_OPUS"}
+NOT_JSON: Final = ("text/", "audio/")
+
+OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
+    {
+        "response_format": options.choice(*FORMATS),
+        "sample_rate": options.count(8_000, 48_000),
+        "quota_project": options.words,
+    }
+)
+VOICE: MappingProxyType[str, options.Parser] = MappingProxyType(
+    {
+        "language": options.words,
+        "pitch": options.number(-20, 20),
+        "volume_gain_db": options.number(-96, 16),
+        "effects_profile": options.names,
+    }
+)
+
+
+class Google:
+    """One project, by an API key."""
+
+    kind = "google"
+
+    def __init__(
+        self, settings: ProviderSettings, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`settings` have no problems. `transport` replaces the network."""
+        chosen = options.read(settings.options, OPTIONS)
+        self.name = settings.name
+        self._settings = settings
+        self._format: str = chosen.get("response_format", "wav")
+        self._sample_rate: int = chosen.get("sample_rate", 24_000)
+        headers = {"X-Goog-Api-Key": settings.api_key or ""}
+        if project := chosen.get("quota_project"):
+            headers["X-Goog-User-Project"] = project
+        self._line = Line(settings, classify, base=BASE_URL, headers=headers, transport=transport)
+
+    def capabilities(self, voice: ProviderVoice) -> Capabilities:
+        """See `Provider`. 5,000 bytes; SSML but for generative voices; a quarter to double speed."""
+        generative = any(one in f"{voice.voice} {voice.model}" for one in GENERATIVE)
+        language = _language_of(voice)
+        return Capabilities(
+            identity=(self._line.base, self._format, str(self._sample_rate)),
+            limits=(self._limit(),),
+            profile="group" if generative else "sentence",
+            ssml=frozenset() if generative else ELEMENTS,
+            speed_range=(0.25, 2.0),
+            instructions=_is_gemini(voice),
+            languages=frozenset((language.split("-")[0],)) if language else None,
+            price=self._settings.price(next((price for one, price in PRICES if one in voice.voice), 0.0)),
+            formats=(self._format, *(one for one in FORMATS if one != self._format)),
+            streaming=False,
+        )
+
+    def _limit(self) -> Limit:
+        return limits.utf8_bytes(MOST_BYTES - ROOT_BYTES)
+
+    @asynccontextmanager
+    async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
+        """See `Provider`; entering waits for all of the sound: it comes in one piece."""
+        patience = self._line.patience()
+        request = self._line.request("POST", "/v1/text:synthesize", json=self._body(utterance))
+        async with self._line.answer(request, patience, not_sound=NOT_JSON) as response:
+            most = 2 * most_bytes(utterance, FILE_BYTES_PER_SECOND)  # base64 and the JSON around it take less
+            sound = self._sound(await self._line.whole_body(response, patience, most))
+        async with aclosing(_once(sound)) as pieces:
+            yield Sound("file", sample_rate=0, channels=1, pieces=pieces)
+
+    def _body(self, utterance: Utterance) -> dict[str, Any]:
+        voice = utterance.voice
+        language = _language_of(voice) or utterance.language or "en-US"
+        said: dict[str, Any] = {"text": utterance.text}
+        if utterance.ssml is not None:
+            said = {"ssml": document(utterance, language=language)}
+        if utterance.instructions:
+            said["prompt"] = utterance.instructions
+        asked: dict[str, Any] = {"languageCode": language, "name": voice.voice}
+        if voice.model:
+            asked["modelName"] = voice.model
+        return {"input": said, "voice": asked, "audioConfig": self._config(utterance)}
+
+    def _config(self, utterance: Utterance) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            "audioEncoding": _ENCODINGS[self._format],
+            "sampleRateHertz": self._sample_rate,
+        }
+        if utterance.speed != 1.0:
+            config["speakingRate"] = utterance.speed
+        given = options.read(utterance.voice.settings, VOICE)
+        wire = {"pitch": "pitch", "volume_gain_db": "volumeGainDb"}
+        config |= {name: given[key] for key, name in wire.items() if key in given}
+        if profiles := given.get("effects_profile"):
+            config["effectsProfileId"] = sorted(profiles)
+        return config
+
+    def _sound(self, body: bytes) -> bytes:
+        try:
+            sound = base64.b64decode(json.loads(body)["audioContent"], validate=True)
+        except (ValueError, TypeError, KeyError, binascii.Error):
+            sound = b""
+        if not sound:
+            raise BadAudio(f"{self.name} answered without sound.", provider=self.name)
+        return sound
+
+    async def voices(self) -> list[ListedVoice]:
+        """See `Provider`."""
+        status, headers, body = await self._line.read(self._line.request("GET", "/v1/voices"))
+        if status != httpx.codes.OK:
+            raise self._line.refusal(status, headers, body)
+        try:
+            return [_listed(entry) for entry in json.loads(body)["voices"]]
+        except (ValueError, TypeError, KeyError, IndexError):
+            raise Unavailable(
+                f"{self.name} lists its voices in an unknown form.", provider=self.name
+            ) from None
+
+    async def health(self) -> Health:
+        """See `Provider`; asks for the voices of one language."""
+        try:
+            request = self._line.request("GET", "/v1/voices", params={"languageCode": "en-GB"})
+            status, headers, body = await self._line.read(request)
+        except ProviderError as error:
+            return Health(ok=False, detail=str(error))
+        if status == httpx.codes.OK:
+            return Health(ok=True, detail=f"{self.name} answers.")
+        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
+
+    async def warm(self) -> None:
+        """See `Provider`; nothing to load."""
+
+    async def aclose(self) -> None:
+        """See `Provider`."""
+        await self._line.aclose()
+
+
+async def _once(sound: bytes) -> AsyncGenerator[bytes]:
+    yield sound
+
+
+def _is_gemini(voice: ProviderVoice) -> bool:
+    return (voice.model or "").startswith("gemini")
+
+
+def _language_of(voice: ProviderVoice) -> str | None:
+    """What the link says, else `en-US` of `en-US-Neural2-A`; None: the voice speaks any (Gemini's)."""
+    given = dict(voice.settings).get("language")
+    parts = voice.voice.split("-")
+    return given or ("-".join(parts[:2]) if len(parts) > 2 else None)  # noqa: PLR2004 - language, region, name
+
+
+def _listed(entry: Any) -> ListedVoice:
+    return ListedVoice(str(entry["name"]), str(entry["name"]), str(entry["languageCodes"][0]))
+
+
+# In this order; the first that is found decides.
+_MARKS: Final[tuple[tuple[type[ProviderError], tuple[str, ...]], ...]] = (
+    (BadCredentials, ("api_key_invalid", "api key not valid", "api_key_expired")),
+    (
+        QuotaExceeded,
+        ("billing_disabled", "service_disabled", "consumer_suspended", "billing to be enabled"),
+    ),
+    (TooLong, ("longer than the limit", "5000 bytes", "too long")),
+    (BadVoice, ("does not exist", "voice not found", "is not supported by voice", "model not found")),
+)
+
+
+def classify(status: int, headers: Mapping[str, str], body: bytes) -> type[ProviderError]:  # noqa: ARG001
+    """The error that an answer stands for: `{"error": {"code", "message", "status", "details": [{"reason"}]}}`.
+
+    A bad key is 400 here, with the reason API_KEY_INVALID.
+    """
+    kind = by_status(status)
+    said = body[:8000].decode(errors="replace").lower()
+    if kind is RateLimited:
+        return QuotaExceeded if "per day" in said else kind
+    if kind.retryable:
+        return kind
+    return next((error for error, marks in _MARKS if any(mark in said for mark in marks)), kind)
+
+
+def problems(settings: ProviderSettings) -> list[str]:
+    """What would keep it from being built, beyond the options."""
+    return options.keyed(settings)

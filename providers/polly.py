@@ -1,0 +1,230 @@
+"""Amazon Polly: `POST /v1/speech`, signed; and for the times of words a second request, billed as well."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from types import MappingProxyType
+from typing import Any, Final
+
+import httpx
+
+from providers import limits, options
+from providers.errors import ProviderError, Unavailable
+from providers.interface import (
+    Capabilities,
+    Health,
+    ListedVoice,
+    ProviderSettings,
+    ProviderVoice,
+    Sound,
+    Timing,
+    Utterance,
+)
+from providers.line import FILE_BYTES_PER_SECOND, MOST_LISTING, Line, most_bytes
+from providers.polly_errors import classify
+from providers.polly_signing import Signed
+from providers.ssml import document
+from providers.words import Words
+
+MOST_BILLED, MOST_ALL = 3_000, 6_000
+"""Characters of a request: those that are billed, and all, the tags of SSML among them (the service's quotas)."""
+ROOT: Final = 150
+"""More characters than the root around an utterance's own markup has."""
+PRICES: Final = {"standard": 4.0, "neural": 16.0, "generative": 30.0, "long-form": 100.0}
+"""In dollars per million characters, by engine (price list, October 2026)."""
+FORMATS: Final = ("mp3", "pcm", "ogg_vorbis", "ogg_opus")
+RATES: Final = {"mp3": "24000", "pcm": "16000", "ogg_vorbis": "24000", "ogg_opus": "48000"}
+"""The best of each: its PCM ends at 16 kHz, and so has nothing above 8 kHz. That is why MP3 is what we ask for."""
+_SIMPLE: Final = frozenset(("break", "lang", "p", "s", "say-as", "sub"))
+ELEMENTS: Final = {
+    "standard": _SIMPLE | {"emphasis", "phoneme", "prosody"},
+    "neural": _SIMPLE | {"phoneme"},  # of prosody it takes some attributes only, and refuses the others
+    "generative": _SIMPLE,
+    "long-form": _SIMPLE,
+}
+LAST: Final = 0.6
+"""Seconds that the last word is taken to last, where only the beginnings of words are told."""
+
+OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
+    {
+        "region": options.words,
+        "profile": options.words,
+        "response_format": options.choice(*FORMATS),
+        "speech_marks": options.choice("true", "false"),
+    }
+)
+VOICE: MappingProxyType[str, options.Parser] = MappingProxyType(
+    {"engine": options.choice(*PRICES), "language": options.words, "lexicons": options.names}
+)
+
+
+class Polly:
+    """One AWS account in one region."""
+
+    kind = "polly"
+
+    def __init__(
+        self, settings: ProviderSettings, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`settings` have no problems. `transport` replaces the network."""
+        chosen = options.read(settings.options, OPTIONS)
+        self.name = settings.name
+        self._settings = settings
+        self._format: str = chosen.get("response_format", "mp3")
+        self._marks = chosen.get("speech_marks", "false") == "true"
+        region: str = chosen.get("region", "us-east-1")
+        self._signing = Signed(
+            settings.name, "polly", region, key=settings.api_key, profile=chosen.get("profile")
+        )
+        base = f"https://polly.{region}.amazonaws.com"
+        self._line = Line(settings, classify, base=base, auth=self._signing, transport=transport)
+
+    def capabilities(self, voice: ProviderVoice) -> Capabilities:
+        """See `Provider`. 3,000 billed characters; SSML by engine; the pace is the voice's own."""
+        engine = _engine(voice)
+        twice = 2 if self._marks else 1
+        return Capabilities(
+            identity=(self._line.base, self._format, *(("marks",) if self._marks else ())),
+            limits=(limits.billed_characters(MOST_BILLED), limits.characters(MOST_ALL - ROOT)),
+            profile="group" if engine in {"generative", "long-form"} else "sentence",
+            ssml=ELEMENTS[engine],
+            price=twice * self._settings.price(PRICES[engine]),
+            formats=(self._format, *(one for one in FORMATS if one != self._format)),
+            timings=self._marks,
+        )
+
+    @asynccontextmanager
+    async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
+        """See `Provider`; entering waits for status and head."""
+        patience = self._line.patience()
+        body = _body(utterance) | {"OutputFormat": self._format, "SampleRate": RATES[self._format]}
+        request = self._line.request("POST", "/v1/speech", json=body)
+        async with self._line.answer(request, patience) as response:
+            rate = 2 * int(RATES["pcm"]) if self._format == "pcm" else FILE_BYTES_PER_SECOND
+            most = most_bytes(utterance, rate)
+            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
+                timings: list[Timing] = []
+                async with aclosing(self._and_marks(pieces, utterance, timings)) as sound:
+                    yield self._sound(response, sound, timings)
+
+    def _sound(self, response: httpx.Response, pieces: AsyncGenerator[bytes], timings: list[Timing]) -> Sound:
+        count = response.headers.get("x-amzn-requestcharacters", "")
+        billed = float(count) if count.isascii() and count.isdigit() else None
+        if self._format == "pcm":
+            return Sound("pcm_s16le", int(RATES["pcm"]), 1, pieces, timings=timings, billed=billed)
+        return Sound("file", sample_rate=0, channels=1, pieces=pieces, timings=timings, billed=billed)
+
+    async def _and_marks(
+        self, pieces: AsyncGenerator[bytes], utterance: Utterance, timings: list[Timing]
+    ) -> AsyncGenerator[bytes]:
+        async for piece in pieces:
+            yield piece
+        if self._marks:
+            # Behind the sound, so that nobody waits for its beginning; and sound without them is sound all the same.
+            try:
+                timings += await self._timings(utterance)
+            except ProviderError:
+                return
+
+    async def _timings(self, utterance: Utterance) -> list[Timing]:
+        patience = self._line.patience()
+        body = _body(utterance) | {"OutputFormat": "json", "SpeechMarkTypes": ["word"]}
+        request = self._line.request("POST", "/v1/speech", json=body)
+        async with self._line.answer(request, patience, not_sound=()) as response:
+            told = await self._line.whole_body(response, patience, MOST_LISTING)
+        marks = [mark for line in told.splitlines() if (mark := _mark(line)) is not None]
+        # Its offsets are bytes of what was sent, markup and all: words are found by what they are.
+        ends = [begins for _, begins in marks[1:]] + [begins + LAST for _, begins in marks[-1:]]
+        return Words(utterance.text).timed(
+            (word, begins, end) for (word, begins), end in zip(marks, ends, strict=True)
+        )
+
+    async def voices(self) -> list[ListedVoice]:
+        """See `Provider`; page by page."""
+        found: list[ListedVoice] = []
+        query: dict[str, str] = {}
+        for _ in range(20):
+            status, headers, body = await self._line.read(
+                self._line.request("GET", "/v1/voices", params=query)
+            )
+            if status != httpx.codes.OK:
+                raise self._line.refusal(status, headers, body)
+            try:
+                page = json.loads(body)
+                found += [_listed(entry) for entry in page["Voices"]]
+            except (ValueError, TypeError, KeyError):
+                raise Unavailable(
+                    f"{self.name} lists its voices in an unknown form.", provider=self.name
+                ) from None
+            if not page.get("NextToken"):
+                break
+            query = {"NextToken": str(page["NextToken"])}
+        return found
+
+    async def health(self) -> Health:
+        """See `Provider`; asks for the voices of one language."""
+        try:
+            request = self._line.request("GET", "/v1/voices", params={"LanguageCode": "en-US"})
+            status, headers, body = await self._line.read(request)
+        except ProviderError as error:
+            return Health(ok=False, detail=str(error))
+        if status == httpx.codes.OK:
+            return Health(ok=True, detail=f"{self.name} answers.")
+        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
+
+    async def warm(self) -> None:
+        """See `Provider`; finds the credentials."""
+        await self._signing.warm()
+
+    async def aclose(self) -> None:
+        """See `Provider`."""
+        await self._line.aclose()
+
+
+def _engine(voice: ProviderVoice) -> str:
+    """By `engine` of the link, else its `model`; standard is what the service takes where nothing is said."""
+    engine = dict(voice.settings).get("engine") or voice.model or ""
+    return engine if engine in PRICES else "standard"
+
+
+def _body(utterance: Utterance) -> dict[str, Any]:
+    voice = utterance.voice
+    given = dict(voice.settings)
+    body: dict[str, Any] = {"VoiceId": voice.voice, "Text": utterance.text, "TextType": "text"}
+    if utterance.ssml is not None:
+        body |= {"Text": document(utterance, language=given.get("language") or "en-US"), "TextType": "ssml"}
+    if engine := given.get("engine") or voice.model:
+        body["Engine"] = engine
+    if language := given.get("language"):
+        body["LanguageCode"] = language
+    if lexicons := given.get("lexicons"):
+        body["LexiconNames"] = sorted(options.names(lexicons))
+    return body
+
+
+def _mark(line: bytes) -> tuple[str, float] | None:
+    """A word and when it begins, in seconds."""
+    try:
+        match json.loads(line):
+            case {"type": "word", "time": int() | float() as time, "value": str() as value}:
+                return value, time / 1000
+    except ValueError:
+        pass
+    return None
+
+
+def _listed(entry: Any) -> ListedVoice:
+    return ListedVoice(str(entry["Id"]), str(entry.get("Name") or entry["Id"]), str(entry["LanguageCode"]))
+
+
+def problems(settings: ProviderSettings) -> list[str]:
+    """What would keep it from being built, beyond the options."""
+    found = options.reached(settings)
+    region = dict(settings.options).get("region", "us-east-1")
+    if not (region.isascii() and region.replace("-", "").isalnum()):
+        found.append('region must be a region\'s name, such as "eu-central-1".')
+    if settings.api_key and not all(settings.api_key.partition(":")[::2]):
+        found.append(
+            'api_key must be "ACCESS_KEY_ID:SECRET_ACCESS_KEY"; leave it out to use what AWS\' own tools use.'
+        )
+    return found
