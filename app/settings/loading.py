@@ -169,15 +169,16 @@ def _cross_checks(settings: Settings, providers: Collection[str]) -> Iterator[tu
     owners = {name: name for name in settings.voices}
     for name, voice in settings.voices.items():
         for position, link in enumerate(voice.chain):
-            if link.provider not in providers:
-                known = ", ".join(sorted(providers))
-                yield (
-                    ("voices", name, "chain", position, "provider"),
-                    f"no such provider; configured are {known}",
-                )
-            elif table := settings.providers.get(link.provider):
-                for problem in KINDS[table.kind].check_voice(link.provider_voice()):
-                    yield ("voices", name, "chain", position), problem
+            for where, problem in _link_checks(link, settings, providers):
+                yield ("voices", name, "chain", position, *where), problem
         for alias in voice.aliases:
             if owners.setdefault(alias, name) != name:
                 yield ("voices", name, "aliases"), f'"{alias}" already names the voice "{owners[alias]}"'
+
+
+def _link_checks(link: Link, settings: Settings, providers: Collection[str]) -> Iterator[tuple[Where, str]]:
+    if link.provider not in providers:
+        yield ("provider",), f"no such provider; configured are {', '.join(sorted(providers))}"
+    elif table := settings.providers.get(link.provider):
+        for problem in KINDS[table.kind].check_voice(link.provider_voice()):
+            yield (), problem
