@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.settings.mistakes import BadConfiguration, Problem, Where, dotted, sentences
 from app.settings.pronunciation import repeated
-from app.settings.tables import Cache, ProviderTable, Redis, Settings, VoiceTable
+from app.settings.tables import Cache, Link, ProviderTable, Redis, Settings, VoiceTable
 from app.toml_lines import line_of, lines
 from providers.kinds import KINDS
 
@@ -169,8 +169,8 @@ def _cross_checks(settings: Settings, providers: Collection[str]) -> Iterator[tu
     owners = {name: name for name in settings.voices}
     for name, voice in settings.voices.items():
         for position, link in enumerate(voice.chain):
-            for where, problem in _link_checks(link, settings, providers):
-                yield ("voices", name, "chain", position, *where), problem
+            for place, problem in _link_checks(link, settings, providers):
+                yield ("voices", name, "chain", position, *place), problem
         for alias in voice.aliases:
             if owners.setdefault(alias, name) != name:
                 yield ("voices", name, "aliases"), f'"{alias}" already names the voice "{owners[alias]}"'
