@@ -85,6 +85,8 @@ async def open_house(settings: Settings, metrics: Metrics | None = None) -> Asyn
             stack.push_async_callback(provider.aclose)
         cache = open_cache(
             memory_bytes=settings.cache.memory,
+            owner_share=settings.cache.owner_share,
+            owner_budget=settings.cache.owner_budget,
             redis_url=url,
             timeout=settings.redis.timeout,
             archive_url=archive_url(settings),
@@ -155,6 +157,7 @@ def _figures(statistics: CacheStatistics) -> CacheFigures:
         archive_bytes=statistics.archive.bytes if statistics.archive else None,
         flights=statistics.flights.under_way,
         redis_errors=statistics.redis.errors if statistics.redis else 0,
+        over_budget=statistics.over_budget,
         tiers={
             name: TierFigures(tier.hits, tier.misses, tier.errors, tier.damaged, tier.dropped)
             for name, tier in tiers.items()
