@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from litestar import Litestar
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -21,7 +22,7 @@ from app.http.forgetting import ForgettingSurface
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
 from app.http.operations import Lifecycle, operations
-from app.http.owner import Owners
+from app.http.owner import Owners, asker_of
 from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
@@ -38,6 +39,7 @@ from app.speech.plans import Plans
 from app.speech.refreshes import Refreshes
 from app.speech.studio import Studio
 from app.speech.voices import Voices
+from cache.asker import asking
 from cache.cache import Cache, CacheStatistics, open_cache
 from cache.embedded import start as start_embedded
 from providers.errors import ProviderError
@@ -174,7 +176,9 @@ class Refrain(Litestar):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """ASGI."""
-        await self.envelope(scope, receive, send)
+        owner = asker_of(scope) if scope["type"] == ScopeType.HTTP else None
+        with asking(owner):
+            await self.envelope(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Refrain:

@@ -282,14 +282,14 @@ class Flights:
             leading = Leading(self._leases, passage, token, self._sleep)
             renewal = self._spawn(leading.renew())
         try:
-            await self._recall(passage, token, leads=leads)
+            await self._recall(passage, leads=leads)
             if not passage.over:
-                await self._make(passage, make, token, leading, leads=leads)
+                await self._make(passage, make, leading, leads=leads)
         finally:
             if renewal is not None:
                 renewal.cancel()
 
-    async def _recall(self, passage: Passage, token: str, *, leads: bool) -> None:
+    async def _recall(self, passage: Passage, *, leads: bool) -> None:
         """Look into the archive. What is there lands, and is stored as if made: that is how other replicas get it."""
         if self._archive is None:
             return
@@ -299,11 +299,9 @@ class Flights:
         self._count("found")
         self._memory.add(passage.digest, entry, passage.owner)
         passage.land(entry, "hit")
-        self._spawn(self._store(passage, entry, token, leads=leads))
+        self._spawn(self._store(passage, entry, leads=leads))
 
-    async def _make(
-        self, passage: Passage, make: Make, token: str, leading: Leading | None, *, leads: bool
-    ) -> None:
+    async def _make(self, passage: Passage, make: Make, leading: Leading | None, *, leads: bool) -> None:
         passage.outcome = "made"
         passage.retake()  # what was heard of another replica's is not ours
         if leading is not None:
@@ -319,38 +317,38 @@ class Flights:
         passage.land(entry, "made")
         # Storing is another task: the seats need not wait for it, and leaving cannot cancel it. Until it is
         # done the flight stays known, for entries that memory does not hold.
-        self._spawn(self._store(passage, entry, token, made.labels, leads=leads, made=True))
+        self._spawn(self._store(passage, entry, made.labels, leads=leads, made=True))
 
     async def _store(
         self,
         passage: Passage,
         entry: Entry,
-        token: str,
         labels: tuple[Label, ...] = (),
         *,
         leads: bool,
         made: bool = False,
     ) -> None:
         ours = True
-        left = entry.left(self._now())
+        now = self._now()
+        left = entry.left(now)
         if self._ledger is not None:
             left = self._ledger.lifetime(passage.owner, entry, left)
         # First: what is labelled and not there harms nobody, what is there and not labelled is missed by a purge.
         if self._index is not None and labels:
-            self._index.add_soon(labels, {passage.digest: self._now() + left})
+            self._index.add_soon(labels, {passage.digest: now + left})
         try:
             if self._leases is not None:
-                ours = await self._store_by(self._leases, passage, entry, token, leads=leads, left=left)
+                ours = await self._store_by(self._leases, passage, entry, left, leads=leads)
         finally:
             self._forget(passage)
         if made and ours and self._archive is not None:
             await self._archive.put(passage.digest, entry)
 
     async def _store_by(
-        self, leases: Leases, passage: Passage, entry: Entry, token: str, *, leads: bool, left: float
+        self, leases: Leases, passage: Passage, entry: Entry, left: float, *, leads: bool
     ) -> bool:
         """Whether it is this entry that all will hear from here on; it is stored for `left` seconds."""
-        digest = passage.digest
+        digest, token = passage.digest, passage.token
         if leads and await self._finished(leases, digest, entry, token, left):
             return True
         # Redis was away when we began, or the lease was lost. Only with a lease may we write.
@@ -369,7 +367,7 @@ class Flights:
                 return True
 
     async def _finished(self, leases: Leases, digest: str, entry: Entry, token: str, left: float) -> bool:
-        outcome = await leases.finish(digest, token, entry, min(left, entry.left(self._now())))
+        outcome = await leases.finish(digest, token, entry, left)
         if outcome == "refused":
             self._count("refused")
         return outcome != "refused"

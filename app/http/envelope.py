@@ -7,10 +7,8 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.http.operations import Lifecycle
-from app.http.owner import asker_of
 from app.http.wire import HEAD, header
 from app.metrics import Metrics
-from cache.asker import asking
 
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
@@ -42,7 +40,7 @@ class Envelope:
                 message["body"] = b""
             await send(message)
 
-        with self._lifecycle.request(), asking(asker_of(scope)):
+        with self._lifecycle.request():
             await self._app(scope, receive, enveloped)
 
 
