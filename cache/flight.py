@@ -329,8 +329,7 @@ class Flights:
         made: bool = False,
     ) -> None:
         ours = True
-        now = self._now()
-        left = entry.left(now)
+        left = entry.left(now := self._now())
         if self._ledger is not None:
             left = self._ledger.lifetime(passage.owner, entry, left)
         # First: what is labelled and not there harms nobody, what is there and not labelled is missed by a purge.
