@@ -83,9 +83,9 @@ def ask_as(tier: MemoryTier, owner: str, name: str) -> bool:
     return found
 
 
-def shared_out() -> MemoryTier:
-    """As `small`, with half of it for each owner."""
-    return MemoryTier(ROOM * (OVERHEAD_BYTES + 100), owner_share=0.5, now=Clock())
+def shared_out(owner_share: float = 0.5) -> MemoryTier:
+    """As `small`, with a part of it for each owner."""
+    return MemoryTier(ROOM * (OVERHEAD_BYTES + 100), owner_share=owner_share, now=Clock())
 
 
 def test_who_asks_three_times_for_everything_drives_out_his_own_alone():
@@ -102,8 +102,8 @@ def test_who_asks_three_times_for_everything_drives_out_his_own_alone():
 
 def test_what_two_ask_for_counts_for_neither():
     """Who happened to ask first for what everybody hears would have his own driven out for it."""
-    tier = shared_out()
-    common = [f"common-{number}" for number in range(ROOM // 2)]
+    tier = shared_out(0.3)
+    common = [f"common-{number}" for number in range(ROOM // 4)]
     for name in common * 4:
         ask_as(tier, "first", name)
         ask_as(tier, "second", name)
