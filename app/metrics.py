@@ -32,13 +32,15 @@ class TierFigures:
 class CacheFigures:
     """Read from the cache: what is held, what goes on, and what the tiers have done, by name.
 
-    `archive_bytes` is None where it is not known, `redis_errors` counts calls that failed.
+    `archive_bytes` is None where it is not known, `redis_errors` counts calls that failed,
+    `over_budget` entries that Redis kept for a moment only since their owner had used up his budget.
     """
 
     memory_bytes: int
     archive_bytes: int | None
     flights: int
     redis_errors: int
+    over_budget: int
     tiers: Mapping[str, TierFigures]
 
 
@@ -55,6 +57,11 @@ class _CacheCollector(Collector):
         yield GaugeMetricFamily("refrain_flights", "Syntheses under way in this process.", figures.flights)
         yield CounterMetricFamily(
             "refrain_redis_errors", "Calls to Redis that failed or ran out of time.", figures.redis_errors
+        )
+        yield CounterMetricFamily(
+            "refrain_cache_over_budget",
+            "Entries not kept in Redis: their owner had stored more than his budget.",
+            figures.over_budget,
         )
         yield from _tiers(figures.tiers)
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from litestar import Litestar
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -21,7 +22,7 @@ from app.http.forgetting import ForgettingSurface
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
 from app.http.operations import CLOSING, Lifecycle, operations
-from app.http.owner import Owners
+from app.http.owner import Owners, asker_of
 from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
@@ -38,6 +39,7 @@ from app.speech.plans import Plans
 from app.speech.refreshes import Refreshes
 from app.speech.studio import Studio
 from app.speech.voices import Voices
+from cache.asker import asking
 from cache.cache import Cache, CacheStatistics, open_cache
 from cache.embedded import start as start_embedded
 from providers.errors import ProviderError
@@ -95,6 +97,8 @@ async def open_house(
             stack.push_async_callback(_close, f"provider {provider.name}", provider.aclose, left)
         cache = open_cache(
             memory_bytes=settings.cache.memory,
+            owner_share=settings.cache.owner_share,
+            owner_budget=settings.cache.owner_budget,
             redis_url=url,
             timeout=settings.redis.timeout,
             archive_url=archive_url(settings),
@@ -180,6 +184,7 @@ def _figures(statistics: CacheStatistics) -> CacheFigures:
         archive_bytes=statistics.archive.bytes if statistics.archive else None,
         flights=statistics.flights.under_way,
         redis_errors=statistics.redis.errors if statistics.redis else 0,
+        over_budget=statistics.over_budget,
         tiers={
             name: TierFigures(tier.hits, tier.misses, tier.errors, tier.damaged, tier.dropped)
             for name, tier in tiers.items()
@@ -196,7 +201,9 @@ class Refrain(Litestar):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """ASGI."""
-        await self.envelope(scope, receive, send)
+        owner = asker_of(scope) if scope["type"] == ScopeType.HTTP else None
+        with asking(owner):
+            await self.envelope(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Refrain:

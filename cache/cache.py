@@ -1,6 +1,7 @@
 """The one object that the service uses: tiers, and flights for what none of them has."""
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 
 from cache.archive import Archive, open_archive
+from cache.asker import asker
 from cache.behind import Behind
 from cache.claims import Claims
 from cache.drafts import Drafts
@@ -16,6 +18,7 @@ from cache.flight import Flights, FlightStatistics, Make
 from cache.interface import Entry, Tier, TierStatistics
 from cache.labels import BATCH, Label, Labels
 from cache.lease import Leases
+from cache.ledger import BRIEF, Ledger
 from cache.link import Keys, RedisLink
 from cache.memory import MemoryTier
 from cache.notices import Notices
@@ -39,6 +42,7 @@ class Shared:
     leases: Leases
     labels: Labels
     purges: Purges
+    ledger: Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class CacheStatistics:
     flights: FlightStatistics
     archive: TierStatistics | None = None
     archive_away: bool = False
+    over_budget: int = 0
 
 
 class Cache:
@@ -65,11 +70,14 @@ class Cache:
         flights: Flights,
         shared: Shared | None = None,
         archive: Archive | None = None,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._memory = memory
         self._flights = flights
         self._shared = shared
         self._archive = archive
+        self._now = now
         self._promotions = None if shared is None or archive is None else Behind(shared.tier.promote)
         self.drafts = Drafts() if shared is None else Drafts(shared.link, shared.notices)
         self._claims = Claims(None if shared is None else shared.link)
@@ -93,16 +101,27 @@ class Cache:
 
         What is found is kept in memory, and what was in the archive alone in Redis, too: soon, nobody waits for it.
         """
-        found = {digest: self._memory.get(digest) for digest in digests}
+        owner = asker()
+        found = {digest: self._memory.get(digest, owner) for digest in digests}
         if self._shared is not None:
-            await self._look_in(self._shared.tier, found)
+            self._shared.ledger.see(owner)
+            await self._look_in(self._shared.tier, found, owner)
         if self._archive is not None:
-            for digest, entry in await self._look_in(self._archive, found):
-                if self._promotions is not None:
-                    self._promotions.add(digest, entry)
+            for digest, entry in await self._look_in(self._archive, found, owner):
+                self._bring_up(digest, entry, owner)
         return [found[digest] for digest in digests]
 
-    async def _look_in(self, tier: Tier, found: dict[str, Entry | None]) -> list[tuple[str, Entry]]:
+    def _bring_up(self, digest: str, entry: Entry, owner: str | None) -> None:
+        """Have Redis get what only the archive had; not what would be there for a moment only."""
+        if self._promotions is None or self._shared is None:
+            return
+        left = entry.left(self._now())
+        if self._shared.ledger.lifetime(owner, entry, left) == left:
+            self._promotions.add(digest, entry)
+
+    async def _look_in(
+        self, tier: Tier, found: dict[str, Entry | None], owner: str | None
+    ) -> list[tuple[str, Entry]]:
         """Fill in what is missing, as far as the tier has it; and what that was."""
         missing = [digest for digest, entry in found.items() if entry is None]
         if not missing:
@@ -111,7 +130,7 @@ class Cache:
         came = [(digest, entry) for digest, entry in entries if entry is not None]
         for digest, entry in came:
             found[digest] = entry
-            self._memory.add(digest, entry)
+            self._memory.add(digest, entry, owner)
         return came
 
     async def arriving(self, digest: str, seconds: float) -> Entry | None:
@@ -156,11 +175,20 @@ class Cache:
 
     async def put(self, digest: str, entry: Entry) -> None:
         """Store in every tier. For what is not made in a flight: manifests."""
-        self._memory.add(digest, entry)
+        owner = asker()
+        self._memory.add(digest, entry, owner)
         if self._archive is not None:
             await self._archive.put(digest, entry)
         if self._shared is not None:
-            await self._shared.tier.put(digest, entry)
+            await self._put_shared(self._shared, digest, entry, owner)
+
+    async def _put_shared(self, shared: Shared, digest: str, entry: Entry, owner: str | None) -> None:
+        left = entry.left(self._now())
+        seconds = shared.ledger.lifetime(owner, entry, left)
+        if seconds == left:
+            await shared.tier.put(digest, entry)
+        else:
+            await shared.tier.put_briefly(digest, entry, seconds)
 
     async def reread(self, digest: str) -> Entry | None:
         """What Redis has, in place of what this process has in memory."""
@@ -168,7 +196,7 @@ class Cache:
             return self._memory.peek(digest)
         (entry,) = await self._shared.tier.get_many([digest])
         if entry is not None:
-            self._memory.add(digest, entry)
+            self._memory.add(digest, entry, asker())
         return entry
 
     async def replace(self, digest: str, entry: Entry) -> None:
@@ -200,9 +228,17 @@ class Cache:
         return self._claims.is_held(digest)
 
     def label(self, labels: Iterable[Label], until: Mapping[str, float]) -> None:
-        """See `Labels.add_soon`: digests with when they expire."""
-        if self._shared is not None:
-            self._shared.labels.add_soon(labels, until)
+        """See `Labels.add_soon`: digests with when they expire.
+
+        Of who is over his budget they are labelled for as long as he has entries kept in Redis: a million of his
+        labels would drive out others' entries, too. What has been labelled stays so.
+        """
+        if self._shared is None:
+            return
+        if self._shared.ledger.is_over(asker()):
+            end = self._now() + self._shared.ledger.brief
+            until = {digest: min(seconds, end) for digest, seconds in until.items()}
+        self._shared.labels.add_soon(labels, until)
 
     async def delete_many(self, digests: Sequence[str]) -> int:
         """Forget in every tier, at once here and in Redis, within about a second in other processes' memory.
@@ -282,6 +318,7 @@ class Cache:
             flights=self._flights.statistics(),
             archive=None if self._archive is None else self._archive.statistics(),
             archive_away=self._archive is not None and self._archive.away,
+            over_budget=0 if self._shared is None else self._shared.ledger.refused,
         )
 
     async def aclose(self, seconds: float = CLOSING_SECONDS) -> None:
@@ -295,10 +332,12 @@ class Cache:
         await self._flights.aclose(seconds / 2)
         # Together: what hangs must not take the others' time.
         shared = self._shared
-        writing = (self.drafts, self._promotions, self._archive, None if shared is None else shared.labels)
+        labels = None if shared is None else shared.labels
+        writing = (self.drafts, self._promotions, self._archive, labels)
         left = max(0.0, end - clock())
         await asyncio.gather(*(one.aclose(left) for one in writing if one is not None))
         if shared is not None:
+            await shared.ledger.aclose()
             await shared.purges.aclose()
             await shared.tier.aclose()
             await shared.notices.aclose()
@@ -311,6 +350,8 @@ def share(
     keys: Keys | None = None,
     lease: float = 1.0,
     timeout: float = 0.1,
+    owner_budget: float = math.inf,
+    brief: float = BRIEF,
     now: Callable[[], float] = time.time,
 ) -> Shared:
     """One Redis by its URL (see `cache.address`); connects at first use. Times are in seconds."""
@@ -318,12 +359,15 @@ def share(
     tier = RedisTier(link, now=now)
     notices = Notices(link)
     leases = Leases(link, tier, notices, length=lease)
-    return Shared(link, tier, notices, leases, Labels(link, now=now), Purges(link))
+    ledger = Ledger(link, owner_budget, brief=brief, now=now)
+    return Shared(link, tier, notices, leases, Labels(link, now=now), Purges(link), ledger)
 
 
 def open_cache(
     *,
     memory_bytes: int,
+    owner_share: float = 1.0,
+    owner_budget: float = math.inf,
     redis_url: str | None = None,
     archive_url: str | None = None,
     archive_bytes: int | None = None,
@@ -331,16 +375,36 @@ def open_cache(
     keys: Keys | None = None,
     lease: float = 1.0,
     timeout: float = 0.1,
+    brief: float = BRIEF,
     now: Callable[[], float] = time.time,
 ) -> Cache:
-    """A cache as the service wants it: see `MemoryTier`, `share`, `open_archive` and `Flights` for the arguments.
+    """A cache as the service wants it.
+
+    See `MemoryTier`, `share`, `Ledger`, `open_archive` and `Flights` for the arguments.
 
     Raises:
         NoArchive: the archive cannot be opened.
     """
-    memory = MemoryTier(memory_bytes, now=now)
-    shared = None if redis_url is None else share(redis_url, keys=keys, lease=lease, timeout=timeout, now=now)
+    memory = MemoryTier(memory_bytes, owner_share=owner_share, now=now)
+    shared = None
+    if redis_url is not None:
+        shared = share(
+            redis_url,
+            keys=keys,
+            lease=lease,
+            timeout=timeout,
+            owner_budget=owner_budget,
+            brief=brief,
+            now=now,
+        )
     archive = None if archive_url is None else open_archive(archive_url, limit=archive_bytes, now=now)
-    leases, index = (None, None) if shared is None else (shared.leases, shared.labels)
-    flights = Flights(memory, leases, archive=archive, remember=remember, now=now, index=index)
-    return Cache(memory, flights, shared, archive)
+    flights = Flights(
+        memory,
+        None if shared is None else shared.leases,
+        archive=archive,
+        remember=remember,
+        now=now,
+        index=None if shared is None else shared.labels,
+        ledger=None if shared is None else shared.ledger,
+    )
+    return Cache(memory, flights, shared, archive, now=now)

@@ -13,12 +13,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from cache.asker import asker
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
 from cache.interface import Entry, Tier
 from cache.labels import Label, Labels
 from cache.leading import Leading
 from cache.lease import PIECES_AT_ONCE, Alone, Failed, Follow, Found, Lead, Leases, Standing
+from cache.ledger import Ledger
 from cache.memory import MemoryTier
 from cache.passage import Outcome, Passage, Seat
 from cache.tending import tell_of
@@ -82,6 +84,7 @@ class Flights:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
         index: Labels | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._memory = memory
         self._leases = leases
@@ -92,6 +95,7 @@ class Flights:
         self._sleep = sleep
         self._token = token
         self._index = index
+        self._ledger = ledger
         self._passages: dict[str, Passage] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = dict.fromkeys(("led", "followed", "found", "failed", "abandoned", "refused"), 0)
@@ -140,11 +144,13 @@ class Flights:
         starter = passage is None
         if passage is None:
             passage = self._depart(digest, make)
+        elif passage.owner != asker():
+            passage.owner = None
         passage.seats += 1
         return Seat(passage, starter=starter)
 
     def _depart(self, digest: str, make: Make) -> Passage:
-        passage = Passage(digest, self._limit)
+        passage = Passage(digest, self._limit, asker())
         # The cache is looked at again: between a caller's look-up and this one another flight may have ended.
         if (entry := self._memory.peek(digest)) is not None:
             self._count("found")
@@ -236,7 +242,7 @@ class Flights:
         match standing:
             case Found(entry):
                 self._count("found" if outcome == "hit" else "followed")
-                self._memory.add(passage.digest, entry)
+                self._memory.add(passage.digest, entry, passage.owner)
                 self._land(passage, entry, outcome)
             case Failed(code):
                 raise FlightFailed(code)
@@ -281,14 +287,14 @@ class Flights:
             leading = Leading(self._leases, passage, token, self._sleep)
             renewal = self._spawn(leading.renew())
         try:
-            await self._recall(passage, token, leads=leads)
+            await self._recall(passage, leads=leads)
             if not passage.over:
-                await self._make(passage, make, token, leading, leads=leads)
+                await self._make(passage, make, leading, leads=leads)
         finally:
             if renewal is not None:
                 renewal.cancel()
 
-    async def _recall(self, passage: Passage, token: str, *, leads: bool) -> None:
+    async def _recall(self, passage: Passage, *, leads: bool) -> None:
         """Look into the archive. What is there lands, and is stored as if made: that is how other replicas get it."""
         if self._archive is None:
             return
@@ -296,13 +302,11 @@ class Flights:
         if entry is None:
             return
         self._count("found")
-        self._memory.add(passage.digest, entry)
+        self._memory.add(passage.digest, entry, passage.owner)
         passage.land(entry, "hit")
-        self._spawn(self._store(passage, entry, token, leads=leads))
+        self._spawn(self._store(passage, entry, leads=leads))
 
-    async def _make(
-        self, passage: Passage, make: Make, token: str, leading: Leading | None, *, leads: bool
-    ) -> None:
+    async def _make(self, passage: Passage, make: Make, leading: Leading | None, *, leads: bool) -> None:
         passage.outcome = "made"
         passage.retake()  # what was heard of another replica's is not ours
         if leading is not None:
@@ -314,45 +318,50 @@ class Flights:
         entry = new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
         self._count("led")
         # In this order: from the next step of the loop on, newcomers find it in memory.
-        self._memory.add(passage.digest, entry)
+        self._memory.add(passage.digest, entry, passage.owner)
         passage.land(entry, "made")
         # Storing is another task: the seats need not wait for it, and leaving cannot cancel it. Until it is
         # done the flight stays known, for entries that memory does not hold.
-        self._spawn(self._store(passage, entry, token, made.labels, leads=leads, made=True))
+        self._spawn(self._store(passage, entry, made.labels, leads=leads, made=True))
 
     async def _store(
         self,
         passage: Passage,
         entry: Entry,
-        token: str,
         labels: tuple[Label, ...] = (),
         *,
         leads: bool,
         made: bool = False,
     ) -> None:
         ours = True
+        left = entry.left(now := self._now())
+        if self._ledger is not None:
+            left = self._ledger.lifetime(passage.owner, entry, left)
         # First: what is labelled and not there harms nobody, what is there and not labelled is missed by a purge.
         if self._index is not None and labels:
-            self._index.add_soon(labels, {passage.digest: entry.made_at + entry.ttl})
+            self._index.add_soon(labels, {passage.digest: now + left})
         try:
             if self._leases is not None:
-                ours = await self._store_by(self._leases, passage.digest, entry, token, leads=leads)
+                ours = await self._store_by(self._leases, passage, entry, left, leads=leads)
         finally:
             self._forget(passage)
         if made and ours and self._archive is not None:
             await self._archive.put(passage.digest, entry)
 
-    async def _store_by(self, leases: Leases, digest: str, entry: Entry, token: str, *, leads: bool) -> bool:
-        """Whether it is this entry that all will hear from here on."""
-        if leads and await self._finished(leases, digest, entry, token):
+    async def _store_by(
+        self, leases: Leases, passage: Passage, entry: Entry, left: float, *, leads: bool
+    ) -> bool:
+        """Whether it is this entry that all will hear from here on; it is stored for `left` seconds."""
+        digest, token = passage.digest, passage.token
+        if leads and await self._finished(leases, digest, entry, token, left):
             return True
         # Redis was away when we began, or the lease was lost. Only with a lease may we write.
         match await leases.join(digest, token):
             case Lead():
-                return await self._finished(leases, digest, entry, token)
+                return await self._finished(leases, digest, entry, token, left)
             case Found(theirs):
                 # Another finished first: all replicas give out the same bytes from here on.
-                self._memory.add(digest, theirs)
+                self._memory.add(digest, theirs, passage.owner)
                 return False
             case Follow():
                 # Another is at it still: what it stores is what will be replayed.
@@ -361,8 +370,8 @@ class Flights:
             case Failed() | Alone():
                 return True
 
-    async def _finished(self, leases: Leases, digest: str, entry: Entry, token: str) -> bool:
-        outcome = await leases.finish(digest, token, entry, entry.left(self._now()))
+    async def _finished(self, leases: Leases, digest: str, entry: Entry, token: str, left: float) -> bool:
+        outcome = await leases.finish(digest, token, entry, left)
         if outcome == "refused":
             self._count("refused")
         return outcome != "refused"

@@ -47,11 +47,12 @@ class Take:
 class Passage:
     """The pieces of one flight, kept from the first for whoever joins late, and its end. Awaits nothing.
 
-    `limit` bounds what one maker may send, in bytes.
+    `limit` bounds what one maker may send, in bytes. `owner` is whose its entry will be; None: several ask.
     """
 
-    def __init__(self, digest: str, limit: int) -> None:
+    def __init__(self, digest: str, limit: int, owner: str | None = None) -> None:
         self.digest = digest
+        self.owner = owner
         self.seats = 0
         self.take = Take()
         self.outcome: Outcome | None = None

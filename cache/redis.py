@@ -5,6 +5,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,6 +95,18 @@ class RedisTier:
     async def put(self, digest: str, entry: Entry) -> None:
         """Store; replaces. Nothing while Redis is away."""
         await self._set(digest, entry)
+
+    async def put_briefly(self, digest: str, entry: Entry, seconds: float) -> None:
+        """As `put`, for so long; but what is there keeps its lifetime: it may be somebody else's, too."""
+        milliseconds = int(min(seconds, entry.left(self._now())) * 1000)
+        if milliseconds <= 0:
+            return
+        key, encoded = self._link.keys.of("clip", digest), value.encode(entry)
+        pipe = self._link.client.pipeline(transaction=False)
+        pipe.set(key, encoded, xx=True, keepttl=True)
+        pipe.set(key, encoded, nx=True, px=milliseconds)
+        with suppress(Away):
+            await self._link.call(pipe.execute)
 
     async def promote(self, digest: str, entry: Entry) -> None:
         """Store what was found further down, unless there is something by now: that is newer."""

@@ -71,6 +71,8 @@ class Cache(Table):
     archive: Annotated[str, Field(pattern=ARCHIVES)] = "file"
     archive_max: Annotated[Bytes, Field(ge=2**20)] = 2 * 2**30
     scope: Literal["shared", "user"] = "shared"
+    owner_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    owner_budget: Annotated[Bytes, Field(ge=0)] = 256 * 2**20
 
 
 Pause = Annotated[Seconds, Field(ge=0, le=10)]

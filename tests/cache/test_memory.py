@@ -75,6 +75,47 @@ def test_what_is_in_use_stays_while_a_flood_comes_in_between():
     assert found / asked > 0.99
 
 
+def ask_as(tier: MemoryTier, owner: str, name: str) -> bool:
+    """As `ask`, on somebody's behalf."""
+    found = tier.get(name, owner) is not None
+    if not found:
+        tier.add(name, entry(100), owner)
+    return found
+
+
+def shared_out(owner_share: float = 0.5) -> MemoryTier:
+    """As `small`, with a part of it for each owner."""
+    return MemoryTier(ROOM * (OVERHEAD_BYTES + 100), owner_share=owner_share, now=Clock())
+
+
+def test_who_asks_three_times_for_everything_drives_out_his_own_alone():
+    """Popular by one user's asking, a million texts would leave all others without memory."""
+    tier = shared_out()
+    often = [f"often-{number}" for number in range(ROOM // 4)]
+    for name in often * 4:
+        ask_as(tier, "others", name)
+    for number in range(100 * ROOM):
+        for _ in range(3):
+            ask_as(tier, "flooder", f"flood-{number}")
+    assert all(ask_as(tier, "others", name) for name in often)
+
+
+def test_what_two_ask_for_counts_for_neither():
+    """Who happened to ask first for what everybody hears would have his own driven out for it."""
+    tier = shared_out(0.3)
+    common = [f"common-{number}" for number in range(ROOM // 4)]
+    for name in common * 4:
+        ask_as(tier, "first", name)
+        ask_as(tier, "second", name)
+    own = [f"own-{number}" for number in range(ROOM // 4)]
+    for name in own * 4:
+        ask_as(tier, "first", name)
+    for number in range(100 * ROOM):
+        for _ in range(3):
+            ask_as(tier, "flooder", f"flood-{number}")
+    assert all(tier.peek(name) for name in common + own)
+
+
 def test_new_popularity_replaces_old():
     """What everybody asked for last week must make room in the end."""
     tier = small()
