@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from providers import hibari, openai, options, scripted
+from providers import elevenlabs, hibari, openai, options, scripted
 from providers.gate import Gated
-from providers.interface import Provider, ProviderSettings
+from providers.interface import Provider, ProviderSettings, ProviderVoice
+from providers.options import Parser
 from providers.retry import Retrying
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -21,21 +22,30 @@ class Kind:
 
     `options` are the keys it takes besides those of every provider, each with its parser. `problems` finds what
     else is wrong. `slots` is how many utterances at once the kind can bear where `max_concurrency` is not set;
-    None: no bound.
+    None: no bound. `settings` are the keys that a link of a chain takes besides provider, voice and model; None: any,
+    and they are sent as they are.
     """
 
     make: Callable[[ProviderSettings], Provider]
-    options: Mapping[str, options.Parser]
+    options: Mapping[str, Parser]
     problems: Callable[[ProviderSettings], list[str]] = lambda _: []
     slots: Callable[[ProviderSettings], int | None] = lambda settings: settings.max_concurrency
+    settings: Mapping[str, Parser] | None = None
 
     def check(self, settings: ProviderSettings) -> list[str]:
         """Everything that is wrong with these settings, a sentence each; never a value, which may be secret."""
         return [*options.problems(settings.options, self.options), *self.problems(settings)]
 
+    def check_voice(self, voice: ProviderVoice) -> list[str]:
+        """Everything that is wrong with a link's settings, a sentence each."""
+        return [] if self.settings is None else options.problems(voice.settings, self.settings)
+
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
     {
+        "elevenlabs": Kind(
+            elevenlabs.ElevenLabs, elevenlabs.OPTIONS, elevenlabs.problems, settings=elevenlabs.SETTINGS
+        ),
         "hibari": Kind(hibari.Hibari, hibari.OPTIONS, slots=hibari.threads),
         "openai": Kind(openai.OpenAI, openai.OPTIONS, openai.problems),
         "scripted": Kind(scripted.from_settings, scripted.OPTIONS),

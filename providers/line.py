@@ -154,6 +154,16 @@ class Line:
         await self._client.aclose()
 
 
+def unsendable(settings: ProviderSettings) -> list[str]:
+    """What no request could be made with; a sentence each, without the values."""
+    found = []
+    if settings.api_key and not (settings.api_key.isascii() and settings.api_key.isprintable()):
+        found.append("api_key must be printable ASCII on one line.")
+    if settings.base_url is not None and not settings.base_url.startswith(("http://", "https://")):
+        found.append("base_url must begin with http:// or https://.")
+    return found
+
+
 async def head_of(response: httpx.Response, most: int) -> bytes:
     """The first `most` bytes of a body, raw."""
     head = bytearray()

@@ -23,7 +23,7 @@ from providers.interface import (
     Sound,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes, unsendable
 from providers.openai_errors import classify
 
 BASE_URL: Final = "https://api.openai.com/v1"
@@ -169,11 +169,7 @@ def _voice(entry: Any) -> ListedVoice:
 
 def problems(settings: ProviderSettings) -> list[str]:
     """What would keep it from being built, beyond the options."""
-    found = []
+    found = unsendable(settings)
     if settings.base_url is None and not settings.api_key:
         found.append("api_key is needed for OpenAI itself; give base_url for another server.")
-    if settings.api_key and not (settings.api_key.isascii() and settings.api_key.isprintable()):
-        found.append("api_key must be printable ASCII on one line.")
-    if settings.base_url is not None and not settings.base_url.startswith(("http://", "https://")):
-        found.append("base_url must begin with http:// or https://.")
     return found

@@ -43,6 +43,28 @@ def count(least: int, most: int) -> Parser:
     return parse
 
 
+def number(least: float, most: float) -> Parser:
+    """A number within these bounds."""
+
+    def parse(value: str) -> float:
+        try:
+            found = float(value)
+        except ValueError:
+            found = float("nan")
+        if not least <= found <= most:
+            raise ValueError(f"a number from {least:g} to {most:g}")
+        return found
+
+    return parse
+
+
+def flag(value: str) -> bool:
+    """Yes or no."""
+    if value not in {"true", "false"}:
+        raise ValueError("true or false")
+    return value == "true"
+
+
 def choice(*names: str) -> Parser:
     """One of these words."""
 

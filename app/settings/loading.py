@@ -167,6 +167,9 @@ def _cross_checks(settings: Settings, providers: Collection[str]) -> Iterator[tu
                     ("voices", name, "chain", position, "provider"),
                     f"no such provider; configured are {known}",
                 )
+            elif table := settings.providers.get(link.provider):
+                for problem in KINDS[table.kind].check_voice(link.provider_voice()):
+                    yield ("voices", name, "chain", position, problem.split()[0]), problem
         for alias in voice.aliases:
             if owners.setdefault(alias, name) != name:
                 yield ("voices", name, "aliases"), f'"{alias}" already names the voice "{owners[alias]}"'

@@ -8,6 +8,7 @@ from app.audio.formats import Output
 from app.audio.loudness import Leveling
 from app.errors import InputTooLong, InvalidInput, InvalidSsml
 from app.settings import Chunking, Entry
+from app.speech.neighbours import NONE, Neighbours, bounded, neighbours
 from app.speech.voices import Voice
 from app.text.annotate import annotated
 from app.text.chunks import Chunk, Limits, chunks
@@ -170,14 +171,16 @@ class Planner:
             raise InputTooLong(message, param="input")
         form = request.output.identity
         rests = _rests(document, cut, self._pauses)
+        told = any(link.capabilities.context for link in links)
+        beside = neighbours(document, cut) if told else [NONE] * len(cut)
         planned = tuple(
             PlannedChunk(
                 chunk,
-                tuple(link.candidate(document, chunk, language, form) for link in links),
+                tuple(link.candidate(document, chunk, language, form, texts) for link in links),
                 rest,
                 runs_on=following is not None and chunk.end == following.start,
             )
-            for chunk, following, rest in zip(cut, [*cut[1:], None], rests, strict=True)
+            for chunk, following, rest, texts in zip(cut, [*cut[1:], None], rests, beside, strict=True)
         )
         fields = [candidate.digest for chunk in planned for candidate in chunk.candidates]
         fields += [str(rest) for rest in rests]
@@ -279,8 +282,11 @@ class _Link:
         takes = self.capabilities.ssml
         return spoken(document, start, end), ssml(document, start, end, takes) if takes else None
 
-    def candidate(self, document: Document, chunk: Chunk, language: str | None, form: str) -> Candidate:
+    def candidate(
+        self, document: Document, chunk: Chunk, language: str | None, form: str, beside: Neighbours
+    ) -> Candidate:
         text, markup = self.sent(document, chunk.start, chunk.end)
+        before, after = bounded(beside, self.capabilities.context) if self.capabilities.context else NONE
         name = digest(
             "clip",
             [
@@ -303,9 +309,13 @@ class _Link:
                 form,
                 self.leveling.identity if self.leveling else None,
                 *(() if self.owner is None else (self.owner,)),
+                # Together always three, and an owner is one: no list of fields can pose as another.
+                *(() if before is after is None else ("beside", before, after)),
             ],
         )
-        utterance = Utterance(text, self.voice, self.speed, language, self.instructions, markup)
+        utterance = Utterance(
+            text, self.voice, self.speed, language, self.instructions, markup, before, after
+        )
         return Candidate(
             name, self.provider, utterance, self.tempo, self.capabilities.price, self.first, self.leveling
         )

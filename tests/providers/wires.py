@@ -6,7 +6,7 @@ from typing import Any
 
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
-from tests.providers import openai_wire
+from tests.providers import elevenlabs_wire, openai_wire
 from tests.providers.conformance import CANARY_KEY
 from tests.providers.vendor_server import Answer, VendorServer
 
@@ -34,5 +34,12 @@ class Wire:
 
 
 WIRES = {
+    "elevenlabs": Wire("elevenlabs", ProviderVoice("wire", "voiceA"), elevenlabs_wire.answer),
+    "elevenlabs-plain": Wire(
+        "elevenlabs",
+        ProviderVoice("wire", "voiceA"),
+        elevenlabs_wire.answer,
+        options=(("timestamps", "false"),),
+    ),
     "openai": Wire("openai", ProviderVoice("wire", "alloy"), openai_wire.answer, path="/v1"),
 }

@@ -1,0 +1,149 @@
+"""ElevenLabs' sound with timestamps: JSON, a line for each stretch of sound, into sound and the times of words."""
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from itertools import takewhile
+from typing import Final
+
+import msgspec
+
+from providers.errors import BadAudio
+from providers.interface import Timing
+
+RULES: Final = 1
+"""To be raised with every change here that changes what is told: clips keep what they were told."""
+
+LONGEST_LINE: Final = 8 * 1024 * 1024
+"""Bytes: two minutes of PCM at 24 kHz, for servers with this wire that put a whole utterance into one line."""
+
+_NULL: Final = msgspec.Raw(b"null")
+_OF_A_CHARACTER: Final = 300  # bytes of an alignment; five times what one comes to
+# As blanks divide words, and in scripts without them what their points and commas do.
+_WORD: Final = re.compile(r"[^\s、，；。！？]+[、，；。！？]*|[、，；。！？]+")  # noqa: RUF001 - these are meant
+
+
+class _Alignment(msgspec.Struct):
+    """In seconds from the beginning of the whole sound, whichever line it is in."""
+
+    characters: list[str]
+    character_start_times_seconds: list[float]
+    character_end_times_seconds: list[float]
+
+
+class _Said(msgspec.Struct):
+    """One line. The alignment is of the text as it was sent, and read by itself: sound is worth more."""
+
+    audio_base64: bytes | None = None
+    alignment: msgspec.Raw = _NULL
+
+
+async def spoken(
+    raw: AsyncGenerator[bytes], text: str, told: list[Timing], provider: str
+) -> AsyncGenerator[bytes]:
+    """The sound in these lines; when it has ended, `told` has the times of the words of `text`.
+
+    Raises:
+        BadAudio: this is something else, or there is no sound in it.
+        ProviderError: as reading `raw` does.
+    """
+    heard = _Heard(text)
+    silent = True
+    async with aclosing(_lines(raw, provider)) as lines:
+        async for line in lines:
+            said = _read(line, provider)
+            heard.add(said.alignment)
+            if said.audio_base64:
+                silent = False
+                yield said.audio_base64
+    if silent:
+        raise BadAudio(f"{provider} answered without sound.", provider=provider)
+    told += heard.words()
+
+
+async def _lines(raw: AsyncGenerator[bytes], provider: str) -> AsyncGenerator[bytes]:
+    """None empty. Each byte is looked at once, however small the pieces are."""
+    begun = bytearray()
+    async with aclosing(raw):
+        async for piece in raw:
+            *ended, rest = piece.split(b"\n")
+            for end in ended:
+                begun += end
+                if line := bytes(begun).strip():
+                    yield line
+                begun.clear()
+            begun += rest
+            if len(begun) > LONGEST_LINE:
+                raise BadAudio(f"{provider} sent a line that is far too long.", provider=provider)
+    if line := bytes(begun).strip():
+        yield line
+
+
+def _read(line: bytes, provider: str) -> _Said:
+    try:
+        return msgspec.json.decode(line, type=_Said)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise BadAudio(
+            f"{provider} answered with something else than sound and timestamps.", provider=provider
+        ) from None
+
+
+class _Heard:
+    """The characters of one utterance with their times, as they come."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._said: list[str] = []  # code points
+        self._begins: list[float] = []
+        self._ends: list[float] = []
+
+    def add(self, raw: msgspec.Raw) -> None:
+        """What cannot be read, or is far more than there is text, is passed over: captions are not worth a clip."""
+        if len(raw) > _OF_A_CHARACTER * (len(self._text) + 1):
+            return
+        try:
+            alignment = msgspec.json.decode(raw, type=_Alignment | None)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return
+        if alignment is None or len(self._said) > 2 * len(self._text):
+            return
+        for character, begins, ends in zip(
+            alignment.characters,
+            alignment.character_start_times_seconds,
+            alignment.character_end_times_seconds,
+            strict=False,
+        ):
+            self._said += character  # code point by code point
+            self._begins += [begins] * len(character)
+            self._ends += [ends] * len(character)
+
+    def words(self) -> list[Timing]:
+        """The text's words with the times of those that were said for them.
+
+        As many as there are in both go one by one, from either end as far as they are alike otherwise; what is left
+        between them is told as one.
+        """
+        written = list(_WORD.finditer(self._text))
+        said = list(_WORD.finditer("".join(self._said)))
+        if len(written) == len(said):
+            return [self._timing([word], [heard]) for word, heard in zip(written, said, strict=True)]
+        front = _alike(written, said)
+        back = _alike(written[front:][::-1], said[front:][::-1])
+        ahead = zip(written[:front], said[:front], strict=True)
+        behind = zip(written[len(written) - back :], said[len(said) - back :], strict=True)
+        middle = written[front : len(written) - back], said[front : len(said) - back]
+        return [
+            *(self._timing([word], [heard]) for word, heard in ahead),
+            *([self._timing(*middle)] if all(middle) else []),
+            *(self._timing([word], [heard]) for word, heard in behind),
+        ]
+
+    def _timing(self, written: Sequence[re.Match[str]], said: Sequence[re.Match[str]]) -> Timing:
+        begins, ends = self._begins[said[0].start()], self._ends[said[-1].end() - 1]
+        return Timing(written[0].start(), written[-1].end(), begins, ends)
+
+
+def _alike(written: Sequence[re.Match[str]], said: Sequence[re.Match[str]]) -> int:
+    """How many they begin with that are the same."""
+    same = (word.group() == heard.group() for word, heard in zip(written, said, strict=False))
+    return sum(1 for _ in takewhile(bool, same))
