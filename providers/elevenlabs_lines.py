@@ -1,10 +1,12 @@
 """ElevenLabs' sound with timestamps: JSON, a line for each stretch of sound, into sound and the times of words."""
 
+import json
 import re
+from base64 import b64decode
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from itertools import takewhile
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -17,8 +19,7 @@ RULES: Final = 1
 LONGEST_LINE: Final = 8 * 1024 * 1024
 """Bytes: two minutes of PCM at 24 kHz, for servers with this wire that put a whole utterance into one line."""
 
-_NULL: Final = msgspec.Raw(b"null")
-_OF_A_CHARACTER: Final = 300  # bytes of an alignment; five times what one comes to
+_MORE: Final = 10  # characters may be said for each one that is written ("7:45", "$1m")
 # As blanks divide words, and in scripts without them what their points and commas do.
 _WORD: Final = re.compile(r"[^\s、，；。！？]+[、，；。！？]*|[、，；。！？]+")  # noqa: RUF001 - these are meant
 
@@ -29,13 +30,6 @@ class _Alignment(msgspec.Struct):
     characters: list[str]
     character_start_times_seconds: list[float]
     character_end_times_seconds: list[float]
-
-
-class _Said(msgspec.Struct):
-    """One line. The alignment is of the text as it was sent, and read by itself: sound is worth more."""
-
-    audio_base64: bytes | None = None
-    alignment: msgspec.Raw = _NULL
 
 
 async def spoken(
@@ -51,11 +45,11 @@ async def spoken(
     silent = True
     async with aclosing(_lines(raw, provider)) as lines:
         async for line in lines:
-            said = _read(line, provider)
-            heard.add(said.alignment)
-            if said.audio_base64:
+            sound, alignment = _read(line, provider)
+            heard.add(alignment)
+            if sound:
                 silent = False
-                yield said.audio_base64
+                yield sound
     if silent:
         raise BadAudio(f"{provider} answered without sound.", provider=provider)
     told += heard.words()
@@ -79,10 +73,13 @@ async def _lines(raw: AsyncGenerator[bytes], provider: str) -> AsyncGenerator[by
         yield line
 
 
-def _read(line: bytes, provider: str) -> _Said:
+def _read(line: bytes, provider: str) -> tuple[bytes, Any]:
+    """Its sound, and its alignment unread: of the text as it was sent."""
+    # The standard library's parser: others refuse half an emoji, which a server that counts in UTF-16 may send.
     try:
-        return msgspec.json.decode(line, type=_Said)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        said = json.loads(line)
+        return b64decode(said.get("audio_base64") or "", validate=True), said.get("alignment")
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise BadAudio(
             f"{provider} answered with something else than sound and timestamps.", provider=provider
         ) from None
@@ -97,18 +94,16 @@ class _Heard:
         self._begins: list[float] = []
         self._ends: list[float] = []
 
-    def add(self, raw: msgspec.Raw) -> None:
-        """What cannot be read, or is far more than there is text, is passed over: captions are not worth a clip."""
-        if len(raw) > _OF_A_CHARACTER * (len(self._text) + 1):
-            return
+    def add(self, said: Any) -> None:
+        """What cannot be read, or is more than there is text, is passed over: captions are not worth a clip."""
         try:
-            alignment = msgspec.json.decode(raw, type=_Alignment | None)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+            alignment = msgspec.convert(said, _Alignment | None)
+        except msgspec.ValidationError:
             return
-        if alignment is None or len(self._said) > 2 * len(self._text):
+        if alignment is None or len(self._said) > _MORE * len(self._text):
             return
         for character, begins, ends in zip(
-            alignment.characters,
+            alignment.characters[: _MORE * (len(self._text) + 1)],
             alignment.character_start_times_seconds,
             alignment.character_end_times_seconds,
             strict=False,

@@ -32,7 +32,7 @@ PACE = 0.06
 def answer(request: Request) -> Reply:
     """The tone asked for, in the format and on the route asked for; or a page of voices; or the account."""
     if request.path == "/v2/voices":
-        return Reply(200, JSON, json.dumps(PAGES[request.query.get("next_page_token")]).encode())
+        return Reply(200, JSON, json.dumps(_page(request)).encode())
     if request.path == "/v1/user":
         account = {"character_count": 1_234, "character_limit": 100_000}
         return Reply(200, JSON, json.dumps({"subscription": account}).encode())
@@ -45,6 +45,10 @@ def answer(request: Request) -> Reply:
     if request.path.endswith("/with-timestamps"):
         return Reply(200, (*JSON, *HEADERS), lines(asked["text"], sound, PACE / speed))
     return Reply(200, (("content-type", "audio/mpeg"), *HEADERS), sound)
+
+
+def _page(request: Request) -> dict[str, object]:
+    return PAGES.get(request.query.get("next_page_token"), PAGES["second"])
 
 
 def lines(text: str, sound: bytes, pace: float = PACE) -> bytes:
