@@ -3,19 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from app.text.chunks import Chunk
-from app.text.document import Document
-from app.text.render import spoken
-
 Neighbours = tuple[str | None, str | None]
 """The texts before and after, as they are said; None where there is nothing."""
 
 NONE: Final[Neighbours] = (None, None)
 
 
-def neighbours(document: Document, cut: Sequence[Chunk]) -> list[Neighbours]:
-    """Of each chunk: the one before it and the one behind it, whole, whatever blocks they stand in."""
-    texts = [spoken(document, chunk.start, chunk.end) for chunk in cut]
+def neighbours(texts: Sequence[str]) -> list[Neighbours]:
+    """Of each chunk of a speech: the one before it and the one behind it, whole, whatever blocks they stand in."""
     return list(zip([None, *texts[:-1]], [*texts[1:], None], strict=True))
 
 

@@ -171,8 +171,9 @@ class Planner:
             raise InputTooLong(message, param="input")
         form = request.output.identity
         rests = _rests(document, cut, self._pauses)
-        told = any(link.capabilities.context for link in links)
-        beside = neighbours(document, cut) if told else [NONE] * len(cut)
+        beside = [NONE] * len(cut)
+        if any(link.capabilities.context for link in links):
+            beside = neighbours([spoken(document, chunk.start, chunk.end) for chunk in cut])
         planned = tuple(
             PlannedChunk(
                 chunk,
