@@ -69,6 +69,7 @@ _OF_A_VOICE: MappingProxyType[str, options.Parser] = MappingProxyType(
         "similarity_boost": options.number(0, 1),
         "style": options.number(0, 1),
         "use_speaker_boost": options.flag,
+        "clone_strength": options.number(0, 1),
     }
 )
 SETTINGS: MappingProxyType[str, options.Parser] = MappingProxyType(

@@ -95,19 +95,21 @@ class _Heard:
         self._ends: list[float] = []
 
     def add(self, said: Any) -> None:
-        """What cannot be read, or is more than there is text, is passed over: captions are not worth a clip."""
+        """What cannot be read, or is far more than there is text, is passed over: captions are not worth a clip."""
         try:
             alignment = msgspec.convert(said, _Alignment | None)
         except msgspec.ValidationError:
             return
-        if alignment is None or len(self._said) > _MORE * len(self._text):
+        if alignment is None:
             return
         for character, begins, ends in zip(
-            alignment.characters[: _MORE * (len(self._text) + 1)],
+            alignment.characters,
             alignment.character_start_times_seconds,
             alignment.character_end_times_seconds,
             strict=False,
         ):
+            if len(self._said) + len(character) > _MORE * (len(self._text) + 1):
+                return
             self._said += character  # code point by code point
             self._begins += [begins] * len(character)
             self._ends += [ends] * len(character)

@@ -143,7 +143,14 @@ async def test_far_more_characters_than_were_sent_are_not_kept():
     heard_of = elevenlabs_lines._Heard(TEXT)
     for _ in range(1_000):
         heard_of.add(elevenlabs_lines._read(line(b"x", TEXT), "wire")[1])
-    assert len(heard_of._said) <= 12 * len(TEXT)
+    heard_of.add(
+        {
+            "characters": ["x" * 1_000_000],
+            "character_start_times_seconds": [0.0],
+            "character_end_times_seconds": [1.0],
+        }
+    )
+    assert len(heard_of._said) == len(heard_of._begins) == len(heard_of._ends) <= 11 * len(TEXT)
     assert all(one.end <= len(TEXT) for one in heard_of.words())
 
 
