@@ -311,7 +311,7 @@ class _Link:
                 self.leveling.identity if self.leveling else None,
                 *(() if self.owner is None else (self.owner,)),
                 # Together always three, and an owner is one: no list of fields can pose as another.
-                *(() if before is after is None else ("beside", before, after)),
+                *(() if before is None and after is None else ("beside", before, after)),
             ],
         )
         utterance = Utterance(
