@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from app.speech.neighbours import NONE, Neighbours, bounded, neighbours
 from app.text.chunks import Limits, chunks
 from app.text.intake.plain import plain
 from app.text.intake.reading import Reading
@@ -12,9 +13,13 @@ from app.text.normalize import normalize
 from benchmarks import edits
 from benchmarks.edits import Article, Edit
 from benchmarks.figures import Figure
+from providers.elevenlabs import CONTEXT
 
 Cut = Callable[[Article, str], list[str]]
 """An article, for its language, and a text of it, edited or not: what is sent to a provider, in order."""
+
+Asked = tuple[str, Neighbours]
+"""A chunk, and what its voice is told beside it."""
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 
@@ -51,6 +56,7 @@ CUTS: Final[dict[str, Cut]] = {
     "greedy 2,500": greedy(2_500),
     "greedy 4,000": greedy(4_000),
 }
+STITCHED: Final = ("sentences", "groups")
 EDITS: Final[dict[str, tuple[Edit, str]]] = {
     "Sentence inserted at the start": (edits.sentence_before, "≥ 98"),
     "The same as a paragraph, before the title": (edits.paragraph_before, "≥ 98"),
@@ -78,17 +84,31 @@ def measure() -> Iterator[Figure]:
             yield Figure(f"{what}: reused by {name}", "%", tuple(map(statistics.mean, shares)), promise)
             if promise and len(shares[0]) > 1:
                 yield Figure("in the worst variant", "%", tuple(map(min, shares)))
+        for name in STITCHED:
+            shares = [
+                [100 * share for share in reused(article, edit, CUTS[name], stitched=True)]
+                for article in articles
+            ]
+            yield Figure(f"{what}: reused by {name}, stitched", "%", tuple(map(statistics.mean, shares)))
 
 
-def reused(article: Article, edit: Edit, cut: Cut) -> Iterator[float]:
-    """For each variant of the edit, the share of its characters that has been spoken for the article: 0 to 1."""
-    spoken = set(cut(article, article.text))
+def reused(article: Article, edit: Edit, cut: Cut, *, stitched: bool = False) -> Iterator[float]:
+    """For each variant of the edit, the share of its characters that has been spoken for the article: 0 to 1.
+
+    `stitched`: each chunk with its neighbours' text, as ElevenLabs' `stitch` sends it.
+    """
+    spoken = set(_asked(cut(article, article.text), stitched=stitched))
     for text in edit(article):
-        yield _share(cut(article, text), spoken)
+        yield _share(_asked(cut(article, text), stitched=stitched), spoken)
 
 
-def _share(sent: Iterable[str], spoken: set[str]) -> float:
-    sizes = [(len(chunk), chunk in spoken) for chunk in sent]
+def _asked(sent: list[str], *, stitched: bool) -> Iterator[Asked]:
+    for chunk, beside in zip(sent, neighbours(sent), strict=True):
+        yield chunk, bounded(beside, CONTEXT) if stitched else NONE
+
+
+def _share(sent: Iterable[Asked], spoken: set[Asked]) -> float:
+    sizes = [(len(one[0]), one in spoken) for one in sent]
     return sum(size for size, known in sizes if known) / sum(size for size, _ in sizes)
 
 

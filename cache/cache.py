@@ -14,8 +14,8 @@ from cache.behind import Behind
 from cache.claims import Claims
 from cache.drafts import Drafts
 from cache.errors import Away, Unreachable
-from cache.flight import Flights, FlightStatistics, Make
-from cache.interface import Entry, Tier, TierStatistics
+from cache.flight import Flights, Make
+from cache.interface import Entry, FlightStatistics, Tier, TierStatistics
 from cache.labels import BATCH, Label, Labels
 from cache.lease import Leases
 from cache.ledger import BRIEF, Ledger

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from cache.asker import asker
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
-from cache.interface import Entry, Tier
+from cache.interface import Entry, FlightStatistics, Tier
 from cache.labels import Label, Labels
 from cache.leading import Leading
 from cache.lease import PIECES_AT_ONCE, Alone, Failed, Follow, Found, Lead, Leases, Standing
@@ -47,19 +47,6 @@ class Made:
 # make(emit): calls emit(piece) for every final piece of the payload as it appears, and gives the whole at the
 # end; raises whatever it likes otherwise. `emit` raises FlightFailed when the bound in bytes is passed.
 Make = Callable[[Callable[[bytes], None]], Awaitable[Made]]
-
-
-@dataclass(frozen=True, slots=True)
-class FlightStatistics:
-    """How flights went so far: `led` were made here, `followed` elsewhere, `found` were there already."""
-
-    under_way: int = 0
-    led: int = 0
-    followed: int = 0
-    found: int = 0
-    failed: int = 0
-    abandoned: int = 0
-    refused: int = 0
 
 
 class Flights:

@@ -72,3 +72,16 @@ class Tier(Protocol):
     async def aclose(self) -> None:
         """Give back connections. Idempotent."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class FlightStatistics:
+    """How flights went so far: `led` were made here, `followed` elsewhere, `found` were there already."""
+
+    under_way: int = 0
+    led: int = 0
+    followed: int = 0
+    found: int = 0
+    failed: int = 0
+    abandoned: int = 0
+    refused: int = 0

@@ -36,6 +36,8 @@ class Utterance:
     language: str | None = None
     instructions: str | None = None
     ssml: str | None = None
+    before: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Capabilities:
     `identity` is all that, besides the utterance itself, decides how this voice sounds (an engine's version,
     a server's address): it goes into the digest. `price` is per million characters, in the operator's currency.
     `loudness` is how loud this voice is known to speak, in LUFS (integrated, EBU R 128), over many sentences and
-    without instructions; None: nobody knows, and the first clips are measured.
+    without instructions; None: nobody knows, and the first clips are measured. `context` is how many characters of
+    the neighbouring text, on either side, the voice is told; it makes each clip depend on them.
     """
 
     identity: tuple[str, ...]
@@ -79,6 +82,7 @@ class Capabilities:
     formats: tuple[str, ...] = ("pcm",)
     streaming: bool = True
     timings: bool = False
+    context: int = 0
 
 
 @dataclass(frozen=True, slots=True)

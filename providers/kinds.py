@@ -10,6 +10,7 @@ from providers import (
     azure,
     cartesia,
     deepgram,
+    elevenlabs,
     espeak,
     google,
     hibari,
@@ -58,6 +59,9 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
         "azure": Kind(azure.Azure, azure.OPTIONS, azure.problems, voice=azure.VOICE),
         "cartesia": Kind(cartesia.Cartesia, cartesia.OPTIONS, cartesia.problems, voice=cartesia.VOICE),
         "deepgram": Kind(deepgram.Deepgram, deepgram.OPTIONS, deepgram.problems),
+        "elevenlabs": Kind(
+            elevenlabs.ElevenLabs, elevenlabs.OPTIONS, elevenlabs.problems, voice=elevenlabs.VOICE
+        ),
         "espeak": Kind(espeak.Espeak, espeak.OPTIONS, slots=espeak.processes, voice=espeak.VOICE),
         "google": Kind(google.Google, google.OPTIONS, google.problems, voice=google.VOICE),
         "hibari": Kind(hibari.Hibari, hibari.OPTIONS, slots=hibari.threads),

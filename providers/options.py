@@ -34,6 +34,17 @@ def decibels(value: str) -> float:
     return number
 
 
+def count(least: int, most: int) -> Parser:
+    """A whole number within these bounds."""
+
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
 def number(least: float, most: float) -> Parser:
     """A number within these bounds."""
 
@@ -49,15 +60,11 @@ def number(least: float, most: float) -> Parser:
     return parse
 
 
-def count(least: int, most: int) -> Parser:
-    """A whole number within these bounds."""
-
-    def parse(value: str) -> int:
-        if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
-            raise ValueError(f"a whole number from {least} to {most}")
-        return int(value)
-
-    return parse
+def flag(value: str) -> bool:
+    """Yes or no."""
+    if value not in {"true", "false"}:
+        raise ValueError("true or false")
+    return value == "true"
 
 
 def choice(*names: str) -> Parser:

@@ -80,6 +80,23 @@ chain = [{ provider = "local", voice = "heart" }]
     assert any("line 5: voices.a.aliases" in line for line in found)
 
 
+def test_a_links_settings_are_checked():
+    """A misspelt setting of a voice would do nothing, and nobody would hear why."""
+    source = """
+[providers.eleven]
+kind = "elevenlabs"
+api_key = "k"
+[voices.a]
+chain = [{ provider = "eleven", voice = "x", stability = 0.5, seed = 7, use_speaker_boost = true }]
+[voices.b]
+chain = [{ provider = "eleven", voice = "x", stabilty = 0.5, style = 2 }]
+"""
+    found = problems(source)
+    assert len(found) == 2
+    assert found[0].startswith("line 8: voices.b.chain[0].stabilty: stabilty is not an option")
+    assert found[1].startswith("line 8: voices.b.chain[0].style: style must be a number from 0 to 1")
+
+
 def test_a_kinds_own_options_are_checked():
     """A misspelt option of a vendor would otherwise silently do nothing."""
     found = problems('[providers.tones]\nkind = "scripted"\ndelai = "1s"\n')

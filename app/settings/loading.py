@@ -181,4 +181,4 @@ def _link_checks(link: Link, settings: Settings, providers: Collection[str]) -> 
         yield ("provider",), f"no such provider; configured are {', '.join(sorted(providers))}"
     elif table := settings.providers.get(link.provider):
         for problem in KINDS[table.kind].check_voice(link.provider_voice()):
-            yield (), problem
+            yield (problem.split()[0],), problem

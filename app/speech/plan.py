@@ -8,6 +8,7 @@ from app.audio.formats import Output
 from app.audio.loudness import Leveling
 from app.errors import InputTooLong, InvalidInput, InvalidSsml
 from app.settings import Chunking, Entry
+from app.speech.neighbours import NONE, Neighbours, bounded, neighbours
 from app.speech.voices import Voice
 from app.text.annotate import annotated
 from app.text.chunks import Chunk, Limits, chunks
@@ -171,15 +172,22 @@ class Planner:
             message = f"The text has more than {MAX_CHUNKS} lines or sentences. Send it in parts."
             raise InputTooLong(message, param="input")
         form = request.output.identity
+        spread = request.voice.order == "spread"
         rests = _rests(document, cut, self._pauses)
+        beside = [NONE] * len(cut)
+        if any(link.capabilities.context for link in links):
+            beside = neighbours([spoken(document, chunk.start, chunk.end) for chunk in cut])
         planned = tuple(
             PlannedChunk(
                 chunk,
-                _candidates(links, document, chunk, language, form, spread=request.voice.order == "spread"),
+                tuple(
+                    link.candidate(document, chunk, language, form, texts, first=position == 0)
+                    for position, link in enumerate(_spread(links, chunk.text) if spread else links)
+                ),
                 rest,
                 runs_on=following is not None and chunk.end == following.start,
             )
-            for chunk, following, rest in zip(cut, [*cut[1:], None], rests, strict=True)
+            for chunk, following, rest, texts in zip(cut, [*cut[1:], None], rests, beside, strict=True)
         )
         fields = [candidate.digest for chunk in planned for candidate in chunk.candidates]
         fields += [str(rest) for rest in rests]
@@ -232,26 +240,12 @@ class Planner:
         )
 
 
-def _candidates(
-    links: "Sequence[_Link]",
-    document: Document,
-    chunk: Chunk,
-    language: str | None,
-    form: str,
-    *,
-    spread: bool,
-) -> tuple[Candidate, ...]:
-    if spread:
-        # By the text, so that a text has its first choice, and its clip, whoever asks and whenever; and by each link
-        # for itself, so that a link put in or taken out moves only the texts that are, or were, its own.
-        text = document.text[chunk.start : chunk.end]
-        links = sorted(
-            links, key=lambda link: digest("spread", [text, link.voice.provider, link.voice.voice])
-        )
-    return tuple(
-        link.candidate(document, chunk, language, form, first=position == 0)
-        for position, link in enumerate(links)
-    )
+def _spread(links: "Sequence[_Link]", text: str) -> "Sequence[_Link]":
+    """In an order by the text, so that a text has its first choice, and its clip, whoever asks and whenever.
+
+    By each link for itself, so that one put in or taken out moves only the texts that are, or were, its own.
+    """
+    return sorted(links, key=lambda link: digest("spread", [text, link.voice.provider, link.voice.voice]))
 
 
 def _rests(document: Document, cut: Sequence[Chunk], pauses: Mapping[BlockKind, float]) -> list[float]:
@@ -302,9 +296,17 @@ class _Link:
         return spoken(document, start, end), ssml(document, start, end, takes) if takes else None
 
     def candidate(
-        self, document: Document, chunk: Chunk, language: str | None, form: str, *, first: bool
+        self,
+        document: Document,
+        chunk: Chunk,
+        language: str | None,
+        form: str,
+        beside: Neighbours,
+        *,
+        first: bool,
     ) -> Candidate:
         text, markup = self.sent(document, chunk.start, chunk.end)
+        before, after = bounded(beside, self.capabilities.context) if self.capabilities.context else NONE
         name = digest(
             "clip",
             [
@@ -327,9 +329,13 @@ class _Link:
                 form,
                 self.leveling.identity if self.leveling else None,
                 *(() if self.owner is None else (self.owner,)),
+                # Together always three, and an owner is one: no list of fields can pose as another.
+                *(() if before is None and after is None else ("beside", before, after)),
             ],
         )
-        utterance = Utterance(text, self.voice, self.speed, language, self.instructions, markup)
+        utterance = Utterance(
+            text, self.voice, self.speed, language, self.instructions, markup, before, after
+        )
         return Candidate(
             name, self.provider, utterance, self.tempo, self.capabilities.price, first, self.leveling
         )

@@ -10,6 +10,7 @@ from tests.providers import (
     azure_wire,
     cartesia_wire,
     deepgram_wire,
+    elevenlabs_wire,
     google_wire,
     openai_wire,
     piper_wire,
@@ -49,6 +50,13 @@ WIRES = {
     ),
     "deepgram": Wire("deepgram", ProviderVoice("wire", "aura-2-thalia-en"), deepgram_wire.answer),
     "google": Wire("google", ProviderVoice("wire", "en-US-Neural2-A"), google_wire.answer),
+    "elevenlabs": Wire("elevenlabs", ProviderVoice("wire", "voiceA"), elevenlabs_wire.answer),
+    "elevenlabs-plain": Wire(
+        "elevenlabs",
+        ProviderVoice("wire", "voiceA"),
+        elevenlabs_wire.answer,
+        options=(("timestamps", "false"),),
+    ),
     "openai": Wire("openai", ProviderVoice("wire", "alloy"), openai_wire.answer, path="/v1"),
     "piper": Wire("piper", ProviderVoice("wire", "en_US-joe-medium"), piper_wire.answer, api_key=None),
     "polly": Wire(

@@ -46,6 +46,21 @@ class Call:
 
 CALLS = {
     "openai": Call("openai", ProviderVoice("wire", "alloy", "tts-1"), utterance={"speed": 1.5}),
+    "elevenlabs": Call(
+        "elevenlabs-plain",
+        ProviderVoice(
+            "wire",
+            "voiceA",
+            "eleven_flash_v2_5",
+            (("seed", "7"), ("similarity_boost", "0.75"), ("stability", "0.5")),
+        ),
+        options={"timestamps": "false"},
+        utterance={"speed": 1.1, "language": "en"},
+        secrets=("xi-api-key",),
+    ),
+    "elevenlabs_timed": Call(
+        "elevenlabs", ProviderVoice("wire", "voiceA", "eleven_flash_v2_5"), secrets=("xi-api-key",)
+    ),
     "google": Call(
         "google",
         ProviderVoice("wire", "en-US-Neural2-A", None, (("pitch", "-2.5"),)),
