@@ -16,33 +16,17 @@ from cache.drafts import Drafts
 from cache.errors import Away, Unreachable
 from cache.flight import Flights, Make
 from cache.interface import Entry, FlightStatistics, Tier, TierStatistics
-from cache.labels import BATCH, Label, Labels
-from cache.lease import Leases
-from cache.ledger import BRIEF, Ledger
-from cache.link import Keys, RedisLink
+from cache.labels import BATCH, Label
+from cache.ledger import BRIEF
+from cache.link import Keys
 from cache.memory import MemoryTier
-from cache.notices import Notices
 from cache.passage import Seat
-from cache.purges import Purges
-from cache.redis import RedisTier
+from cache.shared import Shared, share
 
 NOBODYS = "0" * 40
 """A digest that no text has."""
 CLOSING_SECONDS = 5.0
 """For `aclose`, where nobody says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What a process has of one Redis."""
-
-    link: RedisLink
-    tier: RedisTier
-    notices: Notices
-    leases: Leases
-    labels: Labels
-    purges: Purges
-    ledger: Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,25 +326,6 @@ class Cache:
             await shared.tier.aclose()
             await shared.notices.aclose()
             await shared.link.aclose()
-
-
-def share(
-    url: str,
-    *,
-    keys: Keys | None = None,
-    lease: float = 1.0,
-    timeout: float = 0.1,
-    owner_budget: float = math.inf,
-    brief: float = BRIEF,
-    now: Callable[[], float] = time.time,
-) -> Shared:
-    """One Redis by its URL (see `cache.address`); connects at first use. Times are in seconds."""
-    link = RedisLink(url, keys=keys, timeout=timeout)
-    tier = RedisTier(link, now=now)
-    notices = Notices(link)
-    leases = Leases(link, tier, notices, length=lease)
-    ledger = Ledger(link, owner_budget, brief=brief, now=now)
-    return Shared(link, tier, notices, leases, Labels(link, now=now), Purges(link), ledger)
 
 
 def open_cache(

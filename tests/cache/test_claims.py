@@ -4,8 +4,8 @@ import asyncio
 import signal
 from collections.abc import Callable
 
-from cache.cache import Shared
 from cache.claims import Claims
+from cache.shared import Shared
 from tests.cache.conftest import Server
 
 A, B = "a" * 40, "b" * 40

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
-from cache.cache import Cache, Shared, open_cache
+from cache.cache import Cache, open_cache
 from cache.errors import Away
 from cache.flight import Made
 from cache.lease import Alone, Follow, Found, Lead
 from cache.link import Keys
+from cache.shared import Shared
 from tests.cache.conftest import sound, until
 from tests.cache.fleet import Cluster, Member, cluster
 

@@ -7,8 +7,8 @@ from contextlib import ExitStack, aclosing
 
 import pytest
 
-from cache.cache import Shared
 from cache.drafts import Draft, DraftCut, Drafts, Following
+from cache.shared import Shared
 from tests.cache.conftest import Server, until
 
 DIGEST = "d" * 40

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from cache.cache import Cache, Shared, open_cache
+from cache.cache import Cache, open_cache
 from cache.errors import Away
 from cache.flight import Made
 from cache.lease import Alone, Found, Lead
 from cache.link import Keys
+from cache.shared import Shared
 from tests.cache.conftest import Server, sound, until
 from tests.cache.proxy import Mode, Proxy, proxied
 

@@ -19,13 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cache.cache import Cache, Shared, share
+from cache.cache import Cache
 from cache.errors import Away, FlightFailed
 from cache.flight import Flights, Made
 from cache.lease import Finish
 from cache.link import Keys
 from cache.memory import MemoryTier
 from cache.passage import Seat
+from cache.shared import Shared, share
 from tests.cache.conftest import Server
 
 T = TypeVar("T")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from cache.cache import Cache, Shared, open_cache
+from cache.cache import Cache, open_cache
 from cache.errors import Away, FlightFailed
 from cache.flight import Made
 from cache.lease import Follow
 from cache.link import Keys
 from cache.passage import Seat
+from cache.shared import Shared
 from tests.cache.conftest import Server, sound, until
 
 A = "a" * 40

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from cache.cache import Shared
 from cache.errors import Away
 from cache.inventory import redis_figures, redis_values
 from cache.link import Keys
+from cache.shared import Shared
 from tests.cache.conftest import Server, sound
 from tests.cache.fleet import Cluster, Guarded
 

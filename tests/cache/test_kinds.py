@@ -9,9 +9,10 @@ import pytest
 from redis.asyncio.connection import UnixDomainSocketConnection
 
 from cache.address import Secure, parse
-from cache.cache import Cache, Shared, open_cache
+from cache.cache import Cache, open_cache
 from cache.flight import Made
 from cache.lease import Lead
+from cache.shared import Shared
 from tests.cache.conftest import Server, sound, until
 from tests.cache.proxy import AUTHORITY, Proxy, proxied, tls
 

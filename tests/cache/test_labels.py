@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from cache.cache import Cache, Shared, open_cache
+from cache.cache import Cache, open_cache
 from cache.errors import Unreachable
 from cache.flight import Made
 from cache.labels import BATCH, Label, Labels
 from cache.link import Keys
+from cache.shared import Shared
 from tests.cache.conftest import Server, sound, until
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cache.cache import Cache, Shared, open_cache
+from cache.cache import Cache, open_cache
 from cache.errors import FlightFailed
 from cache.flight import Made
 from cache.lease import Alone, Failed, Follow, Found, Lead
 from cache.link import Keys
+from cache.shared import Shared
 from tests.cache.conftest import Server, sound, until
 
 A = "a" * 40

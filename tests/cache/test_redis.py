@@ -11,7 +11,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from cache.archive import Archive
-from cache.cache import Cache, Shared, open_cache, share
+from cache.cache import Cache, open_cache
 from cache.digest import LAYOUT
 from cache.errors import Away
 from cache.flight import Flights, Made
@@ -21,6 +21,7 @@ from cache.link import Keys
 from cache.memory import MemoryTier
 from cache.objects import Objects
 from cache.outage import Outage
+from cache.shared import Shared, share
 from tests.cache.conftest import Server, close, sound, until
 
 A, B = "a" * 40, "b" * 40

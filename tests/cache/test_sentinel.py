@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cache.cache import Shared
 from cache.lease import Alone, Follow, Lead
+from cache.shared import Shared
 from tests.cache.conftest import sound, until
 from tests.cache.fleet import Guarded, Member, guarded
 

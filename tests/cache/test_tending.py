@@ -10,11 +10,11 @@ import pytest
 from cache import value
 from cache.archive import open_archive
 from cache.behind import Behind
-from cache.cache import Shared
 from cache.flight import Flights, Made
 from cache.interface import Entry
 from cache.memory import MemoryTier
 from cache.notices import Notices
+from cache.shared import Shared
 from cache.tending import keep_on
 from tests.cache.conftest import sound, until
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from cache.archive import open_archive
-from cache.cache import Shared
 from cache.interface import Tier
 from cache.memory import MemoryTier
+from cache.shared import Shared
 from tests.cache.conftest import sound
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 import app.cli
 from cache import value
 from cache.archive import open_archive, path_of
-from cache.cache import share
 from cache.link import Keys
+from cache.shared import share
 from tests.cache.conftest import Server, sound
 from tests.cache.fleet import Cluster, Guarded, cluster, guarded
 
