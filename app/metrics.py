@@ -87,6 +87,27 @@ def _tiers(tiers: Mapping[str, TierFigures]) -> Iterator[CounterMetricFamily]:
     yield faults
 
 
+_STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class _CircuitCollector(Collector):
+    """Reads the circuits when the page is asked for."""
+
+    def __init__(self, states: Callable[[], Mapping[str, str]]) -> None:
+        self._states = states
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """As Prometheus wants it."""
+        family = GaugeMetricFamily(
+            "refrain_circuit_state",
+            "0: the provider is asked, 1: it is being probed, 2: it is not asked.",
+            labels=["provider"],
+        )
+        for provider, state in self._states().items():
+            family.add_metric([provider], _STATES[state])
+        yield family
+
+
 class Metrics:
     """The process's metrics, on a registry of their own so that two apps in one process do not mix."""
 
@@ -142,6 +163,10 @@ class Metrics:
     def watch(self, read: Callable[[], CacheFigures]) -> None:
         """Have the cache's own figures read whenever the page is asked for."""
         self.registry.register(_CacheCollector(read))
+
+    def watch_circuits(self, states: Callable[[], Mapping[str, str]]) -> None:
+        """Have the circuits' states (closed, half_open, open) read whenever the page is asked for."""
+        self.registry.register(_CircuitCollector(states))
 
     def render(self) -> bytes:
         """The page for Prometheus."""

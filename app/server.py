@@ -1,6 +1,7 @@
 """The one place where things are constructed: `open_house` the parts, `create_app` the service around them."""
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,15 +37,19 @@ from app.speech.lifetimes import Lifetimes
 from app.speech.outputs import Outputs
 from app.speech.plan import Planner
 from app.speech.plans import Plans
+from app.speech.probing import Probing
 from app.speech.refreshes import Refreshes
 from app.speech.studio import Studio
 from app.speech.voices import Voices
 from cache.asker import asking
 from cache.cache import Cache, CacheStatistics, open_cache
 from cache.embedded import start as start_embedded
+from cache.tending import keep_on
+from providers.circuits import Circuits
 from providers.errors import ProviderError
 from providers.interface import Provider
 from providers.kinds import build
+from providers.wrapped import bare
 
 VERSION = "0.1.0"
 WARM_UP = 2.0
@@ -66,6 +71,7 @@ class House:
     voices: Voices
     outputs: Outputs
     providers: dict[str, Provider]
+    circuits: Circuits
     cache: Cache
     metrics: Metrics
     studio: Studio
@@ -92,7 +98,11 @@ async def open_house(
             stack.push_async_callback(_close, "the embedded Valkey", embedded.aclose, left)
             url = embedded.url
         # Before the cache, so that they end after it: a flight must not end by its provider's closing.
-        providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
+        circuits = Circuits()
+        providers = {
+            name: build(table.named(name), circuits.add(name, slow=table.slow_after))
+            for name, table in settings.providers.items()
+        }
         for provider in providers.values():
             stack.push_async_callback(_close, f"provider {provider.name}", provider.aclose, left)
         cache = open_cache(
@@ -123,17 +133,31 @@ async def open_house(
             )
         )
         stack.push_async_callback(_close, "plans", plans.aclose, left)
+        source = ClipSource(
+            cache, Levels(cache, kept.ttl), lifetimes, refreshes, metrics, clock=time.perf_counter
+        )
         studio = Studio(
             plans=plans,
-            source=ClipSource(
-                cache, Levels(cache, kept.ttl), lifetimes, refreshes, metrics, clock=time.perf_counter
-            ),
+            source=source,
             cache=cache,
             metrics=metrics,
             deadline=settings.server.deadline,
         )
         voices, outputs = Voices(settings.voices), Outputs(settings.sound)
-        yield House(settings, voices, outputs, providers, cache, metrics, studio)
+        probing = Probing(
+            {name: bare(one) for name, one in providers.items()}, voices.all, source, outputs.find()
+        )
+        metrics.watch_circuits(circuits.states)
+        watching = asyncio.create_task(
+            keep_on("circuits", lambda: circuits.watch(cache.bulletin, probing)), name="circuits"
+        )
+        stack.push_async_callback(_close, "circuits", functools.partial(_ended, watching), left)
+        yield House(settings, voices, outputs, providers, circuits, cache, metrics, studio)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _close(what: str, aclose: Callable[[], Awaitable[None]], left: Callable[[], float]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from cache.archive import Archive, open_archive
 from cache.asker import asker
 from cache.behind import Behind
+from cache.bulletin import Bulletin
 from cache.claims import Claims
 from cache.drafts import Drafts
 from cache.errors import Away, Unreachable
@@ -65,6 +66,7 @@ class Cache:
         self._promotions = None if shared is None or archive is None else Behind(shared.tier.promote)
         self.drafts = Drafts() if shared is None else Drafts(shared.link, shared.notices)
         self._claims = Claims(None if shared is None else shared.link)
+        self.bulletin = Bulletin(None if shared is None else shared.link)
         if shared is not None:
             shared.purges.watch(memory)
 

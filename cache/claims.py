@@ -16,8 +16,16 @@ class Claims:
     A claim is never given back: it is also the pause until somebody may try again. `clock` is monotonic.
     """
 
-    def __init__(self, link: RedisLink | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        link: RedisLink | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        kind: str = "refresh",
+    ) -> None:
+        """Claims of one `kind` are apart from those of another."""
         self._link = link
+        self._kind = kind
         self._clock = clock
         self._until: dict[str, float] = {}
 
@@ -34,7 +42,7 @@ class Claims:
         link = self._link
         if link is None:
             return True
-        key, token, milliseconds = link.keys.of("refresh", digest), secrets.token_hex(8), int(seconds * 1000)
+        key, token, milliseconds = link.keys.of(self._kind, digest), secrets.token_hex(8), int(seconds * 1000)
         try:
             return bool(await link.call(lambda: link.client.set(key, token, nx=True, px=milliseconds)))
         except Away:

@@ -4,6 +4,7 @@
     ├── Passing                 may pass by itself: retried, then the next in the chain
     │   ├── RateLimited         too many requests; `retry_after` seconds where the vendor says so
     │   ├── Unavailable         refused, 5xx, cut connection, unreadable answer
+    │   │   └── CircuitOpen     not asked at all: it has failed too often of late
     │   └── TimedOut            connect, first byte or total time ran out
     ├── BadAudio                an answer that is not the sound asked for; the next in the chain
     ├── Account                 nothing with this account will work until somebody acts
@@ -48,6 +49,13 @@ class Unavailable(Passing):
     """The vendor could not be reached or failed on its side."""
 
     code = "unavailable"
+
+
+class CircuitOpen(Unavailable):
+    """It was not asked: it has failed too often, and nobody has found out yet that it speaks again."""
+
+    retryable = False
+    code = "circuit_open"
 
 
 class TimedOut(Passing):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from providers.circuit import Circuit
 from providers.interface import Provider, Sound, Utterance
 from providers.wrapped import Wrapped
 
@@ -16,14 +17,20 @@ class Gated(Wrapped):
     caller's deadline cancels it.
     """
 
-    def __init__(self, inside: Provider, max_concurrency: int) -> None:
-        """`max_concurrency` is at least 1."""
+    def __init__(self, inside: Provider, max_concurrency: int, circuit: Circuit | None = None) -> None:
+        """`max_concurrency` is at least 1. Who waits is let go when the `circuit` opens."""
         super().__init__(inside)
         self._slots = asyncio.Semaphore(max_concurrency)
+        self._circuit = circuit or Circuit(inside.name)
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for a slot first."""
-        # One `async with`: wherever a cancellation strikes, the slot taken so far goes back.
-        async with self._slots, self.inside.speak(utterance) as sound:
-            yield sound
+        async with self._circuit.unless_open():
+            await self._slots.acquire()
+        # No await between taking the slot and this: wherever a cancellation strikes, it goes back.
+        try:
+            async with self.inside.speak(utterance) as sound:
+                yield sound
+        finally:
+            self._slots.release()

@@ -200,6 +200,7 @@ class ProviderSettings:
     timeout: float = 30.0
     attempts: int = 2
     max_concurrency: int | None = None
+    slow_after: float | None = None
     price_per_million_chars: float | None = None
     options: tuple[tuple[str, str], ...] = ()
     """The remaining keys of the table, as the kind names them (`kinds.py` says which it takes)."""

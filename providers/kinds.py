@@ -20,7 +20,9 @@ from providers import (
     polly,
     scripted,
 )
+from providers.circuit import Circuit
 from providers.gate import Gated
+from providers.guard import Guarded, Watched
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.options import Parser
 from providers.retry import Retrying
@@ -76,9 +78,15 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
 
 
 def build(
-    settings: ProviderSettings, *, sleep: Sleep = asyncio.sleep, random: Random = randomness.random
+    settings: ProviderSettings,
+    circuit: Circuit | None = None,
+    *,
+    sleep: Sleep = asyncio.sleep,
+    random: Random = randomness.random,
 ) -> Provider:
-    """The provider with its retries and its gate. Cheap and without I/O; `warm` it before it is used.
+    """The provider with its retries, its gate and its circuit. Cheap and without I/O; `warm` it before it is used.
+
+    `circuit` None: one of its own, which nobody closes again.
 
     Raises:
         ValueError: the settings have problems (`check` lists them).
@@ -87,8 +95,17 @@ def build(
     found = kind.check(settings) if kind else [f"unknown kind; there are {', '.join(sorted(KINDS))}."]
     if kind is None or found:
         raise ValueError(f"Provider {settings.name}: {' '.join(found)}")
-    provider: Provider = Retrying(
-        kind.make(settings), settings.attempts, timeout=settings.timeout, sleep=sleep, random=random
+    circuit = circuit or Circuit(settings.name)
+    provider: Provider = Watched(kind.make(settings), circuit)
+    provider = Retrying(
+        provider,
+        settings.attempts,
+        timeout=settings.timeout,
+        budget=circuit.budget,
+        sleep=sleep,
+        random=random,
     )
     slots = kind.slots(settings)
-    return provider if slots is None else Gated(provider, slots)
+    if slots is not None:
+        provider = Gated(provider, slots, circuit)
+    return Guarded(provider, circuit)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from providers.budget import RetryBudget
 from providers.errors import ProviderError, TimedOut
 from providers.interface import Provider, Sound, Utterance
 from providers.wrapped import Wrapped
@@ -23,7 +24,8 @@ class Retrying(Wrapped):
     once a piece was passed on, a failure is the caller's. Pauses have full jitter: evenly between 0 and a bound
     that doubles from 0.1 s to 5 s (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
     after the vendor's own `retry_after` where it gave one. `timeout` seconds bound everything up to the first
-    piece; where the pause would outlast them, the error is raised at once.
+    piece; where the pause would outlast them, the error is raised at once. So it is when the provider's `budget` of
+    retries is spent.
     """
 
     def __init__(
@@ -32,14 +34,16 @@ class Retrying(Wrapped):
         attempts: int,
         *,
         timeout: float,
+        budget: RetryBudget | None = None,
         sleep: Callable[[float], Awaitable[None]],
         random: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`random` gives numbers from 0 up to 1; `sleep` and `clock` are in seconds."""
+        """`random` gives numbers from 0 up to 1; `sleep` and `clock` are in seconds. `budget` None: one of its own."""
         super().__init__(inside)
         self._attempts = attempts
         self._timeout = timeout
+        self._budget = budget or RetryBudget()
         self._sleep = sleep
         self._random = random
         self._clock = clock
@@ -54,6 +58,7 @@ class Retrying(Wrapped):
 
     async def _begin(self, upstream: AsyncExitStack, utterance: Utterance) -> tuple[Sound, bytes]:
         began = self._clock()
+        self._budget.first()
         retrying = AsyncRetrying(
             sleep=self._sleep,
             wait=self._pause,
@@ -84,7 +89,10 @@ class Retrying(Wrapped):
 
     def _enough(self, state: RetryCallState, began: float) -> bool:
         left = self._timeout - (self._clock() - began)
-        return state.attempt_number >= self._attempts or state.upcoming_sleep >= left
+        if state.attempt_number >= self._attempts or state.upcoming_sleep >= left:
+            return True
+        # Last: taking is spending, and it is asked only where the error may pass.
+        return not self._budget.take()
 
 
 def _may_pass(error: BaseException) -> bool:

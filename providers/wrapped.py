@@ -37,3 +37,10 @@ class Wrapped:
     async def aclose(self) -> None:
         """See `Provider`."""
         await self.inside.aclose()
+
+
+def bare(provider: Provider) -> Provider:
+    """The provider without anything around it."""
+    while isinstance(provider, Wrapped):
+        provider = provider.inside
+    return provider

@@ -152,6 +152,7 @@ class ProviderTable(BaseModel):
     timeout: Annotated[Seconds, Field(gt=0)] = 30.0
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
     max_concurrency: Annotated[int | None, Field(ge=1)] = None
+    slow_after: Annotated[Seconds, Field(gt=0)] | None = None
     price_per_million_chars: Annotated[float | None, Field(ge=0)] = None
 
     def named(self, name: str) -> ProviderSettings:
@@ -166,6 +167,7 @@ class ProviderTable(BaseModel):
             timeout=self.timeout,
             attempts=self.attempts,
             max_concurrency=self.max_concurrency,
+            slow_after=self.slow_after,
             price_per_million_chars=self.price_per_million_chars,
             options=_pairs(self.model_extra or {}),
         )

@@ -191,13 +191,10 @@ class ClipSource:
         began = self._clock()
         try:
             payload, recorded, timings = await self._record(candidate, request.output, emit)
-        except BadSound as error:
+        except BadAudio as error:
             outcome = BadAudio.code
-            self._metrics.bad_audio.labels(provider=provider.name, kind=error.kind).inc()
-            raise BadAudio(f"refused as {error.kind}", provider=provider.name) from None
-        except BadAudio:
-            outcome = BadAudio.code
-            self._metrics.bad_audio.labels(provider=provider.name, kind="adapter").inc()
+            kind = error.kind if isinstance(error, _BadSound) else "adapter"
+            self._metrics.bad_audio.labels(provider=provider.name, kind=kind).inc()
             raise
         except ProviderError as error:
             outcome = error.code
@@ -221,6 +218,22 @@ class ClipSource:
         meta = ClipMeta(recorded.samples, provider.name, characters, recorded.audible, packed(placed))
         ttl = self._lifetimes.hard(first_choice=candidate.first_choice)
         return Made(msgspec.json.encode(meta), payload, ttl, (*request.labels, by(provider.name)))
+
+    async def probe(self, candidate: Candidate, output: Output) -> None:
+        """Have it said and checked, and nothing of it kept.
+
+        Raises:
+            ProviderError: it was not, or not well.
+        """
+        provider = candidate.provider.name
+        self._metrics.provider_requests.labels(provider=provider, outcome="probe").inc()
+        try:
+            await self._record(candidate, output, _nobody)
+        except ProviderError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an adapter's defect is no reason to ask it again
+            log.error("defect: %s", whereabouts(error))  # noqa: TRY400 - the message may carry the text
+            raise ProviderError("failed in a way nobody foresaw", provider=provider) from None
 
     async def _record(
         self, candidate: Candidate, output: Output, emit: Hear
@@ -259,12 +272,23 @@ class ClipSource:
                             parts.append(final)
                             emit(final)
                 recorded = await _in_thread(recorder.finish)
+            except BadSound as error:
+                # In here, where the provider's circuit hears of it.
+                raise _BadSound(error.kind, candidate.provider.name) from None
             finally:
                 recorder.close()
         await self._levels.learn(candidate, recorded.measured)
         parts.append(recorded.tail)
         emit(recorded.tail)
         return b"".join(parts), recorded, sound.timings
+
+
+class _BadSound(BadAudio):
+    """What our own check refused, as this `kind` of poison."""
+
+    def __init__(self, kind: str, provider: str) -> None:
+        super().__init__(f"refused as {kind}", provider=provider)
+        self.kind = kind
 
 
 def by(provider: str) -> Label:

@@ -13,6 +13,7 @@ BY_CODE: dict[str, type[errors.ProviderError]] = {
     for kind in (
         errors.RateLimited,
         errors.Unavailable,
+        errors.CircuitOpen,
         errors.TimedOut,
         errors.BadAudio,
         errors.BadCredentials,
@@ -28,6 +29,8 @@ BY_CODE: dict[str, type[errors.ProviderError]] = {
 
 def remembered(error: BaseException) -> float:
     """For how many seconds a failed flight's error answers late-comers (promise 6: at most 2)."""
+    if isinstance(error, errors.CircuitOpen):
+        return 0.0  # said at once anyway, and the first request behind a closed circuit is to be spoken
     return RETRY_AFTER if isinstance(error, errors.ProviderError) else 0.0
 
 

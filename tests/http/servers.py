@@ -24,10 +24,11 @@ import app.server
 from app.server import Refrain, create_app
 from app.settings import parse
 from cache import keeper
+from providers.circuit import Circuit
 from providers.interface import Provider, ProviderSettings
 from providers.kinds import build
 from providers.scripted import Scripted
-from providers.wrapped import Wrapped
+from providers.wrapped import bare
 
 ROOT = Path(__file__).parent.parent.parent
 ARTICLE = (ROOT / "samples" / "article.txt").read_text(encoding="utf-8")
@@ -215,11 +216,9 @@ async def inside(
     """Refrain in this loop, everything as the composition root makes it. `server` are keys of `[server]`."""
     scripted: dict[str, Scripted] = {}
 
-    def recorded(settings: ProviderSettings) -> Provider:
-        provider = build(settings)
-        innermost = provider
-        while isinstance(innermost, Wrapped):
-            innermost = innermost.inside
+    def recorded(settings: ProviderSettings, circuit: Circuit) -> Provider:
+        provider = build(settings, circuit)
+        innermost = bare(provider)
         if isinstance(innermost, Scripted):
             scripted[settings.name] = innermost
         return provider

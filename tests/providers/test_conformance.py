@@ -10,8 +10,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from providers.circuit import Circuit
 from providers.espeak import Espeak
 from providers.gate import Gated
+from providers.guard import Guarded, Watched
 from providers.hibari import Hibari
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.retry import Retrying
@@ -94,6 +96,12 @@ def gated(inside: Provider) -> Provider:
     return Gated(inside, 1)
 
 
+def guarded(inside: Provider) -> Provider:
+    """As `build` makes it."""
+    circuit = Circuit(inside.name)
+    return Guarded(Gated(retrying(Watched(inside, circuit)), 1, circuit), circuit)
+
+
 KINDS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] = {
     "scripted": scripted,
     "espeak": espeak,
@@ -104,7 +112,7 @@ WRAPS: dict[str, Callable[[Provider], Provider]] = {
     "bare": lambda inside: inside,
     "retrying": retrying,
     "gated": gated,
-    "both": lambda inside: gated(retrying(inside)),
+    "guarded": guarded,
 }
 
 

@@ -79,7 +79,9 @@ async def test_the_next_in_the_chain_speaks(house: Inside, fault: str):
     assert "immutable" not in replay.headers["cache-control"]
     assert replay.headers["x-refrain-provider"] == "second"
     house.scripted["first"].script = Script()
-    assert await report(house, input=SHORT, voice="backed", response_format="wav") == (["first"], seconds)
+    # An account that is refused is not tried again with the next listener: its circuit is open.
+    then = "second" if fault in {"auth", "quota"} else "first"
+    assert await report(house, input=SHORT, voice="backed", response_format="wav") == ([then], seconds)
 
 
 @pytest.mark.parametrize("answer", ["silence", "noise", "empty", "html"])

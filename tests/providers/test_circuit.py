@@ -1,0 +1,267 @@
+"""A provider's circuit: when it opens, for what, and who is let go."""
+
+import asyncio
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from providers import errors
+from providers.budget import RESERVE, RetryBudget
+from providers.circuit import Circuit, Rules
+from providers.gate import Gated
+from providers.guard import Guarded, Watched
+from providers.interface import ProviderSettings, ProviderVoice, Utterance
+from providers.kinds import build
+from providers.scripted import Script, Scripted
+from providers.wrapped import bare
+
+DOWN = errors.Unavailable("down", provider="one")
+VOICE = ProviderVoice("one", "low")
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """As the loop's."""
+        return self.now
+
+
+def circuit(**more: object) -> Circuit:
+    """A new one."""
+    return Circuit("one", **more)  # type: ignore[arg-type]
+
+
+def test_failures_one_behind_the_other_open_it():
+    """Everybody would wait for a provider that is down, one time-out each."""
+    one = circuit()
+    for _ in range(4):
+        one.failed(DOWN)
+    one.check()
+    one.failed(DOWN)
+    with pytest.raises(errors.CircuitOpen) as caught:
+        one.check()
+    assert caught.value.retry_after == 5
+    assert one.reason == "unavailable"
+
+
+def test_a_success_between_starts_anew():
+    """A provider that fails now and then would be given up for good."""
+    one = circuit()
+    for _ in range(4):
+        one.failed(DOWN)
+    one.succeeded(0.1)
+    for _ in range(4):
+        one.failed(DOWN)
+    one.check()
+
+
+def test_every_second_call_is_too_many():
+    """It never fails five times running, and half of all listeners still wait in vain."""
+    one = circuit()
+    for _ in range(5):
+        one.check()
+        one.succeeded(0.1)
+        one.failed(DOWN)
+    with pytest.raises(errors.CircuitOpen):
+        one.check()
+
+
+def test_old_failures_are_forgotten():
+    """What went wrong an hour ago would open it at the next slip."""
+    clock = Clock()
+    one = circuit(clock=clock)
+    for _ in range(6):
+        one.failed(DOWN)
+        one.succeeded(0.1)
+        clock.now += 10
+    one.check()
+    assert one.counts()[0] <= 8
+
+
+@pytest.mark.parametrize("error", [errors.BadCredentials, errors.QuotaExceeded])
+def test_an_account_that_is_over_opens_it_at_once(error: type[errors.ProviderError]):
+    """Each call would be refused, and some vendors lock accounts that go on trying."""
+    one = circuit()
+    one.failed(error("no", provider="one"))
+    with pytest.raises(error):
+        one.check()
+    assert one.pause == 60
+
+
+@pytest.mark.parametrize("error", [errors.BadVoice, errors.BadRequest, errors.TooLong, errors.CircuitOpen])
+def test_what_the_caller_did_wrong_counts_for_nothing(error: type[errors.ProviderError]):
+    """One user with a wrong parameter would switch the provider off for everybody."""
+    one = circuit()
+    for _ in range(50):
+        one.failed(error("no", provider="one"))
+    one.check()
+    assert one.counts() == (0, 0)
+
+
+def test_slow_is_failed():
+    """A vendor that answers after eight seconds never fails, and nobody can bear it."""
+    one = circuit(slow=2.0)
+    for _ in range(5):
+        one.succeeded(2.5)
+    with pytest.raises(errors.CircuitOpen):
+        one.check()
+    assert one.reason == "slow"
+
+
+class Machine(RuleBasedStateMachine):
+    """Whatever comes in whatever order: closed, open and what was counted agree."""
+
+    @initialize()
+    def begin(self) -> None:
+        """A new circuit, and what we know of it."""
+        self.clock = Clock()
+        self.one = Circuit("one", Rules(), clock=self.clock)
+        self.calls: list[tuple[float, bool]] = []
+        self.running = 0
+        self.is_open = False
+
+    @rule(seconds=st.floats(0, 40))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.clock.now += seconds
+
+    @rule()
+    def succeed(self) -> None:
+        """A call ends well (begun before it opened, perhaps)."""
+        self.one.succeeded(0.1)
+        self.running = 0
+        self.calls.append((self.clock.now, False))
+
+    @rule()
+    def fail(self) -> None:
+        """A call fails."""
+        self.one.failed(DOWN)
+        self.running += 1
+        self.calls.append((self.clock.now, True))
+        recent = [failed for at, failed in self.calls if at >= self.clock.now - 30]
+        if self.running >= 5 or (len(recent) >= 10 and sum(recent) >= len(recent) / 2):
+            self.is_open = True
+
+    @rule()
+    def close(self) -> None:
+        """A probe has found that it speaks."""
+        self.one.close()
+        self.is_open, self.running = False, 0
+        self.calls.clear()
+
+    @invariant()
+    def it_is_what_it_should_be(self) -> None:
+        """Open exactly when the rules say so, and it has not been closed since."""
+        if hasattr(self, "one"):
+            assert (self.one.reason is not None) == self.is_open
+
+
+TestMachine = Machine.TestCase
+
+
+def test_retries_are_a_tenth_of_the_traffic():
+    """In an outage each request would become two or three: a small one grows into a large one."""
+    budget = RetryBudget()
+    taken = 0
+    for _ in range(1000):
+        budget.first()
+        taken += budget.take()
+    assert 100 <= taken <= 100 + RESERVE
+    assert budget.taken == taken
+
+
+def test_what_is_saved_up_is_bounded():
+    """After a quiet day a thousand retries would go out in the first minute of an outage."""
+    budget = RetryBudget()
+    for _ in range(10_000):
+        budget.first()
+    assert sum(budget.take() for _ in range(100)) == RESERVE
+
+
+async def said(provider: object, text: str = "Somebody says a thing.") -> bytes:
+    """All the sound."""
+    async with provider.speak(Utterance(text, VOICE)) as sound:  # type: ignore[attr-defined]
+        return b"".join([piece async for piece in sound.pieces])
+
+
+async def test_every_attempt_is_seen_and_an_open_one_makes_none():
+    """Retries within one request would hide how often a provider fails."""
+    one = circuit()
+    settings = ProviderSettings("one", "scripted", attempts=3, options=(("fault", "unavailable"),))
+    provider = build(settings, one, sleep=lambda _: asyncio.sleep(0))
+    for _ in range(2):
+        with pytest.raises(errors.Unavailable):
+            await said(provider)
+    scripted = bare(provider)
+    assert isinstance(scripted, Scripted)
+    assert len(scripted.calls) == 5
+    with pytest.raises(errors.CircuitOpen):
+        await said(provider)
+    assert len(scripted.calls) == 5
+
+
+async def test_garbage_counts_where_the_reader_finds_it():
+    """A provider that answers noise to everybody would be asked for ever."""
+    one = circuit()
+    provider = Watched(Scripted("one"), one)
+    for _ in range(5):
+        with pytest.raises(errors.BadAudio):  # noqa: PT012
+            async with provider.speak(Utterance("Noise.", VOICE)) as sound:
+                await anext(sound.pieces)
+                raise errors.BadAudio("noise", provider="one")
+    assert one.reason == "bad_audio"
+
+
+async def test_who_leaves_counts_for_nothing():
+    """Listeners who hang up would close, or open, a circuit that they know nothing of."""
+    one = circuit()
+    provider = Watched(Scripted("one", Script(fault="unavailable")), one)
+    held = Scripted("one")
+    held.between.clear()
+    leaving = Watched(held, one)
+    for _ in range(4):
+        with pytest.raises(errors.Unavailable):
+            await said(provider)
+    async with leaving.speak(Utterance("Somebody leaves.", VOICE)) as sound:
+        await anext(sound.pieces)
+    assert one.counts() == (4, 4)
+    with pytest.raises(errors.Unavailable):
+        await said(provider)
+    assert one.reason == "unavailable"
+
+
+async def test_who_waits_at_the_gate_is_let_go_when_it_opens():
+    """Behind a dead provider's gate a queue would wait for one time-out after the other."""
+    one = circuit()
+    holding = Scripted("one")
+    holding.before_first.clear()
+    provider = Guarded(Gated(Watched(holding, one), 1, one), one)
+    first = asyncio.create_task(said(provider))
+    await holding.called(1)
+    waiting = [asyncio.create_task(said(provider)) for _ in range(5)]
+    await asyncio.sleep(0)
+    one.open("unavailable")
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [errors.CircuitOpen] * 5
+    holding.before_first.set()
+    assert await first  # who was asked already is heard out
+    one.close()
+    assert await said(provider)  # and no slot was lost
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_cancelled_at_the_gate_no_slot_is_lost(steps: int):
+    """A slot lost at an unlucky moment adds up until nothing can be spoken at all."""
+    one = circuit()
+    provider = Gated(Scripted("one"), 1, one)
+    task = asyncio.create_task(said(provider))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await asyncio.wait_for(said(provider), 5)

@@ -1,0 +1,169 @@
+"""The circuits of a fleet: one process finds out, all know; one probes, all go on."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from providers import errors
+from providers.circuits import Circuits
+
+DOWN = errors.Unavailable("down", provider="one")
+
+
+class Board:
+    """What a fleet tells itself; `away`: nobody can be reached."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}
+        self.claimed: set[str] = set()
+        self.away = False
+
+    async def post(self, name: str, value: str, seconds: float) -> bool:
+        """See `Fleet`."""
+        if not self.away:
+            self.told[name] = value
+        return not self.away
+
+    async def withdraw(self, name: str) -> bool:
+        """See `Fleet`."""
+        if not self.away:
+            self.told.pop(name, None)
+        return not self.away
+
+    async def posted(self, names: list[str]) -> Mapping[str, str] | None:
+        """See `Fleet`."""
+        return None if self.away else {name: self.told[name] for name in names if name in self.told}
+
+    async def claim(self, name: str, seconds: float) -> bool:
+        """See `Fleet`; it is given back by the test."""
+        if name in self.claimed:
+            return False
+        self.claimed.add(name)
+        return True
+
+
+class Prober:
+    """Probes that end as the test says."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failure: errors.ProviderError | None = DOWN
+
+    async def __call__(self, provider: str) -> None:
+        """See `Probe`."""
+        self.asked.append(provider)
+        if self.failure:
+            raise self.failure
+
+
+async def looked(circuits: Circuits, board: Board, probe: Prober) -> None:
+    """Once, and what it began has ended."""
+    await circuits.look(board, probe)
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def fleet() -> tuple[Circuits, Circuits, Board, Prober]:
+    """Two processes with one provider each, the same."""
+    one, two = Circuits(), Circuits()
+    one.add("one")
+    two.add("one")
+    return one, two, Board(), Prober()
+
+
+def broken(circuits: Circuits) -> None:
+    """It failed five times here."""
+    for _ in range(5):
+        circuits.all()["one"].failed(DOWN)
+
+
+async def test_what_one_finds_out_all_know(fleet: tuple[Circuits, Circuits, Board, Prober]):
+    """Each replica would find out by five listeners of its own."""
+    one, two, board, probe = fleet
+    broken(one)
+    await looked(one, board, probe)
+    await looked(two, board, probe)
+    assert two.all()["one"].reason == "unavailable"
+    assert probe.asked == ["one"]  # the second has not claimed it
+    assert two.states() == {"one": "open"}
+
+
+async def test_when_it_speaks_again_all_go_on(fleet: tuple[Circuits, Circuits, Board, Prober]):
+    """A provider that is well again would go on being passed over, on all replicas but one."""
+    one, two, board, probe = fleet
+    broken(one)
+    await looked(one, board, probe)
+    await looked(two, board, probe)
+    board.claimed.clear()
+    probe.failure = None
+    await looked(two, board, probe)
+    assert two.all()["one"].reason is None
+    await looked(one, board, probe)
+    assert one.all()["one"].reason is None
+
+
+async def test_nobody_can_be_reached(fleet: tuple[Circuits, Circuits, Board, Prober]):
+    """Without Redis an open circuit would never close, or close at once."""
+    one, _, board, probe = fleet
+    board.away = True
+    broken(one)
+    await looked(one, board, probe)
+    await looked(one, board, probe)
+    assert one.all()["one"].reason == "unavailable"
+    board.claimed.clear()
+    probe.failure = None
+    await looked(one, board, probe)
+    assert one.all()["one"].reason is None
+
+
+async def test_what_was_found_out_meanwhile_is_told_when_all_are_back(
+    fleet: tuple[Circuits, Circuits, Board, Prober],
+):
+    """What is not told would look as if somebody had closed it."""
+    one, two, board, probe = fleet
+    board.away = True
+    broken(one)
+    await looked(one, board, probe)
+    board.away = False
+    await looked(one, board, probe)
+    await looked(one, board, probe)
+    assert one.all()["one"].reason == "unavailable"
+    await looked(two, board, probe)
+    assert two.all()["one"].reason == "unavailable"
+
+
+async def test_a_key_that_fails_otherwise_is_probed_more_rarely(
+    fleet: tuple[Circuits, Circuits, Board, Prober],
+):
+    """A down vendor that comes back with a revoked key would be asked twelve times a minute."""
+    one, _, board, probe = fleet
+    broken(one)
+    probe.failure = errors.BadCredentials("no", provider="one")
+    await looked(one, board, probe)
+    assert one.all()["one"].reason == "auth"
+    assert one.all()["one"].pause == 60
+
+
+async def test_watching_ends_with_its_probes(fleet: tuple[Circuits, Circuits, Board, Prober]):
+    """A probe without an owner would go on after the end of the service."""
+    one, _, board, _ = fleet
+    broken(one)
+    ended = asyncio.Event()
+    began = asyncio.Event()
+
+    async def hanging(_: str) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    watching = asyncio.create_task(one.watch(board, hanging))
+    await began.wait()
+    assert one.states() == {"one": "half_open"}
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert ended.is_set()
