@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import (
     checks,
     crowd,
+    failover,
     followers,
     hits,
     joining,
@@ -28,6 +29,7 @@ MEASURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "checks": checks.measure,
     "crowd": crowd.measure,
     "followers": followers.measure,
+    "failover": failover.measure,
     "memory": memory.measure,
     "lag": lag.measure,
     "planning": planning.measure,
