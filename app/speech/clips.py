@@ -14,6 +14,7 @@ import msgspec
 
 from app.audio.check import BadSound
 from app.audio.formats import Output
+from app.audio.loudness import Leveling
 from app.audio.recorder import Recorded, Recorder
 from app.errors import whereabouts
 from app.metrics import Metrics
@@ -33,7 +34,7 @@ from cache.labels import Label
 from cache.passage import Outcome
 from cache.value import new_entry
 from providers.errors import BadAudio, ProviderError
-from providers.interface import Timing, Utterance
+from providers.interface import Sound, Timing, Utterance
 
 log = getLogger("refrain")
 
@@ -244,43 +245,40 @@ class ClipSource:
         """
         utterance = candidate.utterance
         leveling = await self._levels.leveling(candidate)
-        began: float | None = self._clock()
+        began = self._clock()
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
             billed = len(utterance.text) if sound.billed is None else sound.billed
             spent = billed * candidate.price / 1e6
             self._metrics.spend.labels(provider=candidate.provider.name).inc(spent)
-            recorder = Recorder(
-                encoding=sound.encoding,
-                sample_rate=sound.sample_rate,
-                channels=sound.channels,
-                characters=_at_pace(len(utterance.text), utterance),
-                spoken=_at_pace(sum(map(str.isalnum, utterance.text)), utterance),
-                believable=believable(utterance),
-                output=output,
-                tempo=candidate.tempo,
-                leveling=leveling,
-            )
-            parts: list[bytes] = []
             try:
-                async with aclosing(sound.pieces) as pieces:
-                    async for piece in pieces:
-                        if began is not None:
-                            self.promptness.took(candidate.provider.name, self._clock() - began)
-                            began = None
-                        if final := await _in_thread(recorder.feed, piece):
-                            parts.append(final)
-                            emit(final)
-                recorded = await _in_thread(recorder.finish)
+                recorder = _recorder(candidate, sound, output, leveling)
+                parts, recorded = await self._heard(recorder, sound, candidate.provider.name, began, emit)
             except BadSound as error:
                 # In here, where the provider's circuit hears of it.
                 raise _BadSound(error.kind, candidate.provider.name) from None
-            finally:
-                recorder.close()
         await self._levels.learn(candidate, recorded.measured)
         parts.append(recorded.tail)
         emit(recorded.tail)
         return b"".join(parts), recorded, sound.timings
+
+    async def _heard(
+        self, recorder: Recorder, sound: Sound, provider: str, began: float, emit: Hear
+    ) -> tuple[list[bytes], Recorded]:
+        parts: list[bytes] = []
+        first = True
+        try:
+            async with aclosing(sound.pieces) as pieces:
+                async for piece in pieces:
+                    if first:
+                        self.promptness.took(provider, self._clock() - began)
+                        first = False
+                    if final := await _in_thread(recorder.feed, piece):
+                        parts.append(final)
+                        emit(final)
+            return parts, await _in_thread(recorder.finish)
+        finally:
+            recorder.close()
 
 
 class _BadSound(BadAudio):
@@ -294,6 +292,21 @@ class _BadSound(BadAudio):
 def by(provider: str) -> Label:
     """The label of what a provider spoke; `provider` is its configured name."""
     return Label("provider", provider)
+
+
+def _recorder(candidate: Candidate, sound: Sound, output: Output, leveling: Leveling | None) -> Recorder:
+    utterance = candidate.utterance
+    return Recorder(
+        encoding=sound.encoding,
+        sample_rate=sound.sample_rate,
+        channels=sound.channels,
+        characters=_at_pace(len(utterance.text), utterance),
+        spoken=_at_pace(sum(map(str.isalnum, utterance.text)), utterance),
+        believable=believable(utterance),
+        output=output,
+        tempo=candidate.tempo,
+        leveling=leveling,
+    )
 
 
 def _nobody(_: bytes) -> None:

@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
+from app.audio.formats import FORMATS
 from tests.http.servers import VOICES, Server
 
-DYING = """
-[providers.dying]
+# One for each format: after five deaths the provider's circuit opens, and nobody would be asked to begin at all.
+DYING = "".join(
+    f"""
+[providers.dying-{name}]
 kind = "scripted"
 die_after = 100000
-[voices.dying]
-chain = [{ provider = "dying", voice = "low" }]
+[voices.dying-{name}]
+chain = [{{ provider = "dying-{name}", voice = "low" }}]
 """
+    for name in FORMATS
+)
 
 
 @pytest.fixture(scope="session")

@@ -217,7 +217,7 @@ def test_a_cut_is_an_exception(client: OpenAI, fmt: Name):
         f"{fmt.upper()}: the provider of this voice dies before it has come to the end of what it was to say."
     )
     with pytest.raises((openai.APIConnectionError, httpx.TransportError)):
-        client.audio.speech.create(model="tts-1", voice="dying", input=text, response_format=fmt)
+        client.audio.speech.create(model="tts-1", voice=f"dying-{fmt}", input=text, response_format=fmt)
     with client.audio.speech.with_streaming_response.create(
         model="tts-1", voice="alloy", input=text, response_format=fmt
     ) as whole:
