@@ -30,6 +30,8 @@ ARROWS: dict[str, set[str]] = {
         "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
         "app.text.intake.kinds", "app.text.language",
     },
+    "app.company": {"app.errors", "providers.interface", "providers.wrapped"},
+    "app.reload": {"app.errors", "app.settings"},
     "app.server": {"app", "cache", "providers"},
     "app.cli": {"app", "cache", "providers"},
     "app.__main__": {"app.cli"},
