@@ -101,7 +101,8 @@ def test_no_request_fails_while_providers_change(started: Callable[..., Server],
 def serving(server: Server) -> list[psutil.Process]:
     """Its processes that speak."""
     process = psutil.Process(server.process.pid)
-    return [process, *(one for one in process.children() if "spawn_main" in " ".join(one.cmdline()))]
+    workers = (one for one in process.children() if one.status() != psutil.STATUS_ZOMBIE)
+    return [process, *(one for one in workers if "spawn_main" in " ".join(one.cmdline()))]
 
 
 def lines(server: Server, vendor: Server) -> int:
@@ -164,3 +165,25 @@ def test_what_needs_a_restart_is_named(started: Callable[..., Server]):
     assert "server.max_input_chars has changed, which needs a restart" in told
     assert "cache.memory has changed, which needs a restart" in told
     assert server.post(input="More than three.").status_code == 200
+
+
+def test_a_worker_that_is_replaced_has_what_the_others_have(started: Callable[..., Server]):
+    """With a bad file lying there, one crash of one worker would end the whole service."""
+    server = started(VOICES, "--workers", "2")
+    wait(lambda: len(serving(server)) == 3)
+    told = server.reload("[voices.odd]\n")
+    assert told.count("the configuration stays as it was") == 1
+    before = serving(server)[1:]
+    for worker in before:
+        worker.kill()
+        worker.wait()
+    wait(lambda: server.process.poll() is not None or answers(server))
+    assert not set(before) & set(serving(server))
+
+
+def answers(server: Server) -> bool:
+    """Whether anybody takes requests, and speaks."""
+    try:
+        return server.post(input="Who is left?", voice="backed").status_code == 200
+    except httpx.TransportError:
+        return False
