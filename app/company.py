@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from app.errors import whereabouts
+from app.speech.standing import Workload
 from providers.interface import Provider, ProviderSettings, Sound, Utterance
+from providers.kinds import KINDS
+from providers.retry import Retrying
 from providers.wrapped import Wrapped
 
 LONGEST_STAY = 900.0
@@ -54,6 +57,17 @@ class Company:
     def providers(self) -> Mapping[str, Provider]:
         """Those in force, by name."""
         return MappingProxyType({settings.name: one for settings, one in self._engaged.items()})
+
+    def workload(self, name: str) -> Workload:
+        """Of the provider in force that has this name. Retries are counted from its being built."""
+        settings, engaged = next(pair for pair in self._engaged.items() if pair[0].name == name)
+        most = KINDS[settings.kind].slots(settings)
+        inside: Provider = engaged
+        while isinstance(inside, Wrapped):
+            if isinstance(inside, Retrying):
+                return Workload(inside.under_way, most, inside.retries)
+            inside = inside.inside
+        return Workload(most=most)
 
     async def change(
         self,

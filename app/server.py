@@ -26,6 +26,7 @@ from app.http.owner import Owners
 from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
+from app.http.providers import providers
 from app.http.replay import ReplaySurface
 from app.metrics import CacheFigures, Metrics, TierFigures
 from app.reload import Reload, needs_restart
@@ -39,6 +40,7 @@ from app.speech.outputs import Outputs
 from app.speech.plan import Planner
 from app.speech.plans import Lanes, Plans
 from app.speech.refreshes import Refreshes
+from app.speech.standing import Reporter, Standings
 from app.speech.studio import Studio
 from app.speech.voices import Voices
 from cache.cache import Cache, CacheStatistics, open_cache
@@ -72,6 +74,7 @@ class House:
     cache: Cache
     metrics: Metrics
     studio: Studio
+    reporter: Reporter
 
     @property
     def voices(self) -> Voices:
@@ -87,6 +90,10 @@ class House:
     def providers(self) -> Mapping[str, Provider]:
         """Those of now."""
         return self.casting.now.providers
+
+    def standings(self) -> Standings:
+        """How the providers of now stand."""
+        return self.reporter.standings(self.voices, self.providers)
 
     async def recast(self, settings: Settings) -> str:
         """Heed these settings from the next request on, as far as a running server can; what was changed, in words.
@@ -144,16 +151,18 @@ async def open_house(
         lanes = Lanes()
         stack.push_async_callback(_close, "plans", lanes.aclose, left)
         casting = Casting(_cast(settings, settings, company.providers, lanes))
+        source = ClipSource(
+            cache, Levels(cache, kept.ttl), lifetimes, refreshes, metrics, clock=time.perf_counter
+        )
         studio = Studio(
             casting=casting,
-            source=ClipSource(
-                cache, Levels(cache, kept.ttl), lifetimes, refreshes, metrics, clock=time.perf_counter
-            ),
+            source=source,
             cache=cache,
             metrics=metrics,
             deadline=settings.server.deadline,
         )
-        yield House(settings, company, lanes, casting, cache, metrics, studio)
+        reporter = Reporter(metrics, source.promptness, company.workload)
+        yield House(settings, company, lanes, casting, cache, metrics, studio, reporter)
 
 
 def _accounts(settings: Settings) -> list[ProviderSettings]:
@@ -276,6 +285,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(CaptionSurface(studio, owners).router())
             app.register(ForgettingSurface(studio, owners).route())
             app.register(listings(casting))
+            app.register(providers(house.standings))
             document(app)
             await warm(house)
             async with reload.answered(house.recast):

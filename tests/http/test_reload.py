@@ -156,6 +156,12 @@ def test_what_the_file_says_is_heeded_by_the_next_request(started: Callable[...,
     )
     assert "new: second; gone: second" in server.reload(failing)
     assert server.post(input="And this?").status_code == 502
+    listed = {one["name"]: one["voices"] for one in server.get("/v1/providers").json()["providers"]}
+    assert [one["used_by"] for one in listed["first"]] == [["other"]]
+    assert {one["voice"]: one["used_by"] for one in listed["second"]} == {
+        "low": ["default"],
+        "high": ["other"],
+    }
 
 
 def test_what_needs_a_restart_is_named(started: Callable[..., Server]):
