@@ -20,7 +20,6 @@ from app.speech.standing import Reporter, Standing, Standings
 from app.speech.voices import Voices
 from providers.kinds import build
 
-
 PIPE = 200
 """Characters in a line, where no terminal has fewer."""
 
