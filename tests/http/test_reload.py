@@ -95,7 +95,8 @@ def test_no_request_fails_while_providers_change(started: Callable[..., Server],
     assert set(tally) == {200}
     # Those of the two accounts in force, and not of twenty.
     wait(lambda: lines(server, vendor) <= 2 * CLIENTS)
-    assert max(threads[10:]) <= max(threads[:10]) + 2
+    # A pool of six for codecs, and two for plans, are filled as they are needed; one for each reload would be twenty.
+    assert threads[-1] <= threads[0] + 12 * workers
 
 
 def serving(server: Server) -> list[psutil.Process]:
