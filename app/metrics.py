@@ -13,6 +13,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 _AUDIO_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -108,6 +109,11 @@ class _CircuitCollector(Collector):
         yield family
 
 
+def _of(counter: Counter, provider: str) -> Iterator[Sample]:
+    for family in counter.collect():
+        yield from (sample for sample in family.samples if sample.labels["provider"] == provider)
+
+
 class Metrics:
     """The process's metrics, on a registry of their own so that two apps in one process do not mix."""
 
@@ -167,6 +173,16 @@ class Metrics:
     def watch_circuits(self, states: Callable[[], Mapping[str, str]]) -> None:
         """Have the circuits' states (closed, half_open, open) read whenever the page is asked for."""
         self.registry.register(_CircuitCollector(states))
+
+    def ended(self, provider: str) -> dict[str, int]:
+        """How often syntheses asked of this provider ended in each way."""
+        return {
+            sample.labels["outcome"]: int(sample.value) for sample in _of(self.provider_requests, provider)
+        }
+
+    def spent(self, provider: str) -> float:
+        """What this provider has cost, estimated, in the currency of the prices."""
+        return sum(sample.value for sample in _of(self.spend, provider))
 
     def render(self) -> bytes:
         """The page for Prometheus."""

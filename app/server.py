@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import Receive, Scope, Send
 
+from app.company import Company
 from app.errors import RefrainError
 from app.http.captions import CaptionSurface
 from app.http.documentation import document
@@ -27,18 +28,22 @@ from app.http.owner import Owners, asker_of
 from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
+from app.http.providers import providers
 from app.http.replay import ReplaySurface
 from app.metrics import CacheFigures, Metrics, TierFigures
+from app.reload import Reload, needs_restart
 from app.settings import Settings
+from app.speech.cast import Cast, Casting
 from app.speech.clips import ClipSource
 from app.speech.failures import remembered
 from app.speech.levels import Levels
 from app.speech.lifetimes import Lifetimes
 from app.speech.outputs import Outputs
 from app.speech.plan import Planner
-from app.speech.plans import Plans
+from app.speech.plans import Lanes, Plans
 from app.speech.probing import Probing
 from app.speech.refreshes import Refreshes
+from app.speech.standing import Reporter, Standings
 from app.speech.studio import Studio
 from app.speech.voices import Voices
 from cache.asker import asking
@@ -47,13 +52,16 @@ from cache.embedded import start as start_embedded
 from cache.tending import keep_on
 from providers.circuits import Circuits
 from providers.errors import ProviderError
-from providers.interface import Provider
+from providers.guard import circuit_of
+from providers.interface import Provider, ProviderSettings
 from providers.kinds import build
 from providers.wrapped import bare
 
 VERSION = "0.1.0"
 WARM_UP = 2.0
 """Seconds that providers may take to warm up before the server takes requests all the same."""
+UNHURRIED_WARM_UP = 30.0
+"""Seconds for the same where those of before go on meanwhile."""
 
 _LEAST = 0.05
 """Seconds for the closing of each part, however late it is: most take no time at all."""
@@ -68,13 +76,46 @@ class House:
     """Everything that runs, with or without a server around it."""
 
     settings: Settings
-    voices: Voices
-    outputs: Outputs
-    providers: dict[str, Provider]
+    company: Company
+    lanes: Lanes
+    casting: Casting
     circuits: Circuits
     cache: Cache
     metrics: Metrics
     studio: Studio
+    reporter: Reporter
+
+    @property
+    def voices(self) -> Voices:
+        """Those of now."""
+        return self.casting.now.voices
+
+    @property
+    def outputs(self) -> Outputs:
+        """Those of now."""
+        return self.casting.now.outputs
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """Those of now."""
+        return self.casting.now.providers
+
+    def standings(self) -> Standings:
+        """How the providers of now stand."""
+        return self.reporter.standings(self.voices, self.providers)
+
+    async def recast(self, settings: Settings) -> str:
+        """Heed these settings from the next request on, as far as a running server can; what was changed, in words.
+
+        What is under way ends as it began.
+        """
+        for key in needs_restart(self.settings, settings):
+            log.warning("%s has changed, which needs a restart", key)
+        changed = await self.company.change(_accounts(settings), _warm_unhurried)
+        self.casting.now = _cast(settings, self.settings, self.company.providers, self.lanes)
+        self.circuits.use(map(circuit_of, self.company.providers.values()))
+        new, gone = ", ".join(changed.new) or "none", ", ".join(changed.gone) or "none"
+        return f"{len(settings.voices)} voice(s), {len(settings.providers)} provider(s); new: {new}; gone: {gone}"
 
 
 @asynccontextmanager
@@ -98,13 +139,9 @@ async def open_house(
             stack.push_async_callback(_close, "the embedded Valkey", embedded.aclose, left)
             url = embedded.url
         # Before the cache, so that they end after it: a flight must not end by its provider's closing.
-        circuits = Circuits()
-        providers = {
-            name: build(table.named(name), circuits.add(name, slow=table.slow_after))
-            for name, table in settings.providers.items()
-        }
-        for provider in providers.values():
-            stack.push_async_callback(_close, f"provider {provider.name}", provider.aclose, left)
+        company = Company(build)
+        stack.push_async_callback(company.aclose, lambda what, aclose: _close(what, aclose, left))
+        await company.change(_accounts(settings))
         cache = open_cache(
             memory_bytes=settings.cache.memory,
             owner_share=settings.cache.owner_share,
@@ -123,41 +160,50 @@ async def open_house(
         lifetimes = Lifetimes(kept.ttl, kept.fallback_ttl, kept.soft_ttl)
         refreshes = Refreshes(cache)
         stack.push_async_callback(_close, "refreshes", refreshes.aclose, left)
-        plans = Plans(
-            Planner(
-                providers,
-                settings.chunking,
-                settings.pronunciation,
-                settings.server.max_input_chars,
-                settings.sound.loudness,
-            )
-        )
-        stack.push_async_callback(_close, "plans", plans.aclose, left)
+        lanes = Lanes()
+        stack.push_async_callback(_close, "plans", lanes.aclose, left)
+        casting = Casting(_cast(settings, settings, company.providers, lanes))
         source = ClipSource(
             cache, Levels(cache, kept.ttl), lifetimes, refreshes, metrics, clock=time.perf_counter
         )
         studio = Studio(
-            plans=plans,
+            casting=casting,
             source=source,
             cache=cache,
             metrics=metrics,
             deadline=settings.server.deadline,
         )
-        voices, outputs = Voices(settings.voices), Outputs(settings.sound)
-        probing = Probing(
-            {name: bare(one) for name, one in providers.items()}, voices.all, source, outputs.find()
-        )
+        circuits = Circuits()
+        circuits.use(map(circuit_of, company.providers.values()))
         metrics.watch_circuits(circuits.states)
+        probing = Probing(casting, source, bare)
         watching = asyncio.create_task(
             keep_on("circuits", lambda: circuits.watch(cache.bulletin, probing)), name="circuits"
         )
         stack.push_async_callback(_close, "circuits", functools.partial(_ended, watching), left)
-        yield House(settings, voices, outputs, providers, circuits, cache, metrics, studio)
+        reporter = Reporter(metrics, source.promptness, company.workload, circuits)
+        yield House(settings, company, lanes, casting, circuits, cache, metrics, studio, reporter)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
+
+
+def _accounts(settings: Settings) -> list[ProviderSettings]:
+    return [table.named(name) for name, table in settings.providers.items()]
+
+
+def _cast(settings: Settings, fixed: Settings, providers: Mapping[str, Provider], lanes: Lanes) -> Cast:
+    """`fixed` are the settings of the start: of those that need a restart they are still in force."""
+    planner = Planner(
+        providers,
+        settings.chunking,
+        settings.pronunciation,
+        fixed.server.max_input_chars,
+        settings.sound.loudness,
+    )
+    return Cast(Voices(settings.voices), Outputs(settings.sound), Plans(planner, lanes), providers)
 
 
 async def _close(what: str, aclose: Callable[[], Awaitable[None]], left: Callable[[], float]) -> None:
@@ -182,23 +228,38 @@ def archive_url(settings: Settings) -> str | None:
 
 async def warm(house: House) -> None:
     """Have engines loaded and connections open before the first request; a vendor that is away holds up nobody."""
+    async with asyncio.TaskGroup() as together:
+        together.create_task(_warm(house.providers.values(), WARM_UP))
+        together.create_task(_warm_cache(house.cache))
+
+
+async def _warm_unhurried(providers: Iterable[Provider]) -> None:
+    await _warm(providers, UNHURRIED_WARM_UP)
+
+
+async def _warm(providers: Iterable[Provider], seconds: float) -> None:
+    """All at the same time, for as many seconds at the most; whoever fails is named in the log."""
     try:
-        async with asyncio.timeout(WARM_UP):
-            *outcomes, cache = await asyncio.gather(
-                *(provider.warm() for provider in house.providers.values()),
-                house.cache.warm(),
-                return_exceptions=True,
+        async with asyncio.timeout(seconds):
+            outcomes = await asyncio.gather(
+                *(provider.warm() for provider in providers), return_exceptions=True
             )
     except TimeoutError:
-        log.warning("some providers took longer than %g s to warm up", WARM_UP)
+        log.warning("some providers took longer than %g s to warm up", seconds)
         return
-    for provider, outcome in zip(house.providers.values(), outcomes, strict=True):
+    for provider, outcome in zip(providers, outcomes, strict=True):
         if isinstance(outcome, ProviderError):
             log.warning("provider %s could not be warmed up: %s", provider.name, outcome.code)
         elif isinstance(outcome, BaseException):
             raise outcome
-    if isinstance(cache, BaseException):
-        raise cache
+
+
+async def _warm_cache(cache: Cache) -> None:
+    try:
+        async with asyncio.timeout(WARM_UP):
+            await cache.warm()
+    except TimeoutError:
+        log.warning("the cache took longer than %g s to warm up", WARM_UP)
 
 
 def _figures(statistics: CacheStatistics) -> CacheFigures:
@@ -222,6 +283,7 @@ class Refrain(Litestar):
 
     envelope: Envelope
     lifecycle: Lifecycle
+    reload: Reload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """ASGI."""
@@ -230,28 +292,32 @@ class Refrain(Litestar):
             await self.envelope(scope, receive, send)
 
 
-def create_app(settings: Settings) -> Refrain:
-    """The service for these settings. Nothing is opened before its lifespan begins."""
+def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -> Refrain:
+    """The service for these settings. Nothing is opened before its lifespan begins.
+
+    `read` has the settings anew when `reload` is asked for; left out, they are the same.
+    """
     metrics = Metrics()
+    reload = Reload(read or (lambda: settings))
     lifecycle = Lifecycle(settings.server.grace)
 
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with open_house(settings, metrics, lifecycle.left) as house:
             max_body = settings.server.max_body
-            studio, voices, outputs = house.studio, house.voices, house.outputs
+            studio, casting = house.studio, house.casting
             owners = Owners(settings.cache.scope)
-            app.register(
-                SpeechSurface(studio, voices, outputs, owners, metrics=metrics, max_body=max_body).route()
-            )
-            app.register(PlanSurface(studio, voices, outputs, owners, max_body).route())
+            app.register(SpeechSurface(studio, casting, owners, metrics=metrics, max_body=max_body).route())
+            app.register(PlanSurface(studio, casting, owners, max_body).route())
             app.register(ReplaySurface(studio, owners).route())
             app.register(CaptionSurface(studio, owners).router())
             app.register(ForgettingSurface(studio, owners).route())
-            app.register(listings(house.voices))
+            app.register(listings(casting))
+            app.register(providers(house.standings))
             document(app)
             await warm(house)
-            yield
+            async with reload.answered(house.recast):
+                yield
             lifecycle.draining = True
 
     app = Refrain(
@@ -271,5 +337,6 @@ def create_app(settings: Settings) -> Refrain:
         logging_config=None,
     )
     app.lifecycle = lifecycle
+    app.reload = reload
     app.envelope = Envelope(super(Refrain, app).__call__, metrics, lifecycle)
     return app

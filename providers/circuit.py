@@ -6,9 +6,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from providers.budget import RetryBudget
 from providers.errors import Account, BadCredentials, CircuitOpen, ProviderError, QuotaExceeded, Refused
+
+State = Literal["closed", "half_open", "open"]
 
 _ACCOUNT = {kind.code: kind for kind in (BadCredentials, QuotaExceeded)}
 SLOW = "slow"
@@ -49,6 +52,8 @@ class Circuit:
         self.rules = rules or Rules()
         self.reason: str | None = None
         """What opened it: the code of an error of the tree, or `slow`; None: it is closed."""
+        self.probing = False
+        """It is open, and this process is finding out whether it may be closed."""
         self.opened = 0
         """How often it was opened here, by what this process saw."""
         self.budget = RetryBudget()
@@ -57,6 +62,13 @@ class Circuit:
         self._running = 0
         self._seen: deque[tuple[float, bool]] = deque()
         self._waiting: set[asyncio.Timeout] = set()
+
+    @property
+    def state(self) -> State:
+        """Whether calls are let through; `half_open`: not yet."""
+        if self.reason is None:
+            return "closed"
+        return "half_open" if self.probing else "open"
 
     @property
     def pause(self) -> float:

@@ -1,11 +1,11 @@
 """The circuits of all providers, shared with the other processes, and closed again by probes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from logging import getLogger
-from typing import Literal, Protocol
+from typing import Protocol
 
-from providers.circuit import Circuit, Rules
+from providers.circuit import Circuit, State
 from providers.errors import ProviderError
 
 log = getLogger("refrain")
@@ -36,8 +36,6 @@ class Fleet(Protocol):
         ...
 
 
-State = Literal["closed", "half_open", "open"]
-
 Probe = Callable[[str], Awaitable[None]]
 """Has the provider of that name say something short. Raises ProviderError: it does not, or not well."""
 
@@ -47,36 +45,37 @@ class Circuits:
 
     def __init__(
         self,
-        rules: Rules | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         pause: float = LOOK_SECONDS,
     ) -> None:
         """`pause` is the time between two looks, in seconds."""
-        self._rules = rules
         self._sleep = sleep
         self._pause = pause
         self._circuits: dict[str, Circuit] = {}
         self._told: dict[str, str] = {}
+        self._renewed: set[str] = set()
         self._probing: dict[str, asyncio.Task[None]] = {}
 
-    def add(self, provider: str, *, slow: float | None = None) -> Circuit:
-        """A new one, in the place of what there was under that name."""
-        circuit = Circuit(provider, self._rules, slow=slow)
-        self._circuits[provider] = circuit
-        self._told.pop(provider, None)
-        return circuit
+    def use(self, circuits: Iterable[Circuit]) -> None:
+        """Look after these and no others. One in the place of another begins anew, in all processes."""
+        before, self._circuits = self._circuits, {circuit.provider: circuit for circuit in circuits}
+        for name, circuit in before.items():
+            if self._circuits.get(name) is not circuit:
+                self._told.pop(name, None)
+                self._renewed.add(name)
 
-    def all(self) -> Mapping[str, Circuit]:
-        """By provider."""
-        return self._circuits
+    def of(self, provider: str) -> Circuit:
+        """By the provider's configured name.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        return self._circuits[provider]
 
     def states(self) -> Mapping[str, State]:
-        """By provider; `half_open` while it is being probed by this process."""
-        return {
-            name: "half_open" if name in self._probing else "open" if circuit.reason else "closed"
-            for name, circuit in self._circuits.items()
-        }
+        """By provider."""
+        return {name: circuit.state for name, circuit in self._circuits.items()}
 
     async def watch(self, fleet: Fleet, probe: Probe) -> None:
         """Look, tell and probe until cancelled; probes under way then end, too."""
@@ -91,6 +90,9 @@ class Circuits:
 
     async def look(self, fleet: Fleet, probe: Probe) -> None:
         """Once."""
+        while self._renewed:
+            # What was said of the key that was there before is not said of the one that is there now.
+            await fleet.withdraw(self._renewed.pop())
         posted = await fleet.posted([*self._circuits]) if self._circuits else {}
         for name, circuit in tuple(self._circuits.items()):
             if posted is not None:
@@ -131,6 +133,7 @@ class Circuits:
 
     async def _probe(self, fleet: Fleet, circuit: Circuit, probe: Probe) -> None:
         name = circuit.provider
+        circuit.probing = True
         try:
             await probe(name)
         except ProviderError as error:
@@ -143,4 +146,5 @@ class Circuits:
             self._told.pop(name, None)
             await fleet.withdraw(name)
         finally:
+            circuit.probing = False
             del self._probing[name]

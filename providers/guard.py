@@ -16,12 +16,12 @@ class Guarded(Wrapped):
 
     def __init__(self, inside: Provider, circuit: Circuit) -> None:
         super().__init__(inside)
-        self._circuit = circuit
+        self.circuit = circuit
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; and raises `CircuitOpen`."""
-        self._circuit.check()
+        self.circuit.check()
         async with self.inside.speak(utterance) as sound:
             yield sound
 
@@ -75,3 +75,16 @@ class _Attempt:
                 self.took = self._clock() - self._began
             yield piece
         self.ended = True
+
+
+def circuit_of(provider: Provider) -> Circuit:
+    """The circuit that stands in front of it.
+
+    Raises:
+        LookupError: there is none.
+    """
+    while isinstance(provider, Wrapped):
+        if isinstance(provider, Guarded):
+            return provider.circuit
+        provider = provider.inside
+    raise LookupError(provider.name)

@@ -79,14 +79,13 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
 
 def build(
     settings: ProviderSettings,
-    circuit: Circuit | None = None,
     *,
     sleep: Sleep = asyncio.sleep,
     random: Random = randomness.random,
 ) -> Provider:
     """The provider with its retries, its gate and its circuit. Cheap and without I/O; `warm` it before it is used.
 
-    `circuit` None: one of its own, which nobody closes again.
+    Whoever has it keeps its circuit (`circuit_of`) among a fleet's `Circuits`: else nobody closes it again.
 
     Raises:
         ValueError: the settings have problems (`check` lists them).
@@ -95,7 +94,7 @@ def build(
     found = kind.check(settings) if kind else [f"unknown kind; there are {', '.join(sorted(KINDS))}."]
     if kind is None or found:
         raise ValueError(f"Provider {settings.name}: {' '.join(found)}")
-    circuit = circuit or Circuit(settings.name)
+    circuit = Circuit(settings.name, slow=settings.slow_after)
     provider: Provider = Watched(kind.make(settings), circuit)
     provider = Retrying(
         provider,

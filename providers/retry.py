@@ -47,14 +47,26 @@ class Retrying(Wrapped):
         self._sleep = sleep
         self._random = random
         self._clock = clock
+        self.under_way = 0
+        """Utterances from being asked for to their sound's being left."""
+        self.retries = 0
+        """Attempts behind each utterance's first, so far."""
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering includes the first piece and the retries."""
+        self.under_way += 1
         async with AsyncExitStack() as upstream:
+            upstream.callback(self._left)
             sound, first = await self._begin(upstream, utterance)
             async with aclosing(_rejoined(first, sound.pieces)) as pieces:
                 yield replace(sound, pieces=pieces)
+
+    def _count(self, _: RetryCallState) -> None:
+        self.retries += 1
+
+    def _left(self) -> None:
+        self.under_way -= 1
 
     async def _begin(self, upstream: AsyncExitStack, utterance: Utterance) -> tuple[Sound, bytes]:
         began = self._clock()
@@ -64,6 +76,7 @@ class Retrying(Wrapped):
             wait=self._pause,
             stop=lambda state: self._enough(state, began),
             retry=retry_if_exception(_may_pass),
+            before_sleep=self._count,
             reraise=True,
         )
         try:

@@ -32,6 +32,11 @@ ARROWS: dict[str, set[str]] = {
         "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
         "app.text.intake.kinds", "app.text.language",
     },
+    "app.company": {
+        "app.errors", "app.speech.standing",
+        "providers.interface", "providers.kinds", "providers.retry", "providers.wrapped",
+    },
+    "app.reload": {"app.errors", "app.settings"},
     "app.server": {"app", "cache", "providers"},
     "app.cli": {"app", "cache", "providers"},
     "app.__main__": {"app.cli"},

@@ -61,13 +61,14 @@ def main() -> None:
         config,
         doctor,
         plan,
+        providers,
         say,
         serve,
         tables,
         warm,
     )
 
-    for module in (cache, config, doctor, plan, say, serve, tables, warm):
+    for module in (cache, config, doctor, plan, providers, say, serve, tables, warm):
         module.register(cli)
     try:
         cli.main(standalone_mode=True)

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import struct
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from app.audio.formats import FORMATS, SAMPLE_RATE, Format, output
 from app.audio.recorder import Recorder
 from app.cli import Failed, config_option, configured
 from app.cli.tables import table
+from app.cli.trial import Trial, announced, trials, tried
 from app.server import archive_url
 from app.settings import Settings
 from cache.checkup import check_up
@@ -50,9 +52,14 @@ def register(cli: click.Group) -> None:
 
 @click.command()
 @config_option
-def doctor(config_file: Path | None) -> None:
-    """Look at Redis, the archive, providers and codecs; spends nothing."""
-    findings = asyncio.run(_examine(configured(config_file)))
+@click.option("--live", is_flag=True, help="Also have every provider in use say a word, which it may bill.")
+def doctor(config_file: Path | None, live: bool) -> None:
+    """Look at Redis, the archive, providers and codecs; spends nothing without --live."""
+    settings = configured(config_file)
+    planned = trials(settings) if live else []
+    if planned:
+        click.echo("\n".join(announced(planned)), err=True)
+    findings = asyncio.run(_examine(settings, planned))
     shown = table("", "what", "finding")
     for finding in findings:
         shown.add_row(finding.mark, finding.what, escape(finding.detail))
@@ -61,7 +68,7 @@ def doctor(config_file: Path | None) -> None:
         raise Failed(f"{broken} of {len(findings)} things need your attention; see above for what to do.")
 
 
-async def _examine(settings: Settings) -> list[Finding]:
+async def _examine(settings: Settings, planned: list[Trial]) -> list[Finding]:
     findings = [*await _redis(settings), await _archive(settings)]
     for name, provider in settings.providers.items():
         adapter = build(provider.named(name))
@@ -70,6 +77,8 @@ async def _examine(settings: Settings) -> list[Finding]:
         finally:
             await adapter.aclose()
         findings.append(Finding(f"provider {name} ({provider.kind})", health.ok, health.detail))
+    async with aclosing(tried(planned)) as verdicts:
+        findings += [Finding(trial.what, verdict.ok, verdict.detail) async for trial, verdict in verdicts]
     findings += [_codec(fmt) for fmt in FORMATS.values()]
     return findings
 

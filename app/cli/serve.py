@@ -21,8 +21,10 @@ from uvicorn.supervisors import Multiprocess
 from app.cli import Failed, config_option, configured
 from app.http.connection import Connection, bound_unsent
 from app.http.operations import Handler, Lifecycle
+from app.reload import Reload
 from app.server import Refrain, archive_url, create_app
-from app.settings import Settings, load
+from app.settings import BadConfiguration, Settings, load
+from app.settings.loading import DEFAULT_FILE
 from cache.embedded import start as start_embedded
 from cache.objects import open_objects
 
@@ -44,14 +46,19 @@ def serve(
     config_file: Path | None, host: str | None, port: int | None, workers: int, access_log: bool
 ) -> None:
     """Run the server and its page."""
+    # Held back until there is somebody to heed it: unheeded it ends a process, and so would a worker that begins.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     settings = configured(config_file)
     _check_archive(settings)
+    if config_file is None and "REFRAIN_CONFIG" not in os.environ and DEFAULT_FILE.exists():
+        # Named, it must be there when it is read again: while it is being moved there are not the defaults instead.
+        config_file = DEFAULT_FILE
     if config_file:
         os.environ["REFRAIN_CONFIG"] = str(config_file.resolve())
     host = host or settings.server.host
     port = settings.server.port if port is None else port
     with _bound(host, port) as listening, _share(settings):
-        _run(listening, workers=workers, access_log=access_log, grace=settings.server.grace)
+        _run(listening, settings, workers=workers, access_log=access_log)
 
 
 def _check_archive(settings: Settings) -> None:
@@ -102,11 +109,11 @@ def _bound(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _run(listening: socket.socket, *, workers: int, access_log: bool, grace: float) -> None:
+def _run(listening: socket.socket, settings: Settings, *, workers: int, access_log: bool) -> None:
     # Closed by the kernel when this process is gone, however it died; the workers have the other end.
     lifeline, _held = Pipe(duplex=False)
     config = uvicorn.Config(
-        functools.partial(application, lifeline if workers > 1 else None),
+        functools.partial(application, settings, lifeline if workers > 1 else None),
         factory=True,
         workers=workers,
         loop="auto",
@@ -116,17 +123,41 @@ def _run(listening: socket.socket, *, workers: int, access_log: bool, grace: flo
         log_level="info" if access_log else "warning",
         server_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=math.ceil(grace),
+        timeout_graceful_shutdown=math.ceil(settings.server.grace),
     )
     if workers > 1:
         click.echo(f"Refrain starts {workers} workers on {_address(listening)} (Ctrl-C ends them)", err=True)
-        Multiprocess(config, sockets=[listening]).run()
+        _Supervisor(config, [listening]).run()
         return
     server = _Server(config)
     with suppress(KeyboardInterrupt):  # raised again by the server once it has ended well
         server.run(sockets=[listening])
     if not server.started:
         raise Failed("The server could not start; see above.")
+
+
+class _Supervisor(Multiprocess):
+    """Has its workers read the configuration again, where uvicorn would replace them."""
+
+    def handle_signals(self) -> None:
+        # Held back in this process for good, so that its workers begin with it held back.
+        if signal.SIGHUP in signal.sigpending():
+            signal.sigwait({signal.SIGHUP})
+            self.handle_hup()
+        super().handle_signals()
+
+    def handle_hup(self) -> None:
+        """Pass it on where the configuration has no mistakes, and give it to workers that are to come."""
+        try:
+            settings = load()
+        except BadConfiguration as error:
+            log.error("the configuration stays as it was: %s", error)  # noqa: TRY400 - it says all there is
+            return
+        _, *rest = self.config.app.args  # type: ignore[union-attr]  # it is `application` with its arguments
+        self.config.app = functools.partial(application, settings, *rest)
+        for worker in self.processes:
+            if worker.pid is not None and worker.exitcode is None:
+                os.kill(worker.pid, signal.SIGHUP)
 
 
 class _Server(uvicorn.Server):
@@ -145,14 +176,22 @@ def _address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def application(lifeline: Lifeline | None = None) -> Refrain:
-    """The app of one worker process, from the environment. `lifeline` ends with the process that looks after it."""
-    app = create_app(load())
+def application(settings: Settings, lifeline: Lifeline | None = None) -> Refrain:
+    """The app of one worker process. `lifeline` ends with the process that looks after it."""
+    app = create_app(settings, load)
     app.lifecycle.drain_on_signals(_grant)
+    _reload_on_signals(app.reload)
     if lifeline is not None:
         asyncio.get_running_loop().add_reader(lifeline.fileno(), _leave, lifeline, app.lifecycle)
     app.on_startup.append(settle)
     return app
+
+
+def _reload_on_signals(reload: Reload) -> None:
+    """In the event loop of the main thread. One that was held back until now is heeded."""
+    loop = asyncio.get_running_loop()
+    signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_soon_threadsafe(reload.ask))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def _grant(handler: Handler, seconds: float) -> None:

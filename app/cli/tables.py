@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from app.cli import config_option, configured
+from app.cli import Failed, config_option, configured
 from app.settings import Settings
 from app.speech.voices import Voices
 from providers.errors import ProviderError
@@ -29,9 +29,13 @@ def table(*columns: str | Column) -> Table:
 @click.command()
 @config_option
 @click.option("--all", "everything", is_flag=True, help="Also what each provider offers.")
-def voices(config_file: Path | None, everything: bool) -> None:
+@click.option("--provider", help="Instead, what this provider offers; it is asked.")
+def voices(config_file: Path | None, everything: bool, provider: str | None) -> None:
     """The voices that clients can name, and who speaks for them."""
     settings = configured(config_file)
+    if provider is not None:
+        Console().print(asyncio.run(_offered_by(settings, provider)))
+        return
     shown = table("voice", "language", "spoken by", "aliases")
     for voice in Voices(settings.voices).all:
         chain = " → ".join(f"{link.provider}:{link.voice}" for link in voice.chain)
@@ -41,6 +45,23 @@ def voices(config_file: Path | None, everything: bool) -> None:
     if everything:
         console.print()
         console.print(asyncio.run(_offered(settings)))
+
+
+async def _offered_by(settings: Settings, name: str) -> Table:
+    if name not in settings.providers:
+        known = ", ".join(settings.providers)
+        raise click.UsageError(f"No provider has this name. Configured are {known}.")
+    asked = build(settings.providers[name].named(name))
+    try:
+        offered = await asked.voices()
+    except ProviderError as error:
+        raise Failed(f"{name} does not list its voices ({error.code}): {error}") from None
+    finally:
+        await asked.aclose()
+    shown = table(Column("voice", no_wrap=True), "name", "language")
+    for voice in offered:
+        shown.add_row(escape(voice.id), escape(voice.name), escape(voice.language or ""))
+    return shown
 
 
 async def _offered(settings: Settings) -> Table:

@@ -6,18 +6,19 @@ from litestar import Request, Router, get
 from litestar.params import FromPath
 
 from app.errors import NotFound
-from app.speech.voices import Voices
+from app.speech.cast import Casting
 
 MODELS = ("refrain", "tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 """Names that clients send; the voice decides who speaks, so all of them are taken and mean the same."""
 
 
-def listings(voices: Voices) -> Router:
+def listings(casting: Casting) -> Router:
     """The routes."""
 
     @get("/v1/audio/voices", summary="Voices", sync_to_thread=False)
     def audio_voices() -> dict[str, list[dict[str, object]]]:
         """Every name that `voice` takes: the configured voices, then their aliases."""
+        voices = casting.now.voices
         named: list[dict[str, object]] = [
             {"id": voice.name, "name": voice.name, "language": voice.language, "alias_of": None}
             for voice in voices.all

@@ -34,15 +34,14 @@ from app.http.wire import (
     send_whole,
 )
 from app.metrics import Metrics
+from app.speech.cast import Casting
 from app.speech.failures import told
 from app.speech.making import Live
-from app.speech.outputs import Outputs
 from app.speech.plan import Plan
 from app.speech.ready import Ready, Short
 from app.speech.report import report
 from app.speech.shelf import MadeAnew
 from app.speech.studio import Studio
-from app.speech.voices import Voices
 from providers.errors import ProviderError
 
 log = getLogger("refrain")
@@ -54,8 +53,7 @@ class SpeechSurface:
     def __init__(
         self,
         studio: Studio,
-        voices: Voices,
-        outputs: Outputs,
+        casting: Casting,
         owners: Owners,
         *,
         metrics: Metrics,
@@ -64,8 +62,7 @@ class SpeechSurface:
         """`max_body` in bytes."""
         self._owners = owners
         self._studio = studio
-        self._voices = voices
-        self._outputs = outputs
+        self._casting = casting
         self._metrics = metrics
         self._max_body = max_body
 
@@ -83,7 +80,8 @@ class SpeechSurface:
         try:
             body = decode(await read_json_body(scope, receive, self._max_body))
             began = time.perf_counter()
-            asked = speech_request(body, self._voices, self._outputs, self._owners.of(scope))
+            cast = self._casting.now
+            asked = speech_request(body, cast.voices, cast.outputs, self._owners.of(scope))
             plan = await self._studio.plan(asked)
             await self._answer(receive, send, body, plan, began)
         except ClientGone:

@@ -8,23 +8,19 @@ from litestar.types import HTTPScope, Receive, Send
 from app.http.owner import Owners
 from app.http.requests import decode, speech_request
 from app.http.wire import ClientGone, encoded, read_json_body, require_method, send_whole
+from app.speech.cast import Casting
 from app.speech.estimate import estimate
-from app.speech.outputs import Outputs
 from app.speech.studio import Studio
-from app.speech.voices import Voices
 
 
 class PlanSurface:
     """Decodes, plans, answers."""
 
-    def __init__(
-        self, studio: Studio, voices: Voices, outputs: Outputs, owners: Owners, max_body: int
-    ) -> None:
+    def __init__(self, studio: Studio, casting: Casting, owners: Owners, max_body: int) -> None:
         """`max_body` in bytes."""
         self._owners = owners
         self._studio = studio
-        self._voices = voices
-        self._outputs = outputs
+        self._casting = casting
         self._max_body = max_body
 
     def route(self) -> ASGIRouteHandler:
@@ -42,7 +38,8 @@ class PlanSurface:
             body = decode(await read_json_body(scope, receive, self._max_body))
         except ClientGone:
             return
-        asked = speech_request(body, self._voices, self._outputs, self._owners.of(scope))
+        cast = self._casting.now
+        asked = speech_request(body, cast.voices, cast.outputs, self._owners.of(scope))
         plan = await self._studio.plan(asked)
         answer = msgspec.json.encode(await estimate(self._studio, plan))
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from app.speech.plan import Plan, Planner, SpeechRequest
 from app.text.origin import Origin
@@ -26,17 +26,40 @@ SSML_BYTES: Final = 48
 """What a plan of SSML takes for each character of its source, at worst: 22,000 references took 6.2 MB."""
 
 
-class Plans:
-    """Plans by request, with one thread for short texts and one for long ones.
+class Lanes:
+    """One thread for short texts and one for long ones, which start when they are needed.
 
     More threads would only compete with the event loop for the interpreter, and hold all their trees in memory.
     """
 
-    def __init__(self, planner: Planner) -> None:
-        """Threads start when they are needed."""
-        self._planner = planner
+    def __init__(self) -> None:
         self._short = ThreadPoolExecutor(1, "plan-short")
         self._long = ThreadPoolExecutor(1, "plan-long")
+        self._waiting: set[asyncio.Future[Any]] = set()
+
+    async def run(self, characters: int, work: Callable[[], T]) -> T:
+        """What `work` on a text of so many characters returns, or raises."""
+        lane = self._short if characters <= SHORT_CHARACTERS else self._long
+        done = asyncio.get_running_loop().run_in_executor(lane, work)
+        self._waiting.add(done)
+        done.add_done_callback(self._waiting.discard)
+        return await done
+
+    async def aclose(self) -> None:
+        """Cancel all that is waited for, and wait for the text that a thread is in the middle of. Idempotent."""
+        for done in list(self._waiting):
+            done.cancel()
+        for lane in (self._short, self._long):
+            await asyncio.to_thread(lane.shutdown, cancel_futures=True)
+
+
+class Plans:
+    """Plans by request, made by one planner."""
+
+    def __init__(self, planner: Planner, lanes: Lanes) -> None:
+        """What is under way ends with `lanes` at the latest, which others may use, too."""
+        self._planner = planner
+        self._lanes = lanes
         self._remembered: OrderedDict[SpeechRequest, Plan] = OrderedDict()
         self._bytes = 0
         self._under_way: dict[SpeechRequest, asyncio.Task[Plan]] = {}
@@ -65,26 +88,15 @@ class Plans:
 
     async def origin(self, plan: Plan) -> Origin:
         """Where the plan's text came from in what was sent; of a long page it takes a while."""
-        return await self._in_thread(len(plan.request.text), plan.document.origin)
-
-    async def aclose(self) -> None:
-        """End what is under way, and wait for the text that a thread is in the middle of. Idempotent."""
-        for task in list(self._under_way.values()):
-            task.cancel()
-        for lane in (self._short, self._long):
-            await asyncio.to_thread(lane.shutdown, cancel_futures=True)
+        return await self._lanes.run(len(plan.request.text), plan.document.origin)
 
     async def _make(self, request: SpeechRequest) -> Plan:
         try:
-            plan = await self._in_thread(len(request.text), lambda: self._planner.plan(request))
+            plan = await self._lanes.run(len(request.text), lambda: self._planner.plan(request))
             self._remember(request, plan)
             return plan
         finally:
             del self._under_way[request]
-
-    async def _in_thread(self, characters: int, work: Callable[[], T]) -> T:
-        lane = self._short if characters <= SHORT_CHARACTERS else self._long
-        return await asyncio.get_running_loop().run_in_executor(lane, work)
 
     def _remember(self, request: SpeechRequest, plan: Plan) -> None:
         weight = _weight(plan)

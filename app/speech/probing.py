@@ -1,12 +1,11 @@
 """Has a provider say something short, to find out whether it speaks again: a fixed text, never a user's."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 
-from app.audio.formats import Output
+from app.speech.cast import Casting
 from app.speech.clips import ClipSource
 from app.speech.plan import Candidate
-from app.speech.voices import Voice
-from providers.interface import Provider, ProviderVoice, Utterance
+from providers.interface import Provider, Utterance
 
 TEXT = "One, two, three."
 
@@ -14,15 +13,11 @@ TEXT = "One, two, three."
 class Probing:
     """Asks by the first voice that is configured for a provider, past its gate, its retries and its circuit."""
 
-    def __init__(
-        self, providers: Mapping[str, Provider], voices: Iterable[Voice], source: ClipSource, output: Output
-    ) -> None:
-        """`providers` by configured name, with nothing around them. The sound is checked in this form."""
-        self._providers = providers
+    def __init__(self, casting: Casting, source: ClipSource, bare: Callable[[Provider], Provider]) -> None:
+        """`bare` gives a provider without what is around it."""
+        self._casting = casting
         self._source = source
-        self._output = output
-        links = [link for voice in voices for link in voice.chain]
-        self._links: dict[str, ProviderVoice] = {link.provider: link for link in reversed(links)}
+        self._bare = bare
 
     async def __call__(self, provider: str) -> None:
         """Nothing, if it speaks; nor if no voice uses it, for then nobody waits for it.
@@ -30,12 +25,15 @@ class Probing:
         Raises:
             ProviderError: it does not, or what it says is no speech.
         """
-        link = self._links.get(provider)
-        if link is None:
+        cast = self._casting.now
+        links = (link for voice in cast.voices.all for link in voice.chain if link.provider == provider)
+        link = next(links, None)
+        # Held here until it has spoken: who is no longer in force is closed when nobody holds it.
+        engaged = cast.providers.get(provider)
+        if link is None or engaged is None:
             return
-        adapter = self._providers[provider]
+        adapter = self._bare(engaged)
         price = adapter.capabilities(link).price
         utterance = Utterance(TEXT, link, language="en")
-        await self._source.probe(
-            Candidate("", adapter, utterance, 1.0, price, first_choice=True, leveling=None), self._output
-        )
+        candidate = Candidate("", adapter, utterance, 1.0, price, first_choice=True, leveling=None)
+        await self._source.probe(candidate, cast.outputs.find())

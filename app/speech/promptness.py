@@ -19,9 +19,16 @@ class Promptness:
         """One began to be heard after that."""
         self._seen.setdefault(provider, deque(maxlen=LAST)).append(seconds)
 
+    def p50(self, provider: str) -> float | None:
+        """Half of them began within so many seconds; None: none is known."""
+        return self._within(0.5, provider, least=1)
+
     def p95(self, provider: str) -> float | None:
         """Nineteen of twenty began within so many seconds; None: too few are known."""
+        return self._within(0.95, provider, least=LEAST)
+
+    def _within(self, share: float, provider: str, least: int) -> float | None:
         seen = self._seen.get(provider, ())
-        if len(seen) < LEAST:
+        if len(seen) < least:
             return None
-        return sorted(seen)[math.ceil(0.95 * len(seen)) - 1]
+        return sorted(seen)[math.ceil(share * len(seen)) - 1]

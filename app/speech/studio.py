@@ -13,6 +13,7 @@ from app.errors import CacheUnavailable, NotCached, NotFound
 from app.metrics import Metrics
 from app.speech.allowance import Allowance
 from app.speech.captions import Cue, captions
+from app.speech.cast import Casting
 from app.speech.chain import Chain
 from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.following import Followed
@@ -20,7 +21,6 @@ from app.speech.live import rehearsing
 from app.speech.making import Live
 from app.speech.manifest import ClipLine, Manifest, keep
 from app.speech.plan import Plan, SpeechRequest
-from app.speech.plans import Plans
 from app.speech.ready import Long, Ready, as_listed, ready
 from app.speech.shelf import Shelf, gone
 from app.speech.sizes import clips_within
@@ -45,7 +45,7 @@ class Studio:
     def __init__(
         self,
         *,
-        plans: Plans,
+        casting: Casting,
         source: ClipSource,
         cache: Cache,
         metrics: Metrics,
@@ -53,7 +53,7 @@ class Studio:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`deadline`: seconds to wait for the next sound. `clock`: epoch seconds."""
-        self._plans = plans
+        self._casting = casting
         self._source = source
         self._chain = Chain(source, metrics)
         self._cache = cache
@@ -71,11 +71,11 @@ class Studio:
         Raises:
             InvalidInput, InvalidSsml, InputTooLong: as `Planner.plan`.
         """
-        return await self._plans.get(request)
+        return await self._casting.now.plans.get(request)
 
     async def origin(self, plan: Plan) -> Origin:
         """Where the plan's text came from in what was sent."""
-        return await self._plans.origin(plan)
+        return await self._casting.now.plans.origin(plan)
 
     async def known(self, plan: Plan) -> dict[int, Clip]:
         """The first choices' clips that are in the cache, by the chunk's position, without their sound."""

@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[2]
 _FORKS = multiprocessing.get_context("forkserver")
 # What the commands load. A process that has it all is forked for each: most of a command's time is this.
 _FORKS.set_forkserver_preload(
-    [f"app.cli.{name}" for name in ("cache", "config", "doctor", "plan", "say", "serve", "tables", "warm")]
+    [
+        f"app.cli.{name}"
+        for name in ("cache", "config", "doctor", "plan", "providers", "say", "serve", "tables", "warm")
+    ]
     + ["app.server", "tests.cli.commands"]
 )
 

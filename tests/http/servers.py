@@ -24,7 +24,6 @@ import app.server
 from app.server import Refrain, create_app
 from app.settings import parse
 from cache import keeper
-from providers.circuit import Circuit
 from providers.interface import Provider, ProviderSettings
 from providers.kinds import build
 from providers.scripted import Scripted
@@ -98,11 +97,11 @@ class Server:
         `program` is what Python runs in the place of `app`, `options` are more of `serve`'s.
         """
         home.mkdir(parents=True, exist_ok=True)
-        file = home / "refrain.toml"
-        redis = "" if "[redis]" in config else f'[redis]\ndata_dir = "{home}"\n'
-        file.write_text(redis + config, encoding="utf-8")
+        self.file = home / "refrain.toml"
+        self._redis = "" if "[redis]" in config else f'[redis]\ndata_dir = "{home}"\n'
+        self.configure(config)
         self.log = home / "log"
-        command = [sys.executable, *program, "serve", "--config", str(file), "--port", "0", *options]
+        command = [sys.executable, *program, "serve", "--config", str(self.file), "--port", "0", *options]
         # With a Redis of the test's own there is no directory of its own.
         off = {"REFRAIN_CACHE__ARCHIVE": "off"} if "[redis]" in config else {}
         with self.log.open("wb") as log:
@@ -121,6 +120,24 @@ class Server:
                 if connection.status == psutil.CONN_LISTEN:
                     return int(connection.laddr.port)
             time.sleep(0.01)
+
+    def configure(self, config: str) -> None:
+        """Replace the file, as an editor does; the server is not told."""
+        beside = self.file.with_suffix(".new")
+        beside.write_text(self._redis + config, encoding="utf-8")
+        beside.replace(self.file)
+
+    def reload(self, config: str, answers: int = 1) -> str:
+        """Replace the file and send SIGHUP; what the log says once it has been read again by so many processes."""
+        said = len(self.log.read_bytes())
+        self.configure(config)
+        self.process.send_signal(signal.SIGHUP)
+        while True:
+            assert self.process.poll() is None, self.log.read_text()
+            told = self.log.read_bytes()[said:].decode()
+            if told.endswith("\n") and told.count("read again: ") + told.count("stays as it was") >= answers:
+                return told
+            time.sleep(0.005)
 
     def post(self, **body: object) -> httpx.Response:
         """Speech, as a client without any library of ours would ask for it."""
@@ -216,8 +233,8 @@ async def inside(
     """Refrain in this loop, everything as the composition root makes it. `server` are keys of `[server]`."""
     scripted: dict[str, Scripted] = {}
 
-    def recorded(settings: ProviderSettings, circuit: Circuit) -> Provider:
-        provider = build(settings, circuit)
+    def recorded(settings: ProviderSettings) -> Provider:
+        provider = build(settings)
         innermost = bare(provider)
         if isinstance(innermost, Scripted):
             scripted[settings.name] = innermost

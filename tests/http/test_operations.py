@@ -122,6 +122,7 @@ def test_the_document_has_every_route(server: Server):
         ("get", "/healthz"),
         ("get", "/readyz"),
         ("get", "/metrics"),
+        ("get", "/v1/providers"),
     }
     names = [
         operation["operationId"] for item in document["paths"].values() for operation in _operations(item)
@@ -134,7 +135,7 @@ def test_the_documents_references_lead_somewhere(server: Server):
     page = server.get("/docs/openapi.json")
     schemas = page.json()["components"]["schemas"]
     found = set(re.findall(r'"\$ref":"#/components/schemas/([^"]+)"', page.text))
-    assert found >= {"SpeechBody", "VoiceId", "Estimate"}
+    assert found >= {"SpeechBody", "VoiceId", "Estimate", "Standing"}
     assert found <= set(schemas)
     assert "input" in schemas["SpeechBody"]["required"]
 

@@ -191,9 +191,8 @@ async def said(provider: object, text: str = "Somebody says a thing.") -> bytes:
 
 async def test_every_attempt_is_seen_and_an_open_one_makes_none():
     """Retries within one request would hide how often a provider fails."""
-    one = circuit()
     settings = ProviderSettings("one", "scripted", attempts=3, options=(("fault", "unavailable"),))
-    provider = build(settings, one, sleep=lambda _: asyncio.sleep(0))
+    provider = build(settings, sleep=lambda _: asyncio.sleep(0))
     for _ in range(2):
         with pytest.raises(errors.Unavailable):
             await said(provider)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from providers import errors
+from providers.circuit import Circuit
 from providers.circuits import Circuits
 
 DOWN = errors.Unavailable("down", provider="one")
@@ -68,15 +69,15 @@ async def looked(circuits: Circuits, board: Board, probe: Prober) -> None:
 def fleet() -> tuple[Circuits, Circuits, Board, Prober]:
     """Two processes with one provider each, the same."""
     one, two = Circuits(), Circuits()
-    one.add("one")
-    two.add("one")
+    one.use([Circuit("one")])
+    two.use([Circuit("one")])
     return one, two, Board(), Prober()
 
 
 def broken(circuits: Circuits) -> None:
     """It failed five times here."""
     for _ in range(5):
-        circuits.all()["one"].failed(DOWN)
+        circuits.of("one").failed(DOWN)
 
 
 async def test_what_one_finds_out_all_know(fleet: tuple[Circuits, Circuits, Board, Prober]):
@@ -85,7 +86,7 @@ async def test_what_one_finds_out_all_know(fleet: tuple[Circuits, Circuits, Boar
     broken(one)
     await looked(one, board, probe)
     await looked(two, board, probe)
-    assert two.all()["one"].reason == "unavailable"
+    assert two.of("one").reason == "unavailable"
     assert probe.asked == ["one"]  # the second has not claimed it
     assert two.states() == {"one": "open"}
 
@@ -99,9 +100,9 @@ async def test_when_it_speaks_again_all_go_on(fleet: tuple[Circuits, Circuits, B
     board.claimed.clear()
     probe.failure = None
     await looked(two, board, probe)
-    assert two.all()["one"].reason is None
+    assert two.of("one").reason is None
     await looked(one, board, probe)
-    assert one.all()["one"].reason is None
+    assert one.of("one").reason is None
 
 
 async def test_nobody_can_be_reached(fleet: tuple[Circuits, Circuits, Board, Prober]):
@@ -111,11 +112,11 @@ async def test_nobody_can_be_reached(fleet: tuple[Circuits, Circuits, Board, Pro
     broken(one)
     await looked(one, board, probe)
     await looked(one, board, probe)
-    assert one.all()["one"].reason == "unavailable"
+    assert one.of("one").reason == "unavailable"
     board.claimed.clear()
     probe.failure = None
     await looked(one, board, probe)
-    assert one.all()["one"].reason is None
+    assert one.of("one").reason is None
 
 
 async def test_what_was_found_out_meanwhile_is_told_when_all_are_back(
@@ -129,9 +130,9 @@ async def test_what_was_found_out_meanwhile_is_told_when_all_are_back(
     board.away = False
     await looked(one, board, probe)
     await looked(one, board, probe)
-    assert one.all()["one"].reason == "unavailable"
+    assert one.of("one").reason == "unavailable"
     await looked(two, board, probe)
-    assert two.all()["one"].reason == "unavailable"
+    assert two.of("one").reason == "unavailable"
 
 
 async def test_a_key_that_fails_otherwise_is_probed_more_rarely(
@@ -142,8 +143,8 @@ async def test_a_key_that_fails_otherwise_is_probed_more_rarely(
     broken(one)
     probe.failure = errors.BadCredentials("no", provider="one")
     await looked(one, board, probe)
-    assert one.all()["one"].reason == "auth"
-    assert one.all()["one"].pause == 60
+    assert one.of("one").reason == "auth"
+    assert one.of("one").pause == 60
 
 
 async def test_watching_ends_with_its_probes(fleet: tuple[Circuits, Circuits, Board, Prober]):
@@ -167,3 +168,25 @@ async def test_watching_ends_with_its_probes(fleet: tuple[Circuits, Circuits, Bo
     with pytest.raises(asyncio.CancelledError):
         await watching
     assert ended.is_set()
+
+
+async def test_a_new_key_is_not_judged_by_the_old_one(fleet: tuple[Circuits, Circuits, Board, Prober]):
+    """Whoever has mended the key and had it read would wait for a minute, or for ever."""
+    one, two, board, probe = fleet
+    one.of("one").failed(errors.BadCredentials("no", provider="one"))
+    await looked(one, board, probe)
+    await looked(two, board, probe)
+    one.use([Circuit("one")])
+    await looked(one, board, probe)
+    await looked(two, board, probe)
+    assert (one.of("one").reason, two.of("one").reason) == (None, None)
+
+
+async def test_who_is_no_longer_in_force_is_not_looked_after(fleet: tuple[Circuits, Circuits, Board, Prober]):
+    """A provider that was taken out would be probed, and paid for, for ever."""
+    one, _, board, probe = fleet
+    broken(one)
+    one.use([])
+    await looked(one, board, probe)
+    assert probe.asked == []
+    assert one.states() == {}

@@ -12,9 +12,9 @@ from app.errors import NotFound
 from app.http.captions import FORMS
 from app.metrics import Metrics
 from app.speech.captions import captions
+from app.speech.cast import Casting
 from app.speech.clips import ClipMeta, ClipSource
 from app.speech.manifest import ClipLine, Manifest
-from app.speech.plans import Plans
 from app.speech.studio import Studio
 from app.speech.subtitles import subrip, webvtt
 from app.speech.timings import packed
@@ -203,7 +203,7 @@ async def test_speech_of_before_has_no_captions():
     manifest = Manifest("mp3", 24_000, (line, line))
     await cache.put("0" * 40, new_entry(msgspec.json.encode(manifest), b"", made_at=time(), ttl=60))
     studio = Studio(
-        plans=cast("Plans", None),
+        casting=cast("Casting", None),
         source=cast("ClipSource", None),
         cache=cache,
         metrics=Metrics(),

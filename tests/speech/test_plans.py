@@ -14,7 +14,7 @@ from app.audio.formats import FORMATS, output
 from app.errors import InvalidSsml
 from app.settings import parse
 from app.speech.plan import InputType, Plan, Planner, SpeechRequest
-from app.speech.plans import INLINE_LINES, SHORT_CHARACTERS, Plans
+from app.speech.plans import INLINE_LINES, SHORT_CHARACTERS, Lanes, Plans
 from app.speech.voices import Voices
 from providers.kinds import build
 from tests.http.servers import VOICES, Inside
@@ -52,6 +52,7 @@ class Desk:
 
     plans: Plans
     planner: Counting
+    lanes: Lanes
 
     def request(self, text: str, voice: str = "alloy", kind: InputType = "text") -> SpeechRequest:
         """For mp3."""
@@ -63,10 +64,10 @@ class Desk:
 async def desk() -> AsyncIterator[Desk]:
     """Plans that have planned nothing yet."""
     planner = Counting()
-    plans = Plans(planner)
-    yield Desk(plans, planner)
+    lanes = Lanes()
+    yield Desk(Plans(planner, lanes), planner, lanes)
     planner.long.set()
-    await plans.aclose()
+    await lanes.aclose()
 
 
 LONG = "The same sentence, once more. " * 400
@@ -163,7 +164,7 @@ async def test_what_is_under_way_ends_with_the_house(desk: Desk):
     desk.planner.long.clear()
     held = asyncio.create_task(desk.plans.get(desk.request(LONG)))
     assert await asyncio.to_thread(desk.planner.begun.wait, 20)
-    closing = asyncio.create_task(desk.plans.aclose())
+    closing = asyncio.create_task(desk.lanes.aclose())
     with pytest.raises(asyncio.CancelledError):
         await held
     desk.planner.long.set()

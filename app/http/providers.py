@@ -1,0 +1,18 @@
+"""`GET /v1/providers`: how each provider stands."""
+
+from collections.abc import Callable
+
+from litestar import Router, get
+
+from app.speech.standing import Standings
+
+
+def providers(standings: Callable[[], Standings]) -> Router:
+    """The route. Until there are users with roles it is open as `/metrics` is; it has no key, address or text."""
+
+    @get("/v1/providers", summary="Providers: state, latency, calls, spend, abilities", sync_to_thread=False)
+    def providers() -> Standings:
+        """Every configured provider; counts are of the process that answers, since its start."""
+        return standings()
+
+    return Router("/", route_handlers=[providers], tags=["operations"])
