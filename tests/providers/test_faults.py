@@ -1,6 +1,7 @@
 """Every fault that a vendor's server can have, over every vendor's wire."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -121,6 +122,18 @@ async def test_a_refused_connection_is_unavailable(make: Callable[..., Provider]
     """A server that is down is the commonest fault of all."""
     with pytest.raises(errors.Unavailable):
         await recorded(make("http://127.0.0.1:1"), wire)
+
+
+async def test_a_server_that_does_not_even_connect(make: Callable[..., Provider], wire: Wire) -> None:
+    """Behind a firewall that swallows packets a listener would wait for the kernel's two minutes."""
+    with socket.socket() as full, socket.socket() as one, socket.socket() as two:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for waiting in (one, two):  # as many as the kernel keeps; it answers nobody else
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        with pytest.raises(errors.TimedOut):
+            await recorded(make(f"http://127.0.0.1:{full.getsockname()[1]}", connect_timeout=0.2), wire)
 
 
 async def test_a_server_that_never_answers_is_a_time_out(
