@@ -139,9 +139,8 @@ async def open_house(
             stack.push_async_callback(_close, "the embedded Valkey", embedded.aclose, left)
             url = embedded.url
         # Before the cache, so that they end after it: a flight must not end by its provider's closing.
-        company = Company(build)
+        company = Company(lambda account: build(account, cache.slots))
         stack.push_async_callback(company.aclose, lambda what, aclose: _close(what, aclose, left))
-        await company.change(_accounts(settings))
         cache = open_cache(
             memory_bytes=settings.cache.memory,
             owner_share=settings.cache.owner_share,
@@ -155,6 +154,7 @@ async def open_house(
         stack.push_async_callback(
             _close, "the cache", lambda: cache.aclose(max(0.0, left() - _CONNECTIONS)), left
         )
+        await company.change(_accounts(settings))
         metrics.watch(lambda: _figures(cache.statistics()))
         kept = settings.cache
         lifetimes = Lifetimes(kept.ttl, kept.fallback_ttl, kept.soft_ttl)

@@ -23,6 +23,7 @@ from cache.link import Keys
 from cache.memory import MemoryTier
 from cache.passage import Seat
 from cache.shared import Shared, share
+from cache.slots import Slots
 
 NOBODYS = "0" * 40
 """A digest that no text has."""
@@ -66,6 +67,7 @@ class Cache:
         self._promotions = None if shared is None or archive is None else Behind(shared.tier.promote)
         self.drafts = Drafts() if shared is None else Drafts(shared.link, shared.notices)
         self._claims = Claims(None if shared is None else shared.link)
+        self.slots = Slots(None if shared is None else shared.link)
         self.bulletin = Bulletin(None if shared is None else shared.link)
         if shared is not None:
             shared.purges.watch(memory)
@@ -322,6 +324,7 @@ class Cache:
         writing = (self.drafts, self._promotions, self._archive, labels)
         left = max(0.0, end - clock())
         await asyncio.gather(*(one.aclose(left) for one in writing if one is not None))
+        await self.slots.aclose()
         if shared is not None:
             await shared.ledger.aclose()
             await shared.purges.aclose()

@@ -1,36 +1,96 @@
-"""The gate: how many utterances of one account are spoken at a time, in this process."""
+"""The gate: how many utterances of one account are spoken at a time, in this process and over all of them."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import secrets
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
+from providers.allowance import Allowance
 from providers.circuit import Circuit
-from providers.interface import Provider, Sound, Utterance
+from providers.interface import Provider, Sound, Utterance, speaking_for
+from providers.turns import Turns
 from providers.wrapped import Wrapped
+
+AGAIN_SECONDS = 0.05
+"""Between two looks whether a slot that another process had is free."""
+
+
+class Slots(Protocol):
+    """What processes share of an account."""
+
+    async def take(self, account: str, token: str, most: int) -> bool:
+        """Whether the token has one of `most` slots now; if not, it has its place in the queue. Asked again soon."""
+        ...
+
+    def leave(self, account: str, token: str) -> None:
+        """It needs none any more, had or not."""
+        ...
 
 
 class Gated(Wrapped):
-    """At most `max_concurrency` utterances at once; the others wait in the order they came.
+    """At most as many utterances at once as the `allowance` says; the others wait, by turns of their owners.
 
     A slot is held from asking until the sound is left, retries and their pauses included: an account that is
-    told to slow down should not be asked by the next in line meanwhile. Waiting has no limit of its own; the
-    caller's deadline cancels it.
+    told to slow down should not be asked by the next in line meanwhile. Waiting has no limit of its own: the
+    caller's deadline cancels it, and the circuit's opening ends it.
     """
 
-    def __init__(self, inside: Provider, max_concurrency: int, circuit: Circuit | None = None) -> None:
-        """`max_concurrency` is at least 1. Who waits is let go when the `circuit` opens."""
+    def __init__(
+        self,
+        inside: Provider,
+        allowance: Allowance,
+        circuit: Circuit | None = None,
+        slots: Slots | None = None,
+        *,
+        token: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        """`slots` None: the account is this process' alone. `token` gives a new string at each call."""
         super().__init__(inside)
-        self._slots = asyncio.Semaphore(max_concurrency)
+        self.under_way = 0
+        """Utterances from being let in to their sound's being left."""
+        self.turns = Turns()
+        self.allowance = allowance
         self._circuit = circuit or Circuit(inside.name)
+        self._slots = slots
+        self._token = token
+        self._left = asyncio.Event()
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for a slot first."""
-        async with self._circuit.unless_open():
-            await self._slots.acquire()
-        # No await between taking the slot and this: wherever a cancellation strikes, it goes back.
+        token = self._token()
         try:
-            async with self.inside.speak(utterance) as sound:
-                yield sound
+            async with self._circuit.unless_open():
+                await self._enter(token)
+            self.under_way += 1
+            try:
+                async with self.inside.speak(utterance) as sound:
+                    yield sound
+            finally:
+                self.under_way -= 1
         finally:
-            self._slots.release()
+            # Also where it never came in: the reply that said yes may have been lost with its asker.
+            if self._slots is not None and self.allowance.now is not None:
+                self._slots.leave(self.name, token)
+            self._left.set()
+
+    async def _enter(self, token: str) -> None:
+        if self.allowance.now is None:
+            return
+        async with self.turns.head(speaking_for.get()):
+            while not await self._taken(token):
+                self._left.clear()
+                try:
+                    async with asyncio.timeout(AGAIN_SECONDS):
+                        await self._left.wait()
+                except TimeoutError:
+                    continue
+
+    async def _taken(self, token: str) -> bool:
+        most = self.allowance.now
+        if most is None:
+            return True
+        if self.under_way >= most:
+            return False
+        return self._slots is None or await self._slots.take(self.name, token, most)

@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
+from providers.allowance import Allowance
 from providers.circuit import Circuit
-from providers.errors import ProviderError
+from providers.errors import ProviderError, RateLimited
 from providers.interface import Provider, Sound, Utterance
 from providers.wrapped import Wrapped
 
@@ -27,18 +28,25 @@ class Guarded(Wrapped):
 
 
 class Watched(Wrapped):
-    """Tells the circuit how each attempt ended.
+    """Tells the circuit, and the account's allowance, how each attempt ended.
 
     What happens while the sound is read counts as well, also what the reader raises: whoever checks the sound says
     by a `BadAudio` that it was none. Leaving early, or being cancelled, counts for nothing.
     """
 
     def __init__(
-        self, inside: Provider, circuit: Circuit, *, clock: Callable[[], float] = time.monotonic
+        self,
+        inside: Provider,
+        circuit: Circuit,
+        allowance: Allowance | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` is in seconds."""
         super().__init__(inside)
         self._circuit = circuit
+        self._allowance = allowance or Allowance(None)
+        self._under_way = 0
         self._clock = clock
 
     @asynccontextmanager
@@ -47,17 +55,28 @@ class Watched(Wrapped):
         # Again, for it may have opened while this one waited, or between two attempts.
         self._circuit.check()
         attempt = _Attempt(self._clock)
+        self._under_way += 1
         try:
             async with (
                 self.inside.speak(utterance) as sound,
                 aclosing(attempt.read(sound.pieces)) as pieces,
             ):
+                if sound.at_once is not None:
+                    self._allowance.said(sound.at_once)
                 yield replace(sound, pieces=pieces)
+        except RateLimited as error:
+            # Too many at once is mended by fewer at once; who is refused one at a time does not speak.
+            if not self._allowance.refused(self._under_way):
+                self._circuit.failed(error)
+            raise
         except ProviderError as error:
             self._circuit.failed(error)
             raise
+        finally:
+            self._under_way -= 1
         if attempt.took is not None and attempt.ended:
             self._circuit.succeeded(attempt.took)
+            self._allowance.succeeded()
 
 
 class _Attempt:

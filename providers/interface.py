@@ -2,8 +2,13 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+speaking_for: ContextVar[str | None] = ContextVar("speaking_for", default=None)
+"""On whose behalf a provider is asked, in a word that tells nothing of him; None: nobody's in particular. Where many
+wait for one provider, they are served by turns of their owners."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from providers import (
     polly,
     scripted,
 )
+from providers.allowance import Allowance
 from providers.circuit import Circuit
-from providers.gate import Gated
+from providers.gate import Gated, Slots
 from providers.guard import Guarded, Watched
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.options import Parser
@@ -38,13 +39,14 @@ class Kind:
     `options` are the keys it takes besides those of every provider, each with its parser; `voice` those of a link
     in a voice's chain besides provider, voice and model (None: any, they are passed on). `problems` finds what
     else is wrong. `slots` is how many utterances at once the kind can bear where `max_concurrency` is not set;
-    None: no bound.
+    None: no bound. `local`: an engine of this process, whose slots are nobody else's.
     """
 
     make: Callable[[ProviderSettings], Provider]
     options: Mapping[str, Parser]
     problems: Callable[[ProviderSettings], list[str]] = lambda _: []
     slots: Callable[[ProviderSettings], int | None] = lambda settings: settings.max_concurrency
+    local: Callable[[ProviderSettings], bool] = lambda _: False
     voice: Mapping[str, Parser] | None = field(default_factory=dict)
 
     def check(self, settings: ProviderSettings) -> list[str]:
@@ -56,6 +58,10 @@ class Kind:
         return [] if self.voice is None else options.problems(voice.settings, self.voice)
 
 
+def _always(_: ProviderSettings) -> bool:
+    return True
+
+
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
     {
         "azure": Kind(azure.Azure, azure.OPTIONS, azure.problems, voice=azure.VOICE),
@@ -64,12 +70,19 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
         "elevenlabs": Kind(
             elevenlabs.ElevenLabs, elevenlabs.OPTIONS, elevenlabs.problems, voice=elevenlabs.VOICE
         ),
-        "espeak": Kind(espeak.Espeak, espeak.OPTIONS, slots=espeak.processes, voice=espeak.VOICE),
+        "espeak": Kind(
+            espeak.Espeak, espeak.OPTIONS, slots=espeak.processes, local=_always, voice=espeak.VOICE
+        ),
         "google": Kind(google.Google, google.OPTIONS, google.problems, voice=google.VOICE),
-        "hibari": Kind(hibari.Hibari, hibari.OPTIONS, slots=hibari.threads),
+        "hibari": Kind(hibari.Hibari, hibari.OPTIONS, slots=hibari.threads, local=_always),
         "openai": Kind(openai.OpenAI, openai.OPTIONS, openai.problems, voice=None),
         "piper": Kind(
-            piper.from_settings, piper.OPTIONS, piper.problems, slots=piper.threads, voice=piper.VOICE
+            piper.from_settings,
+            piper.OPTIONS,
+            piper.problems,
+            slots=piper.threads,
+            local=piper.is_local,
+            voice=piper.VOICE,
         ),
         "polly": Kind(polly.Polly, polly.OPTIONS, polly.problems, voice=polly.VOICE),
         "scripted": Kind(scripted.from_settings, scripted.OPTIONS),
@@ -79,13 +92,15 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
 
 def build(
     settings: ProviderSettings,
+    slots: Slots | None = None,
     *,
     sleep: Sleep = asyncio.sleep,
     random: Random = randomness.random,
 ) -> Provider:
     """The provider with its retries, its gate and its circuit. Cheap and without I/O; `warm` it before it is used.
 
-    Whoever has it keeps its circuit (`circuit_of`) among a fleet's `Circuits`: else nobody closes it again.
+    `slots` are those that processes share; None: each has its own. Whoever has the provider keeps its circuit
+    (`circuit_of`) among a fleet's `Circuits`: else nobody closes it again.
 
     Raises:
         ValueError: the settings have problems (`check` lists them).
@@ -95,7 +110,8 @@ def build(
     if kind is None or found:
         raise ValueError(f"Provider {settings.name}: {' '.join(found)}")
     circuit = Circuit(settings.name, slow=settings.slow_after)
-    provider: Provider = Watched(kind.make(settings), circuit)
+    allowance = Allowance(kind.slots(settings))
+    provider: Provider = Watched(kind.make(settings), circuit, allowance)
     provider = Retrying(
         provider,
         settings.attempts,
@@ -104,7 +120,5 @@ def build(
         sleep=sleep,
         random=random,
     )
-    slots = kind.slots(settings)
-    if slots is not None:
-        provider = Gated(provider, slots, circuit)
-    return Guarded(provider, circuit)
+    shared = None if kind.local(settings) else slots
+    return Guarded(Gated(provider, allowance, circuit, shared), circuit)

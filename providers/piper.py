@@ -283,3 +283,8 @@ def threads(settings: ProviderSettings) -> int | None:
     if settings.base_url:
         return settings.max_concurrency
     return settings.max_concurrency or max(1, (os.cpu_count() or 1) - 1)
+
+
+def is_local(settings: ProviderSettings) -> bool:
+    """Whether it runs in this process."""
+    return not settings.base_url

@@ -26,6 +26,7 @@ from app.speech.promptness import Promptness
 from app.speech.refreshes import Refreshes
 from app.speech.timings import NONE as UNTIMED
 from app.speech.timings import on_clip, packed
+from cache.asker import asker
 from cache.cache import Cache
 from cache.errors import FlightFailed
 from cache.flight import Made
@@ -34,7 +35,7 @@ from cache.labels import Label
 from cache.passage import Outcome
 from cache.value import new_entry
 from providers.errors import BadAudio, ProviderError
-from providers.interface import Sound, Timing, Utterance
+from providers.interface import Sound, Timing, Utterance, speaking_for
 
 log = getLogger("refrain")
 
@@ -168,7 +169,13 @@ class ClipSource:
     async def _make_for_all(
         self, candidate: Candidate, request: SpeechRequest, hear: Hear | None
     ) -> tuple[Entry, Outcome]:
-        make = functools.partial(self._make, candidate, request)
+        owner = asker()
+
+        async def make(emit: Hear) -> Made:
+            # A flight is nobody's request, but in the queue for the provider it stands for whoever began it.
+            speaking_for.set(owner)
+            return await self._make(candidate, request, emit)
+
         async with self._cache.board(candidate.digest, make) as seat:
             if hear is not None:
                 async with aclosing(seat.pieces()) as pieces:
@@ -180,6 +187,7 @@ class ClipSource:
 
     async def _make_alone(self, candidate: Candidate, request: SpeechRequest, hear: Hear | None) -> Entry:
         """For those who want new sound, whatever is there; `refresh` leaves it to others in place of the old."""
+        speaking_for.set(asker())
         made = await self._make(candidate, request, hear or _nobody)
         if request.cache == "refresh":
             return await self._replace(candidate.digest, made)

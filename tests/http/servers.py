@@ -24,6 +24,7 @@ import app.server
 from app.server import Refrain, create_app
 from app.settings import parse
 from cache import keeper
+from providers.gate import Slots
 from providers.interface import Provider, ProviderSettings
 from providers.kinds import build
 from providers.scripted import Scripted
@@ -233,8 +234,8 @@ async def inside(
     """Refrain in this loop, everything as the composition root makes it. `server` are keys of `[server]`."""
     scripted: dict[str, Scripted] = {}
 
-    def recorded(settings: ProviderSettings) -> Provider:
-        provider = build(settings)
+    def recorded(settings: ProviderSettings, slots: Slots) -> Provider:
+        provider = build(settings, slots)
         innermost = bare(provider)
         if isinstance(innermost, Scripted):
             scripted[settings.name] = innermost

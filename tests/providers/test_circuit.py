@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from providers import errors
+from providers.allowance import Allowance
 from providers.budget import RESERVE, RetryBudget
 from providers.circuit import Circuit, Rules
 from providers.gate import Gated
@@ -239,7 +240,7 @@ async def test_who_waits_at_the_gate_is_let_go_when_it_opens():
     one = circuit()
     holding = Scripted("one")
     holding.before_first.clear()
-    provider = Guarded(Gated(Watched(holding, one), 1, one), one)
+    provider = Guarded(Gated(Watched(holding, one), Allowance(1), one), one)
     first = asyncio.create_task(said(provider))
     await holding.called(1)
     waiting = [asyncio.create_task(said(provider)) for _ in range(5)]
@@ -257,7 +258,7 @@ async def test_who_waits_at_the_gate_is_let_go_when_it_opens():
 async def test_cancelled_at_the_gate_no_slot_is_lost(steps: int):
     """A slot lost at an unlucky moment adds up until nothing can be spoken at all."""
     one = circuit()
-    provider = Gated(Scripted("one"), 1, one)
+    provider = Gated(Scripted("one"), Allowance(1), one)
     task = asyncio.create_task(said(provider))
     for _ in range(steps):
         await asyncio.sleep(0)

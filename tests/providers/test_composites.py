@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from providers import errors
+from providers.allowance import Allowance
 from providers.gate import Gated
 from providers.interface import ProviderSettings, ProviderVoice, Utterance
 from providers.kinds import KINDS, build
@@ -98,7 +99,7 @@ async def test_the_gate_lets_so_many_in_and_slots_come_back() -> None:
     """Over the account's concurrency vendors answer 429; a lost slot is lost until restart."""
     double = Scripted("double")
     double.before_first.clear()
-    gate = Gated(double, 2)
+    gate = Gated(double, Allowance(2))
     tasks = [asyncio.create_task(heard(gate)) for _ in range(6)]
     await double.called(2)
     tasks[0].cancel()

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from providers.allowance import Allowance
 from providers.circuit import Circuit
 from providers.espeak import Espeak
 from providers.gate import Gated
@@ -93,13 +94,13 @@ def retrying(inside: Provider) -> Provider:
 
 def gated(inside: Provider) -> Provider:
     """One at a time."""
-    return Gated(inside, 1)
+    return Gated(inside, Allowance(1))
 
 
 def guarded(inside: Provider) -> Provider:
     """As `build` makes it."""
     circuit = Circuit(inside.name)
-    return Guarded(Gated(retrying(Watched(inside, circuit)), 1, circuit), circuit)
+    return Guarded(Gated(retrying(Watched(inside, circuit)), Allowance(1), circuit), circuit)
 
 
 KINDS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] = {

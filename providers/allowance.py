@@ -1,0 +1,52 @@
+"""How many utterances an account may have at once, as far as anybody has said or it has been found out."""
+
+import math
+import time
+from collections.abc import Callable
+
+PAUSE = 1.0
+"""Seconds between two halvings: the refusals of one burst are one."""
+
+
+class Allowance:
+    """Goes up by one for as many successes as it is high, and down by half on a refusal.
+
+    So does TCP's window (D.-M. Chiu and R. Jain, "Analysis of the Increase and Decrease Algorithms", 1989).
+    Bounded by what is configured, and by what the vendor says; without either it is unbounded until the vendor
+    refuses for the first time.
+    """
+
+    def __init__(self, most: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`most` is what is configured. `clock` is in seconds."""
+        self._most = most
+        self._said: int | None = None
+        self._found: float | None = None
+        self._halved = -math.inf
+        self._clock = clock
+
+    @property
+    def now(self) -> int | None:
+        """At least 1; None: no bound is known."""
+        known = [bound for bound in (self._most, self._said, self._found) if bound is not None]
+        return max(1, int(min(known))) if known else None
+
+    def said(self, at_once: int) -> None:
+        """The vendor says how many; it is believed."""
+        self._said = max(1, at_once)
+
+    def succeeded(self) -> None:
+        """One was spoken."""
+        if self._found is not None:
+            self._found += 1 / self._found
+            if self._found >= min(self._most or math.inf, self._said or math.inf):
+                self._found = None
+
+    def refused(self, under_way: int) -> bool:
+        """One was refused for there being too many, with so many under way. Whether that was news: at one it is not."""
+        if self.now == 1:
+            return False
+        now = self._clock()
+        if now - self._halved >= PAUSE:
+            self._halved = now
+            self._found = max(1.0, (self.now or under_way) / 2)
+        return True

@@ -1,0 +1,127 @@
+"""One account behind two replicas: never more at once than it has, and nothing lost with a replica that dies."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from providers.tones import tone_pcm
+from tests.http.servers import UNTRUSTING, Server, Valkey
+
+CONFIG = """
+[redis]
+url = "{redis}"
+[providers.local]
+kind = "scripted"
+[providers.vendor]
+kind = "openai"
+base_url = "{vendor}"
+max_concurrency = 3
+[voices.default]
+chain = [{{ provider = "vendor", voice = "alloy" }}]
+"""
+
+
+class Vendor:
+    """Speaks after 100 ms; `most` is how many asked at once, `served` how many were answered."""
+
+    def __init__(self) -> None:
+        self.now = self.most = self.served = 0
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, as many requests as come."""
+        try:
+            while True:
+                await self._answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
+        await reader.readexactly(int(length or 0))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(0.1)
+            await self.hold.wait()
+        finally:
+            self.now -= 1
+        self.served += 1
+        sound = tone_pcm("Somebody says a thing.", "alloy")
+        writer.write(b"HTTP/1.1 200 X\r\ncontent-length: %d\r\n\r\n" % len(sound) + sound)
+        await writer.drain()
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[tuple[Vendor, str]]:
+    """In the test's own loop, and its address."""
+    vendor = Vendor()
+    server = await asyncio.start_server(vendor.connected, "127.0.0.1", 0)
+    yield vendor, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+@pytest.fixture
+def replicas(tmp_path: Path, vendor: tuple[Vendor, str]) -> Iterator[list[Server]]:
+    """Two on one Valkey."""
+    (tmp_path / "valkey").mkdir()
+    with ExitStack() as stack:
+        valkey = Valkey(tmp_path / "valkey")
+        stack.callback(valkey.stop)
+        config = CONFIG.format(redis=valkey.url, vendor=vendor[1])
+        servers = []
+        for name in ("one", "two"):
+            servers.append(Server(tmp_path / name, config))
+            stack.callback(servers[-1].stop)
+        yield servers
+
+
+async def said(client: httpx.AsyncClient, number: int) -> int:
+    """A sentence of its own; the status."""
+    body = {"input": f"Somebody says thing {number}.", "voice": "default"}
+    return (await client.post("/v1/audio/speech", json=body)).status_code
+
+
+async def test_an_accounts_slots_over_replicas(replicas: list[Server], vendor: tuple[Vendor, str]):
+    """Each replica would use up the account, the vendor refuse, and listeners wait for retries."""
+    upstream, _ = vendor
+    async with ExitAll(replicas) as clients:
+        statuses = await asyncio.gather(*(said(clients[number % 2], number) for number in range(24)))
+        assert set(statuses) == {200}
+        assert upstream.most == 3
+        # A replica dies with all of them: they come back by themselves.
+        upstream.hold.clear()
+        lost = [asyncio.create_task(said(clients[0], number)) for number in range(100, 103)]
+        async with asyncio.timeout(10):
+            while upstream.now < 3:  # noqa: ASYNC110 - another process has no event to wait for
+                await asyncio.sleep(0.01)
+        replicas[0].process.kill()
+        await asyncio.gather(*lost, return_exceptions=True)
+        upstream.hold.set()
+        async with asyncio.timeout(8):  # promised: 3 s and a look; the machine may be busy
+            assert await said(clients[1], 200) == 200
+        assert upstream.most == 3
+
+
+class ExitAll:
+    """Clients of all, closed at the end."""
+
+    def __init__(self, servers: list[Server]) -> None:
+        self._clients = [
+            httpx.AsyncClient(base_url=server.url, timeout=30, verify=UNTRUSTING) for server in servers
+        ]
+
+    async def __aenter__(self) -> list[httpx.AsyncClient]:
+        return self._clients
+
+    async def __aexit__(self, *_: object) -> None:
+        for client in self._clients:
+            await client.aclose()
