@@ -110,33 +110,32 @@ async def test_it_gives_nothing_away(valkey: Valkey, monkeypatch: pytest.MonkeyP
 
 
 @dataclass(frozen=True)
-class Told:
-    """A circuit."""
+class Circuit:
+    """As much of one as is looked at."""
 
-    state: str
-    reason: str | None = None
+    reason: str | None
 
 
 class Circuits:
-    """As they are told."""
+    """`first` is asked, `second` is not."""
 
-    def __init__(self, told: Mapping[str, Told]) -> None:
-        self._told = told
+    def states(self) -> Mapping[str, str]:
+        """Both."""
+        return {"local": "closed", "first": "closed", "second": "open"}
 
-    def of(self, name: str) -> Told:
-        """That provider's."""
-        return self._told[name]
+    def all(self) -> Mapping[str, Circuit]:
+        """Both."""
+        return {"local": Circuit(None), "first": Circuit(None), "second": Circuit("unavailable")}
 
 
 async def test_the_state_is_its_circuits():
     """Nobody would see that a provider is not asked any more, nor why."""
     settings = parse(VOICES, {})
     providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
-    circuits = Circuits(dict.fromkeys(providers, Told("closed")) | {"second": Told("open", "unavailable")})
     promptness = Promptness()
     for number in range(LEAST):
         promptness.took("first", float(number))
-    reporter = Reporter(Metrics(), promptness, lambda _: Workload(), circuits)
+    reporter = Reporter(Metrics(), promptness, lambda _: Workload(), Circuits())
     found = {one.name: one for one in reporter.standings(Voices(settings.voices), providers).providers}
     assert (found["first"].state, found["first"].reason) == ("closed", None)
     assert (found["second"].state, found["second"].reason) == ("open", "unavailable")
