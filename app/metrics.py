@@ -174,6 +174,10 @@ class Metrics:
         """Have the circuits' states (closed, half_open, open) read whenever the page is asked for."""
         self.registry.register(_CircuitCollector(states))
 
+    def asked(self) -> float:
+        """Chunks asked for so far, however they were answered."""
+        return sum(sample.value for family in self.chunks.collect() for sample in family.samples)
+
     def ended(self, provider: str) -> dict[str, int]:
         """How often syntheses asked of this provider ended in each way."""
         return {

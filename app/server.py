@@ -46,6 +46,7 @@ from app.speech.refreshes import Refreshes
 from app.speech.standing import Reporter, Standings
 from app.speech.studio import Studio
 from app.speech.voices import Voices
+from app.warmth import Warmth
 from cache.asker import asking
 from cache.cache import Cache, CacheStatistics, open_cache
 from cache.embedded import start as start_embedded
@@ -316,7 +317,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(providers(house.standings))
             document(app)
             await warm(house)
-            async with reload.answered(house.recast):
+            async with reload.answered(house.recast), Warmth(casting, metrics.asked).kept():
                 yield
             lifecycle.draining = True
 

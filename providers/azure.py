@@ -164,7 +164,8 @@ class Azure:
         return await self._line.read(self._line.request("GET", "/cognitiveservices/voices/list"))
 
     async def warm(self) -> None:
-        """See `Provider`; nothing to load."""
+        """See `Provider`; opens a connection."""
+        await self._line.warm()
 
     async def aclose(self) -> None:
         """See `Provider`."""

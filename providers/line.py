@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Final
 
 import httpx
@@ -144,21 +144,33 @@ class Line:
         if not so_far:
             raise BadAudio(f"{self.name} answered with nothing.", provider=self.name)
 
-    async def read(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+    async def read(self, request: httpx.Request, *, signed: bool = True) -> tuple[int, httpx.Headers, bytes]:
         """Status, headers and body (its first `MOST_LISTING` bytes) of something that is not sound.
+
+        `signed` False: without `auth`.
 
         Raises:
             ProviderError: it could not be had.
         """
         patience = self.patience()
+        auth = httpx.USE_CLIENT_DEFAULT if signed else None
         async with AsyncExitStack() as closing:
             with translated(self.name):
                 response = await patience.first(
-                    lambda: whole(lambda: self._client.send(request, stream=True))
+                    lambda: whole(lambda: self._client.send(request, auth=auth, stream=True))
                 )
                 closing.push_async_callback(whole, response.aclose)
                 body = await patience.first(lambda: whole(lambda: head_of(response, MOST_LISTING)))
             return response.status_code, response.headers, body
+
+    async def warm(self) -> None:
+        """Have a connection open, or kept open, by a request that costs nothing, whatever it is answered.
+
+        What goes wrong is left for the next utterance to meet.
+        """
+        with suppress(ProviderError):
+            # Unsigned: credentials may have to be fetched, and say nothing about the line.
+            await self.read(self._client.build_request("HEAD", self.base), signed=False)
 
     async def aclose(self) -> None:
         """Give back the connections. Idempotent."""

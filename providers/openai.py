@@ -145,7 +145,8 @@ class OpenAI:
         return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
 
     async def warm(self) -> None:
-        """See `Provider`; nothing to load."""
+        """See `Provider`; opens a connection."""
+        await self._line.warm()
 
     async def aclose(self) -> None:
         """See `Provider`."""

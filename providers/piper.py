@@ -134,7 +134,8 @@ class PiperServer:
         return Health(ok=True, detail=f"{self.name} answers; it has {len(voices)} voices.")
 
     async def warm(self) -> None:
-        """See `Provider`; nothing to load."""
+        """See `Provider`; opens a connection."""
+        await self._line.warm()
 
     async def aclose(self) -> None:
         """See `Provider`."""

@@ -173,8 +173,9 @@ class Polly:
         return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
 
     async def warm(self) -> None:
-        """See `Provider`; finds the credentials."""
+        """See `Provider`; finds the credentials, and opens a connection."""
         await self._signing.warm()
+        await self._line.warm()
 
     async def aclose(self) -> None:
         """See `Provider`."""

@@ -36,6 +36,9 @@ ARROWS: dict[str, set[str]] = {
         "app.errors", "app.speech.standing",
         "providers.interface", "providers.kinds", "providers.retry", "providers.wrapped",
     },
+    "app.warmth": {
+        "app.errors", "app.speech.cast", "app.speech.voices", "providers.errors", "providers.interface",
+    },
     "app.reload": {"app.errors", "app.settings"},
     "app.server": {"app", "cache", "providers"},
     "app.cli": {"app", "cache", "providers"},

@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from app.cli import Failed, config_option, configured
+from app.errors import whereabouts
 from app.http.connection import Connection, bound_unsent
 from app.http.operations import Handler, Lifecycle
 from app.reload import Reload
@@ -152,6 +153,9 @@ class _Supervisor(Multiprocess):
             settings = load()
         except BadConfiguration as error:
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400 - it says all there is
+            return
+        except Exception as error:  # noqa: BLE001 - with this process all would end
+            log.error("the configuration stays as it was; defect: %s", whereabouts(error))  # noqa: TRY400 - see there
             return
         _, *rest = self.config.app.args  # type: ignore[union-attr]  # it is `application` with its arguments
         self.config.app = functools.partial(application, settings, *rest)

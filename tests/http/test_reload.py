@@ -178,6 +178,7 @@ def test_a_worker_that_is_replaced_has_what_the_others_have(started: Callable[..
     """With a bad file lying there, one crash of one worker would end the whole service."""
     server = started(VOICES, "--workers", "2")
     wait(lambda: len(serving(server)) == 3)
+    server.reload(VOICES.replace("voices.backed", "voices.other"), answers=2)
     told = server.reload("[voices.odd]\n")
     assert told.count("the configuration stays as it was") == 1
     before = serving(server)[1:]
@@ -191,6 +192,6 @@ def test_a_worker_that_is_replaced_has_what_the_others_have(started: Callable[..
 def answers(server: Server) -> bool:
     """Whether anybody takes requests, and speaks."""
     try:
-        return server.post(input="Who is left?", voice="backed").status_code == 200
+        return server.post(input="Who is left?", voice="other").status_code == 200
     except httpx.TransportError:
         return False

@@ -154,3 +154,24 @@ async def test_a_drip_runs_into_the_total(
     with pytest.raises(errors.TimedOut):
         await recorded(make(timeout=0.3), wire)
     await asyncio.wait_for(server.requests[-1].left.wait(), 5)
+
+
+async def test_who_is_warm_has_a_connection_open(
+    server: VendorServer, make: Callable[..., Provider], wire: Wire
+) -> None:
+    """The first listener would wait for the name, the connection and its keys, half a second to some vendors."""
+    provider = make()
+    await provider.warm()
+    await provider.warm()
+    assert [request.method for request in server.requests] == ["HEAD", "HEAD"]
+    assert await recorded(provider, wire) > 0
+    assert server.connections == 1
+
+
+async def test_a_vendor_that_is_away_is_not_waited_for(
+    server: VendorServer, make: Callable[..., Provider], wire: Wire
+) -> None:
+    """A server would not start, or would be told by every start that a vendor is slow today."""
+    await make("http://127.0.0.1:1").warm()
+    server.silent.clear()
+    await make(first_byte_timeout=0.05).warm()

@@ -82,10 +82,12 @@ class VendorServer:
         self.silent = asyncio.Event()
         self.silent.set()
         self.arrived = asyncio.Event()
+        self.connections = 0
         self.url = ""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, as many requests as come."""
+        self.connections += 1
         try:
             while (request := await _read(reader)) is not None:
                 self.requests.append(request)
@@ -115,6 +117,10 @@ class VendorServer:
 
     async def _write(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         await self.silent.wait()
+        if request.method == "HEAD":  # of the address alone, which no vendor has anything at
+            writer.write(b"HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n")
+            await writer.drain()
+            return True
         usual = self.vendor(request)
         planned = self.replies and self.replies[0].to in {"", request.method}
         reply = self.replies.pop(0) if planned else usual
