@@ -32,7 +32,8 @@ class Leading:
             await self._sleep(self._leases.length / 3)
             if await self._leases.renew(digest, self._token):
                 continue
-            if not isinstance(await self._leases.join(digest, self._token), Lead | Alone):
+            standing = await self._leases.join(digest, self._token, anew=self._passage.anew)
+            if not isinstance(standing, Lead | Alone):
                 return
 
     async def publish(self) -> None:

@@ -23,6 +23,7 @@ from cache.labels import Label
 from cache.link import Keys
 from cache.memory import MemoryTier
 from cache.objects import Budget, Directory, Objects, open_objects
+from cache.storing import Storing
 from cache.sweep import Sweep
 from tests.cache.conftest import Server, sound, until
 
@@ -618,7 +619,8 @@ async def open_over(
     def more(lease: float = 1.0) -> tuple[Cache, MemoryTier]:
         shared = share(valkey.url, keys=keys, lease=lease)
         memory, archive = MemoryTier(1 << 20), Archive(bucket)
-        flights = Flights(memory, shared.leases, archive=archive, index=shared.labels)
+        storing = Storing(memory, shared.leases, archive=archive, index=shared.labels)
+        flights = Flights(memory, shared.leases, archive=archive, storing=storing)
         made.append(Cache(memory, flights, shared, archive))
         return made[-1], memory
 
