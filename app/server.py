@@ -132,6 +132,7 @@ async def open_house(
             metrics=metrics,
             deadline=settings.server.deadline,
         )
+        stack.push_async_callback(_close, "speeches that are followed", studio.aclose, left)
         voices, outputs = Voices(settings.voices), Outputs(settings.sound)
         yield House(settings, voices, outputs, providers, cache, metrics, studio)
 

@@ -48,7 +48,7 @@ class Leading:
             changed = passage.changed
             pause = None
             if sent < len(pieces):
-                there = await self._leases.publish(passage.digest, self._token, sent, _batch(pieces, sent))
+                there = await self._leases.publish(passage.digest, self._token, sent, batch(pieces, sent))
                 if there is not None:
                     sent = there
                     continue
@@ -58,7 +58,7 @@ class Leading:
                     await changed.wait()
 
 
-def _batch(pieces: Sequence[bytes], start: int) -> list[bytes]:
+def batch(pieces: Sequence[bytes], start: int) -> list[bytes]:
     """Pieces from `start` on, one at least, for one command: a long one would hold up everybody else's."""
     batch: list[bytes] = []
     size = 0

@@ -15,6 +15,7 @@ TEXT = "A sentence that came out badly, and is to be said once more."
 CONFIG = """
 [redis]
 url = "{url}"
+timeout = "2s"
 [providers.slow]
 kind = "scripted"
 delay = 2.0
