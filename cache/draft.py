@@ -45,6 +45,11 @@ class Draft:
         """Whether there will be no more lines."""
         return self.elements[-1] in {WHOLE, CUT}
 
+    @property
+    def gathers(self) -> bool:
+        """Whether the first part is coming, piece by piece."""
+        return self.elements[-1].startswith(_PIECE)
+
     def add(self, line: bytes) -> None:
         """One more part can be had."""
         if not self.over:

@@ -35,6 +35,8 @@ as a listener may take nothing."""
 _AT_ONCE: Final = 1_000
 """Lines that are read in one trip."""
 _BYTES_AT_ONCE: Final = 2**18
+_GATHERING_SECONDS = 0.05
+"""For which pieces are gathered before they are told: a trip for each of a hundred would be most of a speech's trips."""
 _LINGER_SECONDS = 0.1
 """Between two looks whether anybody elsewhere follows still."""
 _CLOSING_SECONDS = 1.0
@@ -200,6 +202,8 @@ class Drafts:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._lifetime / 3):
                     await changed.wait()
+            if draft.gathers:
+                await asyncio.sleep(_GATHERING_SECONDS)
 
     async def _written(
         self, link: RedisLink, digest: str, draft: Draft, there: int, elements: list[bytes]
