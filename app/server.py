@@ -174,6 +174,7 @@ async def open_house(
             metrics=metrics,
             deadline=settings.server.deadline,
         )
+        stack.push_async_callback(_close, "speeches that are followed", studio.aclose, left)
         circuits = Circuits()
         circuits.use(map(circuit_of, company.providers.values()))
         metrics.watch_circuits(circuits.states)

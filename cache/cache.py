@@ -24,6 +24,7 @@ from cache.memory import MemoryTier
 from cache.passage import Seat
 from cache.shared import Shared, share
 from cache.slots import Slots
+from cache.storing import Storing
 
 NOBODYS = "0" * 40
 """A digest that no text has."""
@@ -157,9 +158,9 @@ class Cache:
             digests = await self._shared.tier.lacking(digests)
         return await self._archive.lacking(digests)
 
-    def board(self, digest: str, make: Make) -> AbstractAsyncContextManager[Seat]:
+    def board(self, digest: str, make: Make, *, anew: bool = False) -> AbstractAsyncContextManager[Seat]:
         """A seat in the flight to this digest: see `Flights.board`."""
-        return self._flights.board(digest, make)
+        return self._flights.board(digest, make, anew=anew)
 
     async def put(self, digest: str, entry: Entry) -> None:
         """Store in every tier. For what is not made in a flight: manifests."""
@@ -187,14 +188,11 @@ class Cache:
             self._memory.add(digest, entry, asker())
         return entry
 
-    async def replace(self, digest: str, entry: Entry) -> None:
-        """As `put`, and other processes give up within about a second what they have in memory of it."""
-        await self.put(digest, entry)
-        if self._shared is not None:
-            await self._shared.purges.announce([digest])
-
     async def renew(self, digest: str, entry: Entry) -> bool:
-        """As `replace`, but only where there is an old one still: what was purged meanwhile stays forgotten."""
+        """As `put`, but only in place of an old one: what was purged meanwhile stays forgotten.
+
+        Other processes give up within about a second what they have in memory of it.
+        """
         if self._shared is None:
             there = self._memory.peek(digest) is not None
         else:
@@ -368,13 +366,17 @@ def open_cache(
             now=now,
         )
     archive = None if archive_url is None else open_archive(archive_url, limit=archive_bytes, now=now)
-    flights = Flights(
-        memory,
-        None if shared is None else shared.leases,
-        archive=archive,
-        remember=remember,
-        now=now,
-        index=None if shared is None else shared.labels,
-        ledger=None if shared is None else shared.ledger,
-    )
+    if shared is None:
+        flights = Flights(memory, archive=archive, remember=remember, now=now)
+    else:
+        storing = Storing(
+            memory,
+            shared.leases,
+            archive=archive,
+            index=shared.labels,
+            ledger=shared.ledger,
+            announce=shared.purges.announce,
+            now=now,
+        )
+        flights = Flights(memory, shared.leases, archive=archive, remember=remember, now=now, storing=storing)
     return Cache(memory, flights, shared, archive, now=now)

@@ -1,74 +1,45 @@
 """Values that are being made, told line by line to whoever follows, in this process and in others.
 
-The maker of a value writes a draft: a head, and a line for each part as soon as it can be had. In its own process
+The maker of a value writes a draft: a head, pieces of its first part as they come, since that may be all there is for
+long, and a line for each part as soon as it can be had. In its own process
 followers read it where it is; for other processes a task of the draft's own writes it to Redis, in order and behind
 the maker, who never waits for it. There it lives for some seconds unless it is renewed: of a maker that was killed
 the followers learn when it has run out.
 
 Two may make the same value at once, and differently. A draft has its maker's token at its head; the first one stands
 as long as its maker goes on, and a follower who finds another's in its place is cut.
+
+A maker can ask whether anybody follows: here they are counted, elsewhere they are noted in Redis as they read.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from cache.draft import CUT, WHOLE, Draft, DraftCut, Piece, told
 from cache.errors import Away
+from cache.leading import batch
 from cache.link import Answer, RedisLink
-from cache.notices import Notices
+from cache.notices import Ear, Notices
 from cache.tending import tell_of
 
 LIFETIME: Final = 4.0
 """Seconds that a draft in Redis outlives its maker; renewed every third of it. So of a maker that was
 killed followers learn after 6 seconds at the latest."""
-_WHOLE, _CUT = b".", b"!"
+NOTED: Final = 30.0
+"""Seconds after its last reading for which a follower elsewhere counts as one, unless it says that it leaves: as long
+as a listener may take nothing."""
 _AT_ONCE: Final = 1_000
-"""Lines that are read in one trip, and written."""
+"""Lines that are read in one trip."""
+_BYTES_AT_ONCE: Final = 2**18
+_GATHERING_SECONDS = 0.05
+"""For which pieces are gathered before they are told: a trip for each would be most of a speech's trips."""
+_LINGER_SECONDS = 0.1
+"""Between two looks whether anybody elsewhere follows still."""
 _CLOSING_SECONDS = 1.0
-
-
-class DraftCut(Exception):
-    """What was followed will not be completed, or is not known to be."""
-
-
-class Draft:
-    """The maker's side. Nothing here waits but `announced`."""
-
-    def __init__(self, head: bytes, token: str = "", *, told: bool = False) -> None:
-        """`told`: others are to be told by somebody, who sets `announcing` when they can find it."""
-        self.elements = [token.encode(), b"+" + head]
-        self.changed = asyncio.Event()
-        self.announcing = asyncio.Event()
-        if not told:
-            self.announcing.set()
-
-    @property
-    def over(self) -> bool:
-        """Whether there will be no more lines."""
-        return self.elements[-1] in {_WHOLE, _CUT}
-
-    def add(self, line: bytes) -> None:
-        """One more part can be had."""
-        if not self.over:
-            self._append(b"+" + line)
-
-    def end(self, *, whole: bool) -> None:
-        """All parts can be had, or no more will come. The first end counts."""
-        if not self.over:
-            self._append(_WHOLE if whole else _CUT)
-
-    async def announced(self) -> None:
-        """Until it can be followed from everywhere, or nobody can be told: a round trip after its beginning."""
-        await self.announcing.wait()
-
-    def _append(self, element: bytes) -> None:
-        self.elements.append(element)
-        # All who wait are woken; those who wait from now on do so for the next change.
-        self.changed.set()
-        self.changed = asyncio.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +50,7 @@ class Following:
     """
 
     head: bytes
-    lines: AsyncGenerator[bytes]
+    lines: AsyncGenerator[bytes | Piece]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +85,8 @@ class Drafts:
         if link is not None:
             self._draft = link.script("draft")
             self._drafted = link.script("drafted")
+            self._heeded = link.script("heeded")
+            self._leave = link.script("leave")
 
     @contextmanager
     def open(self, digest: str, head: bytes) -> Iterator[Draft]:
@@ -122,10 +95,7 @@ class Drafts:
         drafts = self._open.setdefault(digest, [])
         drafts.append(draft)
         if self._link is not None:
-            task = asyncio.create_task(self._tell(self._link, digest, draft), name="draft")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(tell_of("telling of a draft"))
+            self._spawn(self._tell(self._link, digest, draft), "telling of a draft")
         try:
             yield draft
         finally:
@@ -137,12 +107,34 @@ class Drafts:
     async def follow(self, digest: str) -> Following | None:
         """The value of this name from its beginning, while somebody is making it: at most one round trip."""
         if drafts := self._open.get(digest):
-            return Following(drafts[0].elements[1][1:], _lines(drafts[0]))
+            return Following(drafts[0].elements[1][1:], drafts[0].read())
         found = await self._read(digest, 1)
-        if found is None or found.last in {_WHOLE, _CUT}:
+        if found is None or found.last in {WHOLE, CUT}:
             return None
-        head, *lines = found.elements
-        return Following(head[1:], self._lines(digest, found.token, lines))
+        return Following(found.elements[0][1:], self._lines(digest, found.token))
+
+    async def is_followed(self, digest: str, draft: Draft) -> bool:
+        """Whether anybody follows it, here or in another process; while Redis is away, nobody there can."""
+        # Looked at again: somebody may have come while others were asked.
+        return draft.followers > 0 or await self._is_heeded(digest, draft) or draft.followers > 0
+
+    async def deserted(self, digest: str, draft: Draft) -> None:
+        """Until nobody follows it any more."""
+        while await self.is_followed(digest, draft):
+            if not draft.followers:
+                await asyncio.sleep(_LINGER_SECONDS)
+            while draft.followers:
+                await draft.stirred.wait()
+
+    async def _is_heeded(self, digest: str, draft: Draft) -> bool:
+        link = self._link
+        if link is None:
+            return False
+        keys = [link.keys.of(thing, digest) for thing in ("draft", "followers")]
+        try:
+            return bool(await link.call(lambda: self._heeded(keys, [draft.token])))
+        except Away:
+            return False
 
     async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
         """Cut what is open, and tell the followers, within so many seconds or a moment. Idempotent."""
@@ -153,6 +145,12 @@ class Drafts:
             await asyncio.wait(set(self._tasks), timeout=min(seconds, _CLOSING_SECONDS))
         for task in self._tasks:
             task.cancel()
+
+    def _spawn(self, work: Coroutine[None, None, None], what: str) -> None:
+        task = asyncio.create_task(work, name=what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(tell_of(what))
 
     async def _tell(self, link: RedisLink, digest: str, draft: Draft) -> None:
         try:
@@ -186,7 +184,7 @@ class Drafts:
         while True:
             changed, over = draft.changed, draft.over
             # The beginning alone, since somebody else's may stand there.
-            elements = draft.elements[there : there + _AT_ONCE if there else 2]
+            elements = batch(draft.elements, there) if there else draft.elements[:2]
             answer = await self._written(link, digest, draft, there, elements)
             draft.announcing.set()
             if answer == b"kept":
@@ -204,6 +202,8 @@ class Drafts:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._lifetime / 3):
                     await changed.wait()
+            if draft.gathers:
+                await asyncio.sleep(_GATHERING_SECONDS)
 
     async def _written(
         self, link: RedisLink, digest: str, draft: Draft, there: int, elements: list[bytes]
@@ -217,14 +217,18 @@ class Drafts:
         except Away:
             return None
 
-    async def _read(self, digest: str, position: int) -> "_Found | None":
-        """The elements from a position on, not all where they are many; None: no draft, or Redis is away."""
+    async def _read(self, digest: str, position: int, follower: str = "") -> "_Found | None":
+        """The elements from a position on, not all where they are many; None: no draft, or Redis is away.
+
+        `follower` is noted as one, if it is somebody.
+        """
         link = self._link
         if link is None:
             return None
-        keys = [link.keys.of("draft", digest)]
+        keys = [link.keys.of(thing, digest) for thing in ("draft", "followers")]
+        arguments: list[str | bytes | int] = [position, _AT_ONCE, _BYTES_AT_ONCE, follower, int(NOTED * 1000)]
         try:
-            answer = await link.call(lambda: self._drafted(keys, [position, position + _AT_ONCE - 1]))
+            answer = await link.call(lambda: self._drafted(keys, arguments))
         except Away:
             return None
         match answer:
@@ -233,39 +237,41 @@ class Drafts:
             case _:
                 return None
 
-    async def _lines(self, digest: str, token: bytes, elements: list[bytes]) -> AsyncGenerator[bytes]:
+    async def _lines(self, digest: str, token: bytes) -> AsyncGenerator[bytes | Piece]:
         assert self._link is not None
-        assert self._notices is not None
         at = 2
-        async with self._notices.ear(self._link.keys.of("drafted", digest)) as ear:
+        follower = secrets.token_hex(8)
+        async with self._following(self._link, digest, follower), self._ear(digest) as ear:
             while True:
-                for element in elements:
-                    if element == _WHOLE:
-                        return
-                    if element == _CUT:
-                        raise DraftCut
-                    at += 1
-                    yield element[1:]
                 # Listen first, then look: what is written in between is seen, what is written after it is heard.
                 await ear.listen()
-                found = await self._read(digest, at)
+                found = await self._read(digest, at, follower)
                 if found is None or found.token != token:  # it has run out, was replaced, or Redis is away
                     raise DraftCut
-                elements = found.elements
-                if not elements:
+                for element in found.elements:
+                    line = told(element)
+                    if line is None:
+                        return
+                    at += 1
+                    yield line
+                if not found.elements:
                     await ear.wait(self._lifetime / 2)
 
+    def _ear(self, digest: str) -> AbstractAsyncContextManager[Ear]:
+        assert self._link is not None
+        assert self._notices is not None
+        return self._notices.ear(self._link.keys.of("drafted", digest))
 
-async def _lines(draft: Draft) -> AsyncGenerator[bytes]:
-    at = 2
-    while True:
-        while at < len(draft.elements):
-            element = draft.elements[at]
-            if element == _WHOLE:
-                return
-            if element == _CUT:
-                raise DraftCut
-            at += 1
-            yield element[1:]
-        # Nothing is awaited between the look and the wait, so no line can be missed.
-        await draft.changed.wait()
+    @asynccontextmanager
+    async def _following(self, link: RedisLink, digest: str, follower: str) -> AsyncIterator[None]:
+        """Whoever makes it is told when this follower leaves, so that it does not go on for it."""
+        try:
+            yield
+        finally:
+            # A task of its own: who leaves may have been cancelled, and waits for nothing.
+            self._spawn(self._say_goodbye(link, digest, follower), "leaving a draft")
+
+    async def _say_goodbye(self, link: RedisLink, digest: str, follower: str) -> None:
+        keys = [link.keys.of("followers", digest)]
+        with suppress(Away):  # then it lapses by itself
+            await link.call(lambda: self._leave(keys, [follower]))

@@ -7,6 +7,7 @@ unless it has come to its clean end already: then it is stored, whoever left.
 
 import asyncio
 import contextvars
+import functools
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -17,12 +18,12 @@ from cache.asker import asker
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
 from cache.interface import Entry, FlightStatistics, Tier
-from cache.labels import Label, Labels
+from cache.labels import Label
 from cache.leading import Leading
 from cache.lease import PIECES_AT_ONCE, Alone, Failed, Follow, Found, Lead, Leases, Standing
-from cache.ledger import Ledger
 from cache.memory import MemoryTier
 from cache.passage import Outcome, Passage, Seat
+from cache.storing import Storing
 from cache.tending import tell_of
 from cache.value import new_entry
 
@@ -54,8 +55,8 @@ class Flights:
 
     `archive` is looked into before anything is made, and gets what was made. `limit` bounds one flight's sound in
     bytes. `remember` says for how many seconds (2 at the most) a maker's exception answers those who come later in
-    its place; 0: not at all. `clock` is monotonic, `now` is in seconds since the epoch, `token` gives a new string at
-    each call.
+    its place; 0: not at all. `storing` does what is to be done with what was made. `clock` is monotonic, `now` is in
+    seconds since the epoch, `token` gives a new string at each call.
     """
 
     def __init__(
@@ -70,8 +71,7 @@ class Flights:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
-        index: Labels | None = None,
-        ledger: Ledger | None = None,
+        storing: Storing | None = None,
     ) -> None:
         self._memory = memory
         self._leases = leases
@@ -81,23 +81,28 @@ class Flights:
         self._now = now
         self._sleep = sleep
         self._token = token
-        self._index = index
-        self._ledger = ledger
+        self._storing = storing or Storing(memory, leases, archive=archive, now=now)
         self._passages: dict[str, Passage] = {}
+        # Those that were begun by who wants it anew, whatever is there.
+        self._renewals: dict[str, Passage] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._counts = dict.fromkeys(("led", "followed", "found", "failed", "abandoned", "refused"), 0)
+        self._counts = dict.fromkeys(("led", "followed", "found", "failed", "abandoned"), 0)
         self._closed = False
 
     @asynccontextmanager
-    async def board(self, digest: str, make: Make) -> AsyncIterator[Seat]:
+    async def board(self, digest: str, make: Make, *, anew: bool = False) -> AsyncIterator[Seat]:
         """A seat in the flight to this digest; starts it with `make` unless one is under way.
 
-        Leaving gives up the seat. `make` runs in no request's context: it must carry all it needs.
+        Leaving gives up the seat. `make` runs in no request's context: it must carry all it needs. `anew`: what is
+        there already will not do; what is being made at this moment, here or elsewhere, will. Its `entry` is given
+        when it stands in the place of the old.
 
         Raises:
             FlightFailed: "closed".
         """
-        seat = self._seat(digest, make)
+        if anew:
+            await self._decided(digest)
+        seat = self._seat(digest, make, anew=anew)
         try:
             yield seat
         finally:
@@ -105,7 +110,8 @@ class Flights:
 
     def statistics(self) -> FlightStatistics:
         """How it went so far."""
-        return FlightStatistics(under_way=len(self._passages), **self._counts)
+        under_way = len(self._passages) + len(self._renewals)
+        return FlightStatistics(under_way=under_way, refused=self._storing.refused, **self._counts)
 
     async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
         """End everything under way: the seated get FlightFailed("closed"). What is being stored is stored.
@@ -113,7 +119,7 @@ class Flights:
         For so many seconds, or a few, it is waited for.
         """
         self._closed = True
-        for passage in list(self._passages.values()):
+        for passage in (*self._passages.values(), *self._renewals.values()):
             self._end(passage, "closed")
         # Bounded: a maker that does not mind its cancellation must not keep the service from ending. Again and
         # again, since a flight that ends starts the task that releases its lease.
@@ -124,28 +130,37 @@ class Flights:
 
     # What follows up to `_fly` changes state without awaiting.
 
-    def _seat(self, digest: str, make: Make) -> Seat:
+    def _seat(self, digest: str, make: Make, *, anew: bool) -> Seat:
         if self._closed:
             raise FlightFailed("closed")
-        passage = self._passages.get(digest)
+        passage = self._under_way(digest, anew=anew)
         starter = passage is None
         if passage is None:
-            passage = self._depart(digest, make)
+            passage = self._depart(digest, make, anew=anew)
         elif passage.owner != asker():
             passage.owner = None
         passage.seats += 1
-        return Seat(passage, starter=starter)
+        return Seat(passage, starter=starter, anew=anew)
 
-    def _depart(self, digest: str, make: Make) -> Passage:
-        passage = Passage(digest, self._limit, asker())
+    def _under_way(self, digest: str, *, anew: bool) -> Passage | None:
+        """The flight to join. Who wants it anew joins none that may still come to what was there before."""
+        passage, renewal = self._passages.get(digest), self._renewals.get(digest)
+        if not anew:
+            return passage or renewal
+        if renewal is not None and not renewal.over:
+            return renewal
+        return passage if passage is not None and passage.making else None
+
+    def _depart(self, digest: str, make: Make, *, anew: bool) -> Passage:
+        passage = Passage(digest, self._limit, asker(), anew=anew)
         # The cache is looked at again: between a caller's look-up and this one another flight may have ended.
-        if (entry := self._memory.peek(digest)) is not None:
+        if not anew and (entry := self._memory.peek(digest)) is not None:
             self._count("found")
             passage.land(entry, "hit")
         elif (error := self._failures.recent(digest)) is not None:
             passage.crash(error)
         else:
-            self._passages[digest] = passage
+            self._known(passage)[digest] = passage
             passage.task = self._spawn(self._fly(passage, make))
         return passage
 
@@ -170,9 +185,13 @@ class Flights:
             passage.crash(FlightFailed(code))
             passage.task.cancel()
 
+    def _known(self, passage: Passage) -> dict[str, Passage]:
+        return self._renewals if passage.anew else self._passages
+
     def _forget(self, passage: Passage) -> None:
-        if self._passages.get(passage.digest) is passage:
-            del self._passages[passage.digest]
+        passage.settled.set()
+        if self._known(passage).get(passage.digest) is passage:
+            del self._known(passage)[passage.digest]
 
     def _count(self, what: str) -> None:
         self._counts[what] += 1
@@ -184,6 +203,12 @@ class Flights:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(tell_of("a flight"))
         return task
+
+    async def _decided(self, digest: str) -> None:
+        """Until it is known of a flight under way whether anything is made: it may find what is there."""
+        while (passage := self._passages.get(digest)) is not None and passage.outcome is None:
+            # Nothing is awaited between the look and the wait.
+            await passage.changed.wait()
 
     async def _linger(self, leases: Leases, passage: Passage) -> None:
         """Nobody is left here: go on for those who follow at other replicas, as long as there are any."""
@@ -221,10 +246,11 @@ class Flights:
         """
         if self._leases is None:
             return False
-        standing = await self._leases.join(passage.digest, token)
+        standing = await self._leases.join(passage.digest, token, anew=passage.anew)
         outcome: Outcome = "hit"
         if isinstance(standing, Follow):
-            outcome = passage.outcome = "joined"
+            outcome = "joined"
+            passage.decide(outcome)
             standing = await self._follow(self._leases, passage, token, standing)
         match standing:
             case Found(entry):
@@ -249,17 +275,18 @@ class Flights:
     async def _follow(self, leases: Leases, passage: Passage, token: str, standing: Follow) -> Standing:
         """Hear what another replica makes, piece by piece, until nobody there is at it any more."""
         leader = _hear(passage, standing, "")
+        join = functools.partial(leases.join, passage.digest, token, anew=passage.anew)
         async with self._following(leases, passage), leases.ear(passage.digest) as ear:
             while True:
                 # Listen first, then look: what happens in between is seen by the look, what happens after it is
                 # heard. And what is not heard is seen when the lease has run out.
                 await ear.listen()
                 had = len(passage.take.pieces)
-                heard = await leases.join(passage.digest, token, leader=leader, had=had)
+                heard = await join(leader=leader, had=had)
                 if isinstance(heard, Alone):
                     # One lost reply is no reason to make it a second time: most often Redis is back at once.
                     await self._sleep(_AGAIN_SECONDS)
-                    heard = await leases.join(passage.digest, token, leader=leader, had=had)
+                    heard = await join(leader=leader, had=had)
                 if not isinstance(heard, Follow):
                     return heard
                 leader = _hear(passage, heard, leader)
@@ -283,7 +310,7 @@ class Flights:
 
     async def _recall(self, passage: Passage, *, leads: bool) -> None:
         """Look into the archive. What is there lands, and is stored as if made: that is how other replicas get it."""
-        if self._archive is None:
+        if self._archive is None or passage.anew:
             return
         (entry,) = await self._archive.get_many([passage.digest])
         if entry is None:
@@ -294,7 +321,7 @@ class Flights:
         self._spawn(self._store(passage, entry, leads=leads))
 
     async def _make(self, passage: Passage, make: Make, leading: Leading | None, *, leads: bool) -> None:
-        passage.outcome = "made"
+        passage.decide("made")
         passage.retake()  # what was heard of another replica's is not ours
         if leading is not None:
             self._spawn(leading.publish())  # ends with the passage
@@ -320,48 +347,10 @@ class Flights:
         leads: bool,
         made: bool = False,
     ) -> None:
-        ours = True
-        left = entry.left(now := self._now())
-        if self._ledger is not None:
-            left = self._ledger.lifetime(passage.owner, entry, left)
-        # First: what is labelled and not there harms nobody, what is there and not labelled is missed by a purge.
-        if self._index is not None and labels:
-            self._index.add_soon(labels, {passage.digest: now + left})
         try:
-            if self._leases is not None:
-                ours = await self._store_by(self._leases, passage, entry, left, leads=leads)
+            await self._storing.store(passage, entry, labels, leads=leads, made=made)
         finally:
             self._forget(passage)
-        if made and ours and self._archive is not None:
-            await self._archive.put(passage.digest, entry)
-
-    async def _store_by(
-        self, leases: Leases, passage: Passage, entry: Entry, left: float, *, leads: bool
-    ) -> bool:
-        """Whether it is this entry that all will hear from here on; it is stored for `left` seconds."""
-        digest, token = passage.digest, passage.token
-        if leads and await self._finished(leases, digest, entry, token, left):
-            return True
-        # Redis was away when we began, or the lease was lost. Only with a lease may we write.
-        match await leases.join(digest, token):
-            case Lead():
-                return await self._finished(leases, digest, entry, token, left)
-            case Found(theirs):
-                # Another finished first: all replicas give out the same bytes from here on.
-                self._memory.add(digest, theirs, passage.owner)
-                return False
-            case Follow():
-                # Another is at it still: what it stores is what will be replayed.
-                self._memory.discard(digest)
-                return False
-            case Failed() | Alone():
-                return True
-
-    async def _finished(self, leases: Leases, digest: str, entry: Entry, token: str, left: float) -> bool:
-        outcome = await leases.finish(digest, token, entry, left)
-        if outcome == "refused":
-            self._count("refused")
-        return outcome != "refused"
 
     def _release(self, passage: Passage, token: str, error: Exception | None = None) -> None:
         if self._leases is None:

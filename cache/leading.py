@@ -32,7 +32,8 @@ class Leading:
             await self._sleep(self._leases.length / 3)
             if await self._leases.renew(digest, self._token):
                 continue
-            if not isinstance(await self._leases.join(digest, self._token), Lead | Alone):
+            standing = await self._leases.join(digest, self._token, anew=self._passage.anew)
+            if not isinstance(standing, Lead | Alone):
                 return
 
     async def publish(self) -> None:
@@ -47,7 +48,7 @@ class Leading:
             changed = passage.changed
             pause = None
             if sent < len(pieces):
-                there = await self._leases.publish(passage.digest, self._token, sent, _batch(pieces, sent))
+                there = await self._leases.publish(passage.digest, self._token, sent, batch(pieces, sent))
                 if there is not None:
                     sent = there
                     continue
@@ -57,7 +58,7 @@ class Leading:
                     await changed.wait()
 
 
-def _batch(pieces: Sequence[bytes], start: int) -> list[bytes]:
+def batch(pieces: Sequence[bytes], start: int) -> list[bytes]:
     """Pieces from `start` on, one at least, for one command: a long one would hold up everybody else's."""
     batch: list[bytes] = []
     size = 0

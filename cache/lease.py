@@ -83,14 +83,18 @@ class Leases:
         self._followed = link.script("followed")
         self._leave = link.script("leave")
 
-    async def join(self, digest: str, token: str, *, leader: str = "", had: int = 0) -> Standing:
+    async def join(
+        self, digest: str, token: str, *, leader: str = "", had: int = 0, anew: bool = False
+    ) -> Standing:
         """Where this digest stands; leads with `token` if nobody else does. Repeating it does no harm.
+
+        `anew`: a value that is there is not looked at, but for the one that was made by `leader`.
 
         Of the pieces of `leader`, whose token an answer told, the first `had` are not sent again, and of the others
         `PIECES_AT_ONCE` at the most: where there are so many, ask again.
         """
-        keys = self._keys(digest, "clip", "lease", "failure", "pieces", "followers")
-        arguments: Arguments = [token, _milliseconds(self.length), leader, had, PIECES_AT_ONCE]
+        keys = self._keys(digest, "clip", "lease", "failure", "pieces", "followers", "maker")
+        arguments: Arguments = [token, _milliseconds(self.length), leader, had, PIECES_AT_ONCE, int(anew)]
         try:
             answer = await self._link.call(lambda: self._join(keys, arguments))
             standing = await self._standing(digest, answer)
@@ -125,10 +129,16 @@ class Leases:
         except Away:
             return True
 
-    async def finish(self, digest: str, token: str, entry: Entry, left: float) -> Finish:
-        """Store the entry for `left` seconds and end the lease, if it is still this token's."""
-        keys = self._keys(digest, "clip", "lease", "pieces", "followers")
-        arguments: Arguments = [token, value.encode(entry), _milliseconds(left), self._channel(digest)]
+    async def finish(
+        self, digest: str, token: str, entry: Entry, left: float, *, made: bool = True
+    ) -> Finish:
+        """Store the entry for `left` seconds and end the lease, if it is still this token's.
+
+        What is there keeps its lifetime where that is longer. `made`: it is not something older that was found.
+        """
+        keys = self._keys(digest, "clip", "lease", "pieces", "followers", "maker")
+        encoded = value.encode(entry)
+        arguments: Arguments = [token, encoded, _milliseconds(left), self._channel(digest), int(made)]
         try:
             answer: Answer = await self._link.call(lambda: self._finish(keys, arguments))
         except Away:

@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from redis.asyncio import Connection, Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, TryAgainError
 
 from cache.address import parse
 from cache.cluster import Cluster
@@ -23,6 +24,13 @@ __all__ = ["Answer", "Keys", "RedisLink", "Script"]
 T = TypeVar("T")
 
 _SCRIPTS = Path(__file__).parent / "scripts"
+
+MOVING: Final = 0.15
+"""Seconds for which a slot that moves from node to node is waited for. Most have few keys, and take less."""
+_PAUSES: Final = (0.01, 0.02, 0.04)
+"""Seconds between two looks whether it has arrived; the last one again and again."""
+_IN_A_HURRY: Final = 1.0
+"""Seconds for which no slot is waited for after one that did not arrive in time: one request waits once at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +74,16 @@ class RedisLink:
     hung server adds to all that wait, together, is one time-out. In a cluster each node has its own circuit.
     """
 
-    def __init__(self, url: str, *, keys: Keys | None = None, timeout: float = 0.1) -> None:
-        """`url` as in `redis.url`: see `cache.address`.
+    def __init__(
+        self,
+        url: str,
+        *,
+        keys: Keys | None = None,
+        timeout: float = 0.1,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`url` as in `redis.url`: see `cache.address`. `clock` is monotonic; it and `sleep` are in seconds.
 
         Raises:
             ValueError: it is none.
@@ -78,6 +94,9 @@ class RedisLink:
         self.servers = _servers(url, timeout, self.keys.of("probe", ""))
         self.client: Redis = self.servers.client
         self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._clock = clock
+        self._sleep = sleep
+        self._hurried_until = 0.0
 
     @property
     def outage(self) -> Circuit:
@@ -99,9 +118,27 @@ class RedisLink:
     async def call(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Run one operation: a command, a script, a pipeline.
 
+        What a cluster refuses for now, since its keys are between two nodes, is tried again for `MOVING` at the most.
+
         Raises:
             Away: a circuit is open, a server did not answer in time, or it answered with an error.
         """
+        end, number = self._clock() + MOVING, 0
+        while True:
+            try:
+                return await self._run(operation)
+            except TryAgainError as error:
+                now, pause = self._clock(), _PAUSES[min(number, len(_PAUSES) - 1)]
+                if now + pause > end:
+                    self._hurried_until = now + _IN_A_HURRY
+                if now < self._hurried_until:
+                    self.errors += 1
+                    raise Away(type(error).__name__) from error
+            # Without a turn: a slot that takes its time must not keep others from theirs.
+            await self._sleep(pause)
+            number += 1
+
+    async def _run(self, operation: Callable[[], Awaitable[T]]) -> T:
         if self.outage.open:
             raise Away("circuit open")
         async with self._slots:
@@ -111,6 +148,8 @@ class RedisLink:
                 async with patient_timeout(self.timeout):
                     await self.servers.ready()
                     return await operation()
+            except TryAgainError:
+                raise
             except (TimeoutError, OSError, RedisError) as error:
                 # A bad answer (out of memory, read-only, a wrong type) is an answer all the same: whether a circuit
                 # opens is for those to say who know the servers.

@@ -47,11 +47,13 @@ class Take:
 class Passage:
     """The pieces of one flight, kept from the first for whoever joins late, and its end. Awaits nothing.
 
-    `limit` bounds what one maker may send, in bytes. `owner` is whose its entry will be; None: several ask.
+    `limit` bounds what one maker may send, in bytes. `owner` is whose its entry will be; None: several ask. `anew`:
+    it replaces what is there.
     """
 
-    def __init__(self, digest: str, limit: int, owner: str | None = None) -> None:
+    def __init__(self, digest: str, limit: int, owner: str | None = None, *, anew: bool = False) -> None:
         self.digest = digest
+        self.anew = anew
         self.owner = owner
         self.seats = 0
         self.take = Take()
@@ -63,12 +65,24 @@ class Passage:
         self.token = ""
         self.lingering = False
         self.changed = asyncio.Event()
+        # It is stored, or never will be.
+        self.settled = asyncio.Event()
         self._limit = limit
 
     @property
     def over(self) -> bool:
         """Whether it has ended, well or badly."""
         return self.entry is not None or self.error is not None
+
+    @property
+    def making(self) -> bool:
+        """Whether its sound is being made here."""
+        return self.outcome == "made" and not self.over
+
+    def decide(self, outcome: Outcome) -> None:
+        """From here on it is known how its sound is come by, unless another's overtakes it."""
+        self.outcome = outcome
+        self._change()
 
     def emit(self, piece: bytes) -> None:
         """One more final piece of the payload, to be heard at once.
@@ -126,8 +140,10 @@ class Passage:
 class Seat:
     """One waiter's own place in a flight: a cursor that no other moves."""
 
-    def __init__(self, passage: Passage, *, starter: bool) -> None:
+    def __init__(self, passage: Passage, *, starter: bool, anew: bool = False) -> None:
+        """`anew`: the old is not wanted any more, by nobody."""
         self.passage = passage
+        self._anew = anew
         # What it is to this seat when the sound is made in this process.
         self._if_made: Outcome = "made" if starter else "hit" if passage.over else "joined"
 
@@ -164,13 +180,15 @@ class Seat:
             await self.passage.changed.wait()
 
     async def entry(self) -> Entry:
-        """The whole, after the clean end, whoever made it.
+        """The whole, after the clean end, whoever made it; if it is to be anew, when others find it, too.
 
         Raises:
             Exception: as `pieces`, but never "broken".
         """
         while not self.passage.over:
             await self.passage.changed.wait()
+        if self._anew and self.passage.error is None:
+            await self.passage.settled.wait()
         return self._whole()
 
     def _changed(self, take: Take, at: int) -> Take:

@@ -35,7 +35,12 @@ HEAD_BYTES = _START
 
 def new_entry(meta: bytes, payload: bytes, *, made_at: float, ttl: float) -> Entry:
     """An entry of these bytes, its checksum computed. `made_at`: seconds since the epoch; `ttl`: seconds."""
-    return Entry(meta, payload, made_at, ttl, _hash(payload).hex())
+    return Entry(meta, payload, made_at, ttl, checksum(payload))
+
+
+def checksum(payload: bytes) -> str:
+    """The checksum that an entry of this payload has."""
+    return _hash(payload).hex()
 
 
 def encode(entry: Entry) -> bytes:

@@ -102,6 +102,10 @@ async def _send_followed(speech: Followed, scope: Scope, receive: Receive, send:
 
 async def _send(scope: HTTPScope, receive: Receive, send: Send, speech: Ready) -> None:
     headers = replay_headers(speech)
+    required = header(scope, b"if-match")
+    if required is not None and not _is_among(required, speech.manifest.etag):
+        await send_whole(send, 412, encoded([*headers, ("Content-Length", "0")]))
+        return
     if matches(header(scope, b"if-none-match"), speech.manifest.etag):
         await send_whole(send, 304, encoded(headers))
         return
@@ -150,6 +154,12 @@ def matches(condition: str | None, etag: str) -> bool:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]
     return "*" in tags or etag in tags
+
+
+def _is_among(tags: str, etag: str) -> bool:
+    """If-Match compares strongly: no weak tag is any byte's name."""
+    named = [tag.strip() for tag in tags.split(",")]
+    return "*" in named or etag in named
 
 
 def _span(scope: HTTPScope, speech: Ready) -> Span | None:

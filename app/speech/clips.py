@@ -135,13 +135,6 @@ class ClipSource:
         if await self._cache.renew(candidate.digest, entry):
             self._cache.label(made.labels, {candidate.digest: entry.made_at + entry.ttl})
 
-    async def _replace(self, digest: str, made: Made) -> Entry:
-        """In place of what is there, in every process."""
-        entry = self._entry(made)
-        await self._cache.replace(digest, entry)
-        self._cache.label(made.labels, {digest: entry.made_at + entry.ttl})
-        return entry
-
     def _entry(self, made: Made) -> Entry:
         return new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)
 
@@ -154,8 +147,9 @@ class ClipSource:
         """
         began = self._clock()
         outcome: Came = "made"
-        if request.cache in {"bypass", "refresh"}:
-            entry = await self._make_alone(candidate, request, hear)
+        if request.cache == "bypass":
+            speaking_for.set(asker())
+            entry = self._entry(await self._make(candidate, request, hear or _nobody))
         else:
             entry, outcome = await self._make_for_all(candidate, request, hear)
             if outcome == "hit":
@@ -176,7 +170,8 @@ class ClipSource:
             speaking_for.set(owner)
             return await self._make(candidate, request, emit)
 
-        async with self._cache.board(candidate.digest, make) as seat:
+        anew = request.cache == "refresh"
+        async with self._cache.board(candidate.digest, make, anew=anew) as seat:
             if hear is not None:
                 async with aclosing(seat.pieces()) as pieces:
                     async for piece in pieces:
@@ -184,14 +179,6 @@ class ClipSource:
             # Who wants the whole alone does not mind whether its first half came from a maker that is gone.
             entry = await seat.entry()
         return entry, seat.outcome or "made"
-
-    async def _make_alone(self, candidate: Candidate, request: SpeechRequest, hear: Hear | None) -> Entry:
-        """For those who want new sound, whatever is there; `refresh` leaves it to others in place of the old."""
-        speaking_for.set(asker())
-        made = await self._make(candidate, request, hear or _nobody)
-        if request.cache == "refresh":
-            return await self._replace(candidate.digest, made)
-        return self._entry(made)
 
     async def _make(self, candidate: Candidate, request: SpeechRequest, emit: Hear) -> Made:
         """Ask the provider, check, edit and encode; `emit` gets each piece of the clip that is final."""

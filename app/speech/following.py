@@ -1,4 +1,4 @@
-"""A speech that somebody else is having made: heard clip by clip as they are finished."""
+"""A speech that somebody else is having made: its first clip heard as it comes, the others as they are finished."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -12,8 +12,9 @@ from app.audio.silence import silence
 from app.speech.manifest import ClipLine, Manifest
 from app.speech.shelf import gone
 from cache.cache import Cache
-from cache.drafts import DraftCut
+from cache.draft import DraftCut, Piece
 from cache.interface import Entry
+from cache.value import checksum
 
 ARRIVING: Final = 2.0
 """Seconds for a finished clip to be stored by the process that made it."""
@@ -22,7 +23,9 @@ ARRIVING: Final = 2.0
 class Followed:
     """`begun` is its manifest without clips."""
 
-    def __init__(self, digest: str, begun: Manifest, lines: AsyncGenerator[bytes], cache: Cache) -> None:
+    def __init__(
+        self, digest: str, begun: Manifest, lines: AsyncGenerator[bytes | Piece], cache: Cache
+    ) -> None:
         """`lines` are those of its draft."""
         self.digest = digest
         self.begun = begun
@@ -33,21 +36,38 @@ class Followed:
         """The very bytes that its maker's own listener gets, from the beginning, none empty. To be read once.
 
         Raises:
-            NotFound: its making has failed, or a clip has gone already or become another.
+            NotFound: its making has failed or is given up, or a clip has gone already or become another.
         """
         joining = self.begun.output.joiner()
         pending = joining.head(None)
+        heard: list[bytes] = []
         async with aclosing(self._lines) as lines:
             try:
-                async for written in lines:
-                    line = msgspec.json.decode(written, type=ClipLine)
-                    out = await self._joined(joining, line, await self._entry(line))
-                    yield pending + out
-                    pending = b""
+                async for told in lines:
+                    if isinstance(told, Piece):
+                        heard.append(told.content)
+                        out = await self._added(joining, [told.content], last=False)
+                    else:
+                        line = msgspec.json.decode(told, type=ClipLine)
+                        payload = await self._left(line, heard)
+                        rest = (sound for sound, _ in silence(self.begun.output, line.rest))
+                        out = await self._added(joining, [payload, *rest], last=True)
+                        heard = []
+                    if out:
+                        yield pending + out
+                        pending = b""
             except DraftCut:
                 raise gone() from None
         if tail := pending + joining.end():
             yield tail
+
+    async def _left(self, line: ClipLine, heard: list[bytes]) -> bytes:
+        """What is left of a clip of which this was heard: all of it or nothing."""
+        if not heard:
+            return (await self._entry(line)).payload
+        if checksum(b"".join(heard)) != line.checksum:
+            raise gone()
+        return b""
 
     async def _entry(self, line: ClipLine) -> Entry:
         entry = await self._cache.arriving(line.digest, ARRIVING)
@@ -58,10 +78,8 @@ class Followed:
             raise gone()
         return entry
 
-    async def _joined(self, joining: Joiner, line: ClipLine, entry: Entry) -> bytes:
-        payloads = [entry.payload, *(rest for rest, _ in silence(self.begun.output, line.rest))]
+    async def _added(self, joining: Joiner, payloads: list[bytes], *, last: bool) -> bytes:
+        def add() -> bytes:
+            return b"".join(joining.add(payload, last=last) for payload in payloads)
 
-        def join() -> bytes:
-            return b"".join(joining.add(payload, last=True) for payload in payloads)
-
-        return await asyncio.to_thread(join) if self.begun.fmt.decodes else join()
+        return await asyncio.to_thread(add) if self.begun.fmt.decodes else add()

@@ -1,8 +1,7 @@
 """A speech while it is being made: clips made ahead in parallel, given out in order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from app.errors import DeadlineExceeded
@@ -28,7 +27,7 @@ Item = bytes | ChunkEnd
 
 
 class Rehearsal:
-    """The chunks of a plan on their way, each in a task of its own."""
+    """The chunks of a plan on their way, each in a task of its own. `opens_known`: the first was found, not made."""
 
     def __init__(self, plan: Plan, known: dict[int, Clip], chain: Chain, deadline: float) -> None:
         """`known`: clips found already, by position; each is taken out when its turn comes.
@@ -37,14 +36,16 @@ class Rehearsal:
         """
         self._plan = plan
         self._known = known
+        self.opens_known = 0 in known
         self._chain = chain
         self._deadline = deadline
         self._channels: list[asyncio.Queue[Item | Exception]] = [asyncio.Queue() for _ in plan.chunks]
         self._tasks: list[asyncio.Task[None]] = []
+        self._at = 0
         self._voice: asyncio.Future[ProviderVoice] = asyncio.get_running_loop().create_future()
 
     async def items(self) -> AsyncGenerator[Item]:
-        """Each chunk's clip bytes and its end, in order; to be read once.
+        """Each chunk's clip bytes and its end, in order; whoever reads on later goes on where it was left.
 
         The first chunk's bytes come while it is being made, later chunks whole.
 
@@ -53,16 +54,14 @@ class Rehearsal:
             ProviderError: the first chunk's provider failed after some of its sound came.
         """
         self._start(AHEAD_BEFORE_SOUND)
-        for position, channel in enumerate(self._channels):
-            while True:
-                item = await self._next(channel)
-                if isinstance(item, Exception):
-                    raise item
-                yield item
-                if isinstance(item, ChunkEnd):
-                    break
-                self._start(position + AHEAD)
-            self._start(position + 1 + AHEAD)
+        while self._at < len(self._channels):
+            item = await self._next(self._channels[self._at])
+            if isinstance(item, Exception):
+                raise item
+            if isinstance(item, ChunkEnd):
+                self._at += 1
+            yield item
+            self._start(self._at + AHEAD)
 
     async def aclose(self) -> None:
         """End what is still under way and wait until it has ended."""
@@ -114,15 +113,3 @@ class Rehearsal:
 
 def _voice(candidates: Sequence[Candidate], clip: Clip) -> ProviderVoice:
     return next(one.utterance.voice for one in candidates if one.digest == clip.digest)
-
-
-@asynccontextmanager
-async def rehearsing(
-    plan: Plan, known: dict[int, Clip], chain: Chain, deadline: float
-) -> AsyncIterator[Rehearsal]:
-    """A rehearsal whose tasks end with the block, however it is left."""
-    rehearsal = Rehearsal(plan, known, chain, deadline)
-    try:
-        yield rehearsal
-    finally:
-        await rehearsal.aclose()

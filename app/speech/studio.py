@@ -17,13 +17,14 @@ from app.speech.cast import Casting
 from app.speech.chain import Chain
 from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.following import Followed
-from app.speech.live import rehearsing
+from app.speech.live import Rehearsal
 from app.speech.making import Live
 from app.speech.manifest import ClipLine, Manifest, keep
 from app.speech.plan import Plan, SpeechRequest
 from app.speech.ready import Long, Ready, as_listed, ready
 from app.speech.shelf import Shelf, gone
 from app.speech.sizes import clips_within
+from app.speech.unattended import Unattended
 from app.speech.windows import FIRST_WINDOW
 from app.text.origin import Origin
 from cache.cache import Cache
@@ -64,6 +65,7 @@ class Studio:
         self._clock = clock
         self._shelf = Shelf(cache, clock)
         self._allowance = Allowance()
+        self._unattended = Unattended()
 
     async def plan(self, request: SpeechRequest) -> Plan:
         """The request cut into chunks, with their digests. Calls no provider and no cache.
@@ -89,7 +91,7 @@ class Studio:
 
     @asynccontextmanager
     async def perform(self, plan: Plan) -> AsyncIterator[Ready | Live]:
-        """What was said before, or a speech in the making whose work ends with the block.
+        """What was said before, or a speech in the making whose work ends with the block, unless others follow it.
 
         Reading the sound of what was said before may raise `NotFound`, where a clip has gone since and may not be
         made, or `MadeAnew`: if nothing has left yet, perform it again.
@@ -108,9 +110,16 @@ class Studio:
                 'Leave out "cache": "only" to have them made.',
                 param="cache",
             )
-        async with rehearsing(plan, found, self._chain, self._deadline) as rehearsal:
-            self._count_hits((clip.outcome, clip.meta.characters) for clip in found.values())
-            yield Live(plan, rehearsal, self._cache, self._clock)
+        self._count_hits((clip.outcome, clip.meta.characters) for clip in found.values())
+        live = Live(plan, Rehearsal(plan, found, self._chain, self._deadline), self._cache, self._clock)
+        try:
+            yield live
+        finally:
+            await self._unattended.take(live)
+
+    async def aclose(self) -> None:
+        """End what is being made for followers only."""
+        await self._unattended.aclose()
 
     async def replay(self, digest: str, owner: str | None = None) -> Ready:
         """The speech of that address; a long one is read while its `sound` is.

@@ -2,9 +2,11 @@
 -- unless the answer is "lead", but that who follows is noted as long as it asks again before the lease runs out.
 --
 -- KEYS[1] value   KEYS[2] lease   KEYS[3] failure   KEYS[4] pieces   KEYS[5] followers: tokens by when they lapse, ms
+-- KEYS[6] maker: whose token the value was stored with, where somebody followed
 -- ARGV[1] the asker's token   ARGV[2] length of a lease, ms
 -- ARGV[3] token of the leader whose pieces the asker has, or empty   ARGV[4] how many of them
 -- ARGV[5] how many to give at the most
+-- ARGV[6] 1: a value will not do unless that leader has made it, for the asker wants it anew; 0: any will
 --
 -- Answers one of
 --   {"value", value}                    it is there
@@ -12,8 +14,10 @@
 --   {"follow", left, leader, {piece}}   another leads; its lease ends in so many ms unless it renews; its pieces: those
 --                                       that the asker lacks, from the first if it has followed another so far
 --   {"failed", code}                    it was tried a moment ago and failed
-local value = redis.call('GET', KEYS[1])
-if value then return {'value', value} end
+if ARGV[6] == '0' or (ARGV[3] ~= '' and redis.call('GET', KEYS[6]) == ARGV[3]) then
+  local value = redis.call('GET', KEYS[1])
+  if value then return {'value', value} end
+end
 
 local leader = redis.call('GET', KEYS[2])
 if leader == ARGV[1] then

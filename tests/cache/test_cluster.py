@@ -15,7 +15,7 @@ from cache.cache import Cache, open_cache
 from cache.errors import Away
 from cache.flight import Made
 from cache.lease import Alone, Follow, Found, Lead
-from cache.link import Keys
+from cache.link import MOVING, Keys
 from cache.shared import Shared
 from tests.cache.conftest import sound, until
 from tests.cache.fleet import Cluster, Member, cluster
@@ -182,7 +182,7 @@ async def test_a_slot_that_moves_is_followed(shared: Shared, nodes: Cluster, key
     for stage, other in zip(nodes.migrate(slot, source, target), new, strict=True):
         await shared.tier.put(other, sound())
         assert None not in await shared.tier.get_many([other, *DIGESTS])
-        # A script of several keys is told to come again until the slot has come to rest.
+        # A script of several keys is told to come again until the slot has come to rest, longer than anybody waits.
         standing = await shared.leases.join(digest[::-1] if stage == "closed" else other, "token")
         assert isinstance(standing, Lead if stage == "closed" else Found | Alone)
     assert None not in await shared.tier.get_many([*new, *DIGESTS])
@@ -192,6 +192,75 @@ async def test_a_slot_that_moves_is_followed(shared: Shared, nodes: Cluster, key
     assert {node.host for node in shared.link.servers.known()} == {
         ("127.0.0.1", n.port) for n in nodes.masters
     }
+
+
+async def test_a_slot_that_arrives_soon_is_waited_for(
+    shared: Shared, nodes: Cluster, keys: Keys, replica: Callable[..., Cache]
+):
+    """Two replicas would each make what is asked for in the milliseconds in which its slot moves, and keep neither."""
+    source, target = nodes.masters[:2]
+    digest = at(nodes, keys, source)[0]
+    await shared.leases.join(digest, "somebody")  # a key of it that is there: the others are not
+    slot = nodes.slot(digest)
+    stages = nodes.migrate(slot, source, target)
+    assert next(stages) == "open"
+    caches = (replica(timeout=5.0), replica(timeout=5.0))
+    waits = 0
+    arrived = asyncio.Event()
+
+    async def arrive(_seconds: float) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == 2:  # both wait
+            assert list(stages) == ["moved", "closed"]
+            arrived.set()
+            await shared.leases.fail(digest, "somebody")
+        await arrived.wait()
+
+    for cache in caches:
+        cache._shared.link._sleep = arrive
+    calls = []
+
+    async def counted(_emit: Callable[[bytes], None]) -> Made:
+        calls.append(1)
+        return Made(b"{}", b"made", 60.0)
+
+    outcomes = await asyncio.gather(*(speak(cache, digest, counted) for cache in caches))
+    assert len(calls) == 1
+    assert sorted(outcomes) in (["joined", "made"], ["hit", "made"])
+    assert [cache._shared.link.errors for cache in caches] == [0, 0]
+    for _ in nodes.migrate(slot, target, source):
+        pass
+
+
+async def test_a_slot_that_takes_its_time_is_waited_for_once(
+    open_shared: Callable[..., Shared], nodes: Cluster, keys: Keys
+):
+    """Each sentence of an article, and each step of its making, would wait for a slot that moves for minutes."""
+    shared = open_shared(nodes, timeout=5.0)
+    source, target = nodes.masters[:2]
+    digest = at(nodes, keys, source)[0]
+    await shared.leases.join(digest, "somebody")
+    slot = nodes.slot(digest)
+    stages = nodes.migrate(slot, source, target)
+    next(stages)
+    waited: list[float] = []
+
+    async def counted(seconds: float) -> None:
+        waited.append(seconds)
+        await asyncio.sleep(seconds)
+
+    shared.link._sleep = counted
+    assert await shared.leases.join(digest, "token") == Alone()
+    assert 0 < sum(waited) <= MOVING
+    before = len(waited)
+    for _ in range(10):
+        assert await shared.leases.join(digest, "token") == Alone()
+    assert len(waited) == before
+    assert well(shared)
+    assert list(stages) == ["moved", "closed"]
+    for _ in nodes.migrate(slot, target, source):
+        pass
 
 
 async def test_what_lies_on_a_dead_node_is_a_miss_and_the_rest_goes_on(

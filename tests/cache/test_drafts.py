@@ -7,7 +7,8 @@ from contextlib import ExitStack, aclosing
 
 import pytest
 
-from cache.drafts import Draft, DraftCut, Drafts, Following
+from cache.draft import Draft, DraftCut, Piece
+from cache.drafts import Drafts, Following
 from cache.shared import Shared
 from tests.cache.conftest import Server, until
 
@@ -258,3 +259,117 @@ async def test_many_makers_in_a_process_are_one_to_redis(open_drafts: Callable[.
         # Those of the one who tells, and of the follower's readings.
         assert calls is not None
         assert int(calls[1]) < 20
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_pieces_come_before_their_line(open_drafts: Callable[..., Drafts], elsewhere: bool):
+    """Of what has one part only, a follower would hear nothing before its end."""
+    here = open_drafts()
+    there = open_drafts() if elsewhere else here
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        async with aclosing((await followed(there)).lines) as lines:
+            draft.add_piece(b"so")
+            assert await anext(lines) == Piece(b"so")
+            draft.add_piece(b"")
+            draft.add_piece(b"und")
+            draft.add(b"sound")
+            draft.end(whole=True)
+            assert [told async for told in lines] == [Piece(b"und"), b"sound"]
+        draft.add_piece(b"behind the end")
+
+
+async def test_a_long_piece_is_not_read_in_one_trip(open_drafts: Callable[..., Drafts]):
+    """Megabytes in one answer take longer than its time-out, and would look like an outage."""
+    here, there = open_drafts(), open_drafts()
+    content = bytes(range(256)) * 2**13
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add_piece(content)
+        draft.end(whole=True)
+        await until(lambda: not here._tasks)
+        found = await there._read(DIGEST, 2)
+        assert found is not None
+        assert 2 < len(found.elements) < 6
+        lines = there._lines(DIGEST, b"maker")
+        assert b"".join([told.content async for told in lines if isinstance(told, Piece)]) == content
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_the_maker_learns_who_follows_and_when_the_last_leaves(
+    open_drafts: Callable[..., Drafts], elsewhere: bool
+):
+    """A speech would be ended under its listeners, or made to its end for nobody."""
+    here = open_drafts()
+    there = open_drafts() if elsewhere else here
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"one")
+        following = [await followed(there) for _ in range(2)]
+        assert not await here.is_followed(DIGEST, draft)  # who only looks does not follow
+        for one in following:
+            assert await anext(one.lines) == b"one"
+        assert await here.is_followed(DIGEST, draft)
+        deserted = asyncio.create_task(here.deserted(DIGEST, draft))
+        await following[0].lines.aclose()
+        await until(lambda: not there._tasks - here._tasks)
+        assert await here.is_followed(DIGEST, draft)
+        assert not deserted.done()
+        await following[1].lines.aclose()
+        await deserted
+
+
+async def test_others_followers_are_not_ours(open_drafts: Callable[..., Drafts]):
+    """Of two who make the same, the one nobody hears would go on for ever."""
+    one, two, there = open_drafts("one"), open_drafts("two"), open_drafts()
+    with one.open(DIGEST, b"head") as first, two.open(DIGEST, b"head") as second:
+        await first.announced()
+        await second.announced()
+        first.add(b"line")
+        async with aclosing((await followed(there)).lines) as lines:
+            assert await anext(lines) == b"line"
+            assert await one.is_followed(DIGEST, first)
+            assert not await two.is_followed(DIGEST, second)
+
+
+async def test_a_follower_that_was_killed_counts_no_more(
+    open_drafts: Callable[..., Drafts], monkeypatch: pytest.MonkeyPatch
+):
+    """A process that could not say goodbye would have speeches made for nobody until they end."""
+    monkeypatch.setattr("cache.drafts.NOTED", 0.2)
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        await there._read(DIGEST, 2, "somebody")
+        assert await here.is_followed(DIGEST, draft)
+        await here.deserted(DIGEST, draft)
+
+
+async def test_it_is_wanted_at_the_pace_of_the_quickest():
+    """An hour would be made, and paid for, while its only listener is at the first minute."""
+    drafts = Drafts()
+    with drafts.open(DIGEST, b"head") as draft:
+        await draft.wanted()  # nobody follows here: nobody's pace
+        slow, quick = [(await followed(drafts)).lines for _ in range(2)]
+        draft.add(b"one")
+        draft.add(b"two")
+        assert [await anext(slow), await anext(quick)] == [b"one", b"one"]
+        wanted = asyncio.create_task(draft.wanted())
+        assert await anext(quick) == b"two"
+        assert not wanted.done()
+        waiting = asyncio.ensure_future(anext(quick))
+        await wanted
+        draft.add(b"three")
+        wanted = asyncio.create_task(draft.wanted())
+        assert await waiting == b"three"
+        assert not wanted.done()
+        # A listener who leaves while he waits is not waited for, and wants nothing.
+        waiting = asyncio.ensure_future(anext(quick))
+        await wanted
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        wanted = asyncio.create_task(draft.wanted())
+        assert [await anext(slow), await anext(slow)] == [b"two", b"three"]
+        assert not wanted.done()
+        await slow.aclose()
+        await wanted

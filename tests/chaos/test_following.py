@@ -18,6 +18,7 @@ TEXT = "Sentence {number} takes about a second to be said to its very end."
 CONFIG = """
 [redis]
 url = "{url}"
+timeout = "2s"
 [providers.slow]
 kind = "scripted"
 pace = 0.1
@@ -26,6 +27,7 @@ attempts = 1
 [voices.default]
 chain = [{{ provider = "slow", voice = "low" }}]
 """
+"""On a busy machine 100 ms would look like an outage, in which each process makes and follows for itself."""
 LEASE = 1.0
 
 
@@ -191,3 +193,58 @@ async def test_everybody_at_both_servers_leaves_and_the_provider_is_left(replica
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_cached")
     async with asking(two, 4) as again:
         assert await again.rest()
+
+
+@asynccontextmanager
+async def at_its_address(server: Server, address: str) -> AsyncIterator[Heard]:
+    """A listener who has been given nothing but where it is."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:  # noqa: SIM117
+        async with client.stream("GET", address) as response:
+            assert response.status_code == 200
+            yield Heard(response)
+
+
+async def address_of(server: Server, text: str) -> str:
+    """Where it will be found."""
+    return f"/v1/speech/{server.client.post('/v1/speech/plan', json={'input': text}).json()['digest']}"
+
+
+async def test_listeners_at_the_address_hear_it_as_it_is_made_and_keep_it_alive(
+    replicas: tuple[Server, Server],
+):
+    """A page that plays an address would be silent for a sentence, and cut when whoever asked hangs up."""
+    one, two = replicas
+    before = calls(one, two)
+    text = TEXT.format(number=6)
+    address = await address_of(one, text)
+    async with AsyncExitStack() as listening:
+        async with asking(one, 6) as first:
+            await first.some()
+            followers = [
+                await listening.enter_async_context(at_its_address(server, address)) for server in (one, two)
+            ]
+            for follower in followers:
+                await follower.some()
+            assert calls(one, two) == before  # its maker has not come to the end
+        bodies = await asyncio.gather(*(follower.rest() for follower in followers))
+    assert calls(one, two) == before + 1
+    assert len(set(bodies)) == 1
+    assert [server.get(address).content for server in (one, two)] == [bodies[0]] * 2
+
+
+async def test_when_they_have_left_too_the_provider_is_left(replicas: tuple[Server, Server]):
+    """What nobody hears any more, at any replica, would be paid for to its end."""
+    one, two = replicas
+    before = one.samples("refrain_provider_requests_total", outcome="cancelled")
+    address = await address_of(one, TEXT.format(number=7))
+    async with AsyncExitStack() as asked:
+        await (await asked.enter_async_context(asking(one, 7))).some()
+        async with at_its_address(two, address) as follower:
+            await follower.some()
+            await asked.aclose()
+            await follower.some()
+    left = time.monotonic()
+    while one.samples("refrain_provider_requests_total", outcome="cancelled") == before:
+        assert time.monotonic() - left < 5  # promised: 0.5 s, on a machine that has time
+        await asyncio.sleep(0.01)
+    assert two.get(address).status_code == 404

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from cache.purges import Purges
+from providers import tones
 from tests.cache.conftest import Server
 from tests.cache.fleet import cluster, guarded
 from tests.cache.proxy import Proxy, proxied
@@ -200,3 +201,34 @@ async def test_speech_goes_on_while_sentinels_fail_over(monkeypatch: pytest.Monk
                 number += 1
                 await said(house, f"Sentence number {number} of the fail-over, said all the same.")
             assert time.monotonic() - began < 10.0  # promised: 2 s
+
+
+async def test_two_soundings_of_an_outage_are_told_apart(victim: Server):
+    """Who resumes at another replica would be given the second half of a sentence in another voice's mood."""
+    with pytest.MonkeyPatch.context() as patch:
+        async with inside(patch, victim.url) as one, inside(patch, victim.url) as two:
+            victim.send(signal.SIGSTOP)
+            first = (await said(one, WARM))[0]
+            patch.setattr(tones, "_AMPLITUDE", 0.2)  # the same voice, in another mood
+            second = (await said(two, WARM))[0]
+            victim.send(signal.SIGCONT)
+            assert first.content != second.content
+            address = first.headers["content-location"]
+            assert second.headers["content-location"] == address
+            wholes = [await house.client.get(address) for house in (one, two)]
+            assert [whole.status_code for whole in wholes] == [200, 200]
+            assert [whole.content for whole in wholes] == [first.content, second.content]
+            etag = wholes[0].headers["etag"]
+            assert etag != wholes[1].headers["etag"]
+            resume = {"Range": "bytes=1000-"}
+            at_first = await one.client.get(address, headers=resume | {"If-Range": etag, "If-Match": etag})
+            assert (at_first.status_code, at_first.content) == (206, first.content[1000:])
+            ranged = await two.client.get(address, headers=resume | {"If-Range": etag})
+            assert (ranged.status_code, ranged.content) == (200, second.content)
+            matched = await two.client.get(address, headers=resume | {"If-Match": f'"a", W/{etag}, {etag}'})
+            assert (matched.status_code, matched.content) == (412, b"")
+            weak = await one.client.get(address, headers={"If-Match": f"W/{etag}"})
+            assert weak.status_code == 412
+            # Without a condition it is the client's own to compare.
+            bare = await two.client.get(address, headers=resume)
+            assert (bare.status_code, bare.headers["etag"]) == (206, wholes[1].headers["etag"])

@@ -25,6 +25,11 @@ async def replica(valkey: Valkey, house: Inside) -> AsyncIterator[Inside]:
             assert running.calls == 0
 
 
+def unattended() -> int:
+    """How many speeches are made for followers only."""
+    return sum(task.get_name() == "unattended speech" for task in asyncio.all_tasks())
+
+
 class Making:
     """A speech whose first two chunks are made and whose third is held."""
 
@@ -46,6 +51,12 @@ class Making:
         self._provider.before_first.clear()
         await self._provider.called(3)
         await until(lambda: self.got != b"")
+
+    async def leave(self) -> None:
+        """Its listener hangs up, in the middle of the third chunk."""
+        await until(lambda: [call.state for call in self._provider.calls[:2]] == ["done", "done"])
+        self.listening.cancel()
+        await asyncio.wait([self.listening])
 
     def go_on(self) -> None:
         """Make the rest."""
@@ -129,16 +140,83 @@ async def test_a_failure_cuts_the_followers_too(house: Inside, replica: Inside):
         assert (await one.client.get(making.address)).status_code == 404
 
 
-async def test_followers_are_cut_when_its_listener_leaves(house: Inside, replica: Inside):
-    """Nobody has it made any more: they would wait for ever."""
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_it_goes_on_for_followers_when_its_listener_leaves(
+    house: Inside, replica: Inside, elsewhere: bool
+):
+    """Whoever happened to ask first would take the sound away from all others by hanging up."""
     making = Making(house, {})
     await making.begin()
-    followers = [Follower(one, making.address) for one in (house, replica)]
+    one = replica if elsewhere else house
+    followers = [Follower(one, making.address) for _ in range(2)]
     for follower in followers:
         await follower.begin()
-    making.listening.cancel()
+    await making.leave()
+    await until(lambda: unattended() == 1)
+    making.go_on()
     await asyncio.gather(*(follower.listening for follower in followers))
-    assert [follower.cut for follower in followers] == [True, True]
+    assert [follower.cut for follower in followers] == [False, False]
+    replayed = await one.client.get(making.address)
+    assert [follower.got == replayed.content for follower in followers] == [True, True]
+    assert house.calls == 4
+    assert (await house.post(input=TEXT)).content == replayed.content
+    assert house.calls == 4
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_it_ends_when_the_last_follower_has_left_too(house: Inside, replica: Inside, elsewhere: bool):
+    """Speech for nobody would be made, and paid for, to its end."""
+    making = Making(house, {})
+    await making.begin()
+    follower = Follower(replica if elsewhere else house, making.address)
+    await follower.begin()
+    await making.leave()
+    await until(lambda: unattended() == 1)
+    follower.listening.cancel()
+    await until(lambda: unattended() == 0)
+    calls = house.scripted["first"].calls
+    await until(lambda: "open" not in {call.state for call in calls})
+    assert [call.state for call in calls] == ["done", "done", "left", "left"]
+    assert (await house.client.get(making.address)).status_code == 404
+
+
+async def test_without_followers_it_ends_when_its_listener_leaves(house: Inside):
+    """A closed tab would have the rest of an article paid for."""
+    making = Making(house, {})
+    await making.begin()
+    await making.leave()
+    calls = house.scripted["first"].calls
+    await until(lambda: "open" not in {call.state for call in calls})
+    assert [call.state for call in calls] == ["done", "done", "left", "left"]
+    assert (await house.client.get(making.address)).status_code == 404
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_the_first_sentence_is_heard_as_it_comes(house: Inside, replica: Inside, fmt: str):
+    """Of one long sentence followers would hear nothing until others have heard it to its end."""
+    first = house.scripted["first"]
+    # Its second piece waits, so that nobody can have all of it.
+    first.script = Script(piece_bytes=48_000, seconds_per_character=0.2)
+    first.between.clear()
+    got: list[bytes] = []
+    address = asyncio.get_running_loop().create_future()
+
+    async def listen() -> None:
+        body = {"input": "One sentence, and no more.", "response_format": fmt}
+        async with house.client.stream("POST", "/v1/audio/speech", json=body) as answer:
+            address.set_result(answer.headers["content-location"])
+            async for piece in answer.aiter_raw():
+                got.append(piece)  # noqa: PERF401 - as it comes
+
+    listening = asyncio.create_task(listen())
+    followers = [Follower(one, await address) for one in (house, replica)]
+    for follower in followers:
+        await follower.begin()
+        assert not follower.listening.done()
+    assert [call.state for call in first.calls] == ["open"]
+    first.between.set()
+    await asyncio.gather(listening, *(follower.listening for follower in followers))
+    assert [(follower.cut, follower.got == b"".join(got)) for follower in followers] == [(False, True)] * 2
 
 
 async def test_a_follower_who_leaves_disturbs_nobody(house: Inside):

@@ -61,7 +61,7 @@ class Remake:
             await self.go.wait()
             if self.error:
                 raise self.error
-            await self.cache.replace(digest, sound(b"new"))
+            await self.cache.renew(digest, sound(b"new"))
 
         return remake
 
