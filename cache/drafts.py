@@ -36,7 +36,7 @@ _AT_ONCE: Final = 1_000
 """Lines that are read in one trip."""
 _BYTES_AT_ONCE: Final = 2**18
 _GATHERING_SECONDS = 0.05
-"""For which pieces are gathered before they are told: a trip for each of a hundred would be most of a speech's trips."""
+"""For which pieces are gathered before they are told: a trip for each of a hundred would be most of all trips."""
 _LINGER_SECONDS = 0.1
 """Between two looks whether anybody elsewhere follows still."""
 _CLOSING_SECONDS = 1.0
