@@ -118,12 +118,8 @@ def told(element: bytes) -> bytes | Piece | None:
     Raises:
         DraftCut: the other end.
     """
-    match element[:1]:
-        case b"+":
-            return element[1:]
-        case b"=":
-            return Piece(element[1:])
-        case b".":
-            return None
-        case _:
-            raise DraftCut
+    if element == CUT:
+        raise DraftCut
+    if element == WHOLE:
+        return None
+    return Piece(element[1:]) if element.startswith(_PIECE) else element[1:]

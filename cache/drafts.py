@@ -14,6 +14,7 @@ A maker can ask whether anybody follows: here they are counted, elsewhere they a
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ _AT_ONCE: Final = 1_000
 """Lines that are read in one trip."""
 _BYTES_AT_ONCE: Final = 2**18
 _GATHERING_SECONDS = 0.05
-"""For which pieces are gathered before they are told: a trip for each would be most of a speech's trips."""
+"""For which pieces are gathered before they are told: a trip for each of a hundred would be most of all trips."""
+_REMEMBERED: Final = 256
 _LINGER_SECONDS = 0.1
 """Between two looks whether anybody elsewhere follows still."""
 _CLOSING_SECONDS = 1.0
@@ -81,6 +83,8 @@ class Drafts:
         self._lifetime = lifetime
         self._token = token
         self._open: dict[str, list[Draft]] = {}
+        # The last of ours that were cut: the others are told in a moment, here it is known at once.
+        self._cut: deque[bytes] = deque(maxlen=_REMEMBERED)
         self._tasks: set[asyncio.Task[None]] = set()
         if link is not None:
             self._draft = link.script("draft")
@@ -100,16 +104,22 @@ class Drafts:
             yield draft
         finally:
             draft.end(whole=False)
+            if draft.elements[-1] == CUT:
+                self._cut.append(draft.token.encode())
             drafts.remove(draft)
             if not drafts:
                 del self._open[digest]
 
     async def follow(self, digest: str) -> Following | None:
         """The value of this name from its beginning, while somebody is making it: at most one round trip."""
-        if drafts := self._open.get(digest):
-            return Following(drafts[0].elements[1][1:], drafts[0].read())
+        drafts = self._open.get(digest, [])
+        # Who comes when it has been cut already is told that there is none, and hears nothing of it.
+        alive = next((draft for draft in drafts if draft.elements[-1] != CUT), None)
+        if alive is not None:
+            return Following(alive.elements[1][1:], alive.read())
+        cut = {draft.token.encode() for draft in drafts}
         found = await self._read(digest, 1)
-        if found is None or found.last in {WHOLE, CUT}:
+        if found is None or found.last in {WHOLE, CUT} or found.token in cut or found.token in self._cut:
             return None
         return Following(found.elements[0][1:], self._lines(digest, found.token))
 

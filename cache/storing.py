@@ -53,10 +53,10 @@ class Storing:
             ours = await self._store_by(self._leases, passage, entry, left, leads=leads, made=made)
         if not made or not ours:
             return
-        if passage.anew:
-            await self._announce([passage.digest])
         if self._archive is not None:
             await self._archive.put(passage.digest, entry)
+        if passage.anew:
+            await self._announce([passage.digest])
 
     async def _store_by(
         self, leases: Leases, passage: Passage, entry: Entry, left: float, *, leads: bool, made: bool

@@ -46,11 +46,10 @@ class Live:
         draft = self._draft = self._drafts.enter_context(self._drafting())
         async with aclosing(self._items(draft)) as items:
             async for item in items:
-                out = (
-                    await asyncio.to_thread(self._joined, joining, item)
-                    if decodes
-                    else self._joined(joining, item)
-                )
+                if decodes:
+                    out = await asyncio.to_thread(self._joined, joining, item)
+                else:
+                    out = self._joined(joining, item)
                 if out:
                     # With the first bytes the address is told, and then it has to lead somewhere.
                     await draft.announced()
@@ -86,8 +85,9 @@ class Live:
             deserted.cancel()
             making.cancel()
             await asyncio.wait((making, deserted))
-        if not making.cancelled():
-            making.result()
+        for task in (making, deserted):
+            if not task.cancelled():
+                task.result()
 
     async def aclose(self) -> None:
         """End what is under way; followers are cut where it is not whole. Idempotent."""
