@@ -13,23 +13,24 @@ from providers.interface import Capabilities, Provider, ProviderVoice
 
 
 class Circuit(Protocol):
-    """What keeps a provider from being asked at all."""
+    """Whether a provider is asked at all: `closed` while it is, and why not, without its text or address."""
+
+    @property
+    def state(self) -> str:
+        """`closed`, `open`."""
+        ...
 
     @property
     def reason(self) -> str | None:
-        """A word, such as an error's code; None: it is asked."""
+        """A code, or a sentence; None: there is nothing to say."""
         ...
 
 
 class Circuits(Protocol):
-    """Those of all providers, by configured name."""
+    """Those of all providers."""
 
-    def states(self) -> Mapping[str, str]:
-        """`closed` while it is asked, `open`, `half_open` while it is found out whether it speaks again."""
-        ...
-
-    def all(self) -> Mapping[str, Circuit]:
-        """Themselves."""
+    def of(self, name: str) -> Circuit:
+        """By the provider's configured name."""
         ...
 
 
@@ -138,12 +139,13 @@ class Reporter:
         ended = self._metrics.ended(name)
         # Who was left by all listeners neither succeeded nor failed.
         judged = sum(ended.values()) - ended.get("cancelled", 0)
+        circuit = self._circuits.of(name) if self._circuits else None
         work = self._workload(name)
         return Standing(
             name=name,
             kind=provider.kind,
-            state=self._circuits.states().get(name) if self._circuits else None,
-            reason=self._circuits.all()[name].reason if self._circuits else None,
+            state=circuit.state if circuit else None,
+            reason=circuit.reason if circuit else None,
             first_audio=FirstAudio(self._promptness.p50(name), self._promptness.p95(name)),
             success_rate=round(ended.get("ok", 0) / judged, 4) if judged else None,
             calls=sum(ended.values()),

@@ -110,32 +110,33 @@ async def test_it_gives_nothing_away(valkey: Valkey, monkeypatch: pytest.MonkeyP
 
 
 @dataclass(frozen=True)
-class Circuit:
-    """As much of one as is looked at."""
+class Told:
+    """A circuit."""
 
-    reason: str | None
+    state: str
+    reason: str | None = None
 
 
 class Circuits:
-    """`first` is asked, `second` is not."""
+    """As they are told."""
 
-    def states(self) -> Mapping[str, str]:
-        """Both."""
-        return {"local": "closed", "first": "closed", "second": "open"}
+    def __init__(self, told: Mapping[str, Told]) -> None:
+        self._told = told
 
-    def all(self) -> Mapping[str, Circuit]:
-        """Both."""
-        return {"local": Circuit(None), "first": Circuit(None), "second": Circuit("unavailable")}
+    def of(self, name: str) -> Told:
+        """That provider's."""
+        return self._told[name]
 
 
 async def test_the_state_is_its_circuits():
     """Nobody would see that a provider is not asked any more, nor why."""
     settings = parse(VOICES, {})
     providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
+    circuits = Circuits(dict.fromkeys(providers, Told("closed")) | {"second": Told("open", "unavailable")})
     promptness = Promptness()
     for number in range(LEAST):
         promptness.took("first", float(number))
-    reporter = Reporter(Metrics(), promptness, lambda _: Workload(), Circuits())
+    reporter = Reporter(Metrics(), promptness, lambda _: Workload(), circuits)
     found = {one.name: one for one in reporter.standings(Voices(settings.voices), providers).providers}
     assert (found["first"].state, found["first"].reason) == ("closed", None)
     assert (found["second"].state, found["second"].reason) == ("open", "unavailable")
