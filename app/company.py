@@ -65,7 +65,7 @@ class Company:
         inside: Provider = engaged
         while isinstance(inside, Wrapped):
             if isinstance(inside, Retrying):
-                return Workload(inside.under_way, most, inside.retries)
+                return Workload(inside.under_way, most, inside.budget.taken)
             inside = inside.inside
         return Workload(most=most)
 

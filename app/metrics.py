@@ -94,10 +94,13 @@ _STATES = {"closed": 0, "half_open": 1, "open": 2}
 class _CircuitCollector(Collector):
     """Reads the circuits when the page is asked for."""
 
-    def __init__(self, states: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self, states: Callable[[], Mapping[str, str]], retries: Callable[[], Mapping[str, int]]
+    ) -> None:
         self._states = states
+        self._retries = retries
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         """As Prometheus wants it."""
         family = GaugeMetricFamily(
             "refrain_circuit_state",
@@ -107,6 +110,12 @@ class _CircuitCollector(Collector):
         for provider, state in self._states().items():
             family.add_metric([provider], _STATES[state])
         yield family
+        counted = CounterMetricFamily(
+            "refrain_provider_retries", "Attempts behind an utterance's first.", labels=["provider"]
+        )
+        for provider, count in self._retries().items():
+            counted.add_metric([provider], count)
+        yield counted
 
 
 def _of(counter: Counter, provider: str) -> Iterator[Sample]:
@@ -170,9 +179,11 @@ class Metrics:
         """Have the cache's own figures read whenever the page is asked for."""
         self.registry.register(_CacheCollector(read))
 
-    def watch_circuits(self, states: Callable[[], Mapping[str, str]]) -> None:
-        """Have the circuits' states (closed, half_open, open) read whenever the page is asked for."""
-        self.registry.register(_CircuitCollector(states))
+    def watch_circuits(
+        self, states: Callable[[], Mapping[str, str]], retries: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Have the circuits' states (closed, half_open, open) and retries read whenever the page is asked for."""
+        self.registry.register(_CircuitCollector(states, retries))
 
     def asked(self) -> float:
         """Chunks asked for so far, however they were answered."""

@@ -177,7 +177,7 @@ async def open_house(
         stack.push_async_callback(_close, "speeches that are followed", studio.aclose, left)
         circuits = Circuits()
         circuits.use(map(circuit_of, company.providers.values()))
-        metrics.watch_circuits(circuits.states)
+        metrics.watch_circuits(circuits.states, circuits.retries)
         probing = Probing(casting, source, bare)
         watching = asyncio.create_task(
             keep_on("circuits", lambda: circuits.watch(cache.bulletin, probing)), name="circuits"

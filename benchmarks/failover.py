@@ -32,6 +32,8 @@ kind = "openai"
 base_url = "http://127.0.0.1:{port}/down"
 [voices.default]
 chain = [{{ provider = "vendor", voice = "alloy" }}]
+[voices.nobody]
+chain = [{{ provider = "down", voice = "alloy" }}]
 [voices.backed]
 chain = [{{ provider = "down", voice = "alloy" }}, {{ provider = "vendor", voice = "alloy" }}]
 """
@@ -45,11 +47,12 @@ def measure() -> Iterator[Figure]:
         yield Figure("The same through adapter, retries, gate and circuit", "ms", ours)
         added = tuple(one - other for one, other in zip(ours, bare, strict=True))
         yield Figure("What the adapter adds to the first byte", "ms", added, "< 2 ms")
-        alone, backed = _behind_a_dead_one(port)
+        alone, backed, refused = _behind_a_dead_one(port)
     yield Figure("First audio, second provider alone, 99th percentile", "ms", alone)
     yield Figure("First audio, behind a first one whose circuit is open, 99th percentile", "ms", backed)
     ratios = tuple(one / other for one, other in zip(backed, alone, strict=True))
     yield Figure("The latter to the former", "", ratios, "<= 1.2")
+    yield Figure("A miss refused where all providers are down, 99th percentile", "ms", refused, "< 100 ms")
 
 
 async def _overhead(port: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -95,8 +98,8 @@ async def _in_turns(*ways: Callable[[], Awaitable[float]]) -> tuple[float, ...]:
     return tuple(median(times) for times in took)
 
 
-def _behind_a_dead_one(port: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The 99th percentile of each run, in ms, of the two voices in turns; each sentence is new."""
+def _behind_a_dead_one(port: int) -> tuple[tuple[float, ...], ...]:
+    """The 99th percentile of each run, in ms: of the two voices in turns, and of refusals; each sentence is new."""
     with tempfile.TemporaryDirectory() as home:
         config = Path(home) / "refrain.toml"
         config.write_text(CONFIG.format(port=port), encoding="utf-8")
@@ -105,10 +108,10 @@ def _behind_a_dead_one(port: int) -> tuple[tuple[float, ...], tuple[float, ...]]
             for number in range(10):  # until the circuit is open
                 asking.ask(server.port, f"Before anything is measured, number {number}.", voice="backed")
             runs = [_voices_in_turns(server.port, run) for run in range(_RUNS)]
-    return tuple(run[0] for run in runs), tuple(run[1] for run in runs)
+    return tuple(tuple(run[which] for run in runs) for which in range(3))
 
 
-def _voices_in_turns(port: int, run: int) -> tuple[float, float]:
+def _voices_in_turns(port: int, run: int) -> tuple[float, float, float]:
     took: dict[str, list[float]] = {"default": [], "backed": []}
     for number in range(_SENTENCES):
         for voice, times in took.items():
@@ -116,7 +119,20 @@ def _voices_in_turns(port: int, run: int) -> tuple[float, float]:
             times.append(
                 1e3 * asking.ask(port, text, voice=voice, speed=1.0 + (voice == "backed") / 100).first
             )
-    return percentile(took["default"], 0.99), percentile(took["backed"], 0.99)
+    refused = [
+        1e3 * _refused(port, f"In run {run} nobody can say number {number}.") for number in range(_SENTENCES)
+    ]
+    return percentile(took["default"], 0.99), percentile(took["backed"], 0.99), percentile(refused, 0.99)
+
+
+def _refused(port: int, text: str) -> float:
+    """Seconds until the whole of a 503."""
+    began = time.perf_counter()
+    body = {"input": text, "voice": "nobody"}
+    answer = httpx.post(f"http://127.0.0.1:{port}/v1/audio/speech", json=body, timeout=60)
+    if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+        raise SystemExit(f"The server answered {answer.status_code}, and not that nobody is available.")
+    return time.perf_counter() - began
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import math
 import time
 from collections.abc import Callable
 
+DEAF = 2.0
+"""Seconds of refusals alone after which it is not for there being too many."""
 PAUSE = 1.0
 """Seconds between two halvings: the refusals of one burst are one."""
 
@@ -22,6 +24,7 @@ class Allowance:
         self._said: int | None = None
         self._found: float | None = None
         self._halved = -math.inf
+        self._refused: float | None = None
         self._clock = clock
 
     @property
@@ -36,16 +39,22 @@ class Allowance:
 
     def succeeded(self) -> None:
         """One was spoken."""
+        self._refused = None
         if self._found is not None:
             self._found += 1 / self._found
             if self._found >= min(self._most or math.inf, self._said or math.inf):
                 self._found = None
 
     def refused(self, under_way: int) -> bool:
-        """One was refused for there being too many, with so many under way. Whether that was news: at one it is not."""
-        if self.now == 1:
-            return False
+        """One was refused for there being too many, with so many under way; whether fewer may mend it.
+
+        Not where it was one alone, nor where nothing but refusals came for `DEAF` seconds.
+        """
         now = self._clock()
+        if self._refused is None:
+            self._refused = now
+        if self.now == 1 or now - self._refused > DEAF:
+            return False
         if now - self._halved >= PAUSE:
             self._halved = now
             self._found = max(1.0, (self.now or under_way) / 2)

@@ -52,6 +52,8 @@ class Circuit:
         self.rules = rules or Rules()
         self.reason: str | None = None
         """What opened it: the code of an error of the tree, or `slow`; None: it is closed."""
+        self.changes = 0
+        """How often it was opened or closed."""
         self.probing = False
         """It is open, and this process is finding out whether it may be closed."""
         self.opened = 0
@@ -113,6 +115,7 @@ class Circuit:
     def open(self, reason: str, *, heard: bool = False) -> None:
         """Let nobody through, and let those go who wait. `heard`: another process found out."""
         if self.reason is None:
+            self.changes += 1
             self.opened += not heard
             for waiting in self._waiting:
                 waiting.reschedule(asyncio.get_running_loop().time())
@@ -120,6 +123,7 @@ class Circuit:
 
     def close(self) -> None:
         """Let calls through, as if nothing had ever been."""
+        self.changes += self.reason is not None
         self.reason = None
         self._running = 0
         self._seen.clear()
@@ -148,7 +152,9 @@ class Circuit:
         self._note(failed=True)
         calls, failures = self.counts()
         rules = self.rules
-        if self._running >= rules.running or (calls >= rules.least and failures >= rules.rate * calls):
+        too_many = calls >= rules.least and failures >= rules.rate * calls
+        # What ends late must not say otherwise why it is open: a key is probed more rarely than an outage.
+        if self.reason is None and (self._running >= rules.running or too_many):
             self.open(reason)
 
     def _note(self, *, failed: bool) -> None:

@@ -6,12 +6,14 @@ from logging import getLogger
 from typing import Protocol
 
 from providers.circuit import Circuit, State
-from providers.errors import ProviderError
+from providers.errors import ProviderError, TimedOut
 
 log = getLogger("refrain")
 
 LOOK_SECONDS = 1.0
 """Between two looks at what the others have found out."""
+PATIENCE = 2.0
+"""For so many pauses between probes one is waited for."""
 PROBES = 4.0
 """For so many of its pauses between probes an open circuit is told: if all who probe die, it closes by itself."""
 
@@ -77,6 +79,10 @@ class Circuits:
         """By provider."""
         return {name: circuit.state for name, circuit in self._circuits.items()}
 
+    def retries(self) -> Mapping[str, int]:
+        """By provider, in this process."""
+        return {name: circuit.budget.taken for name, circuit in self._circuits.items()}
+
     async def watch(self, fleet: Fleet, probe: Probe) -> None:
         """Look, tell and probe until cancelled; probes under way then end, too."""
         try:
@@ -93,9 +99,11 @@ class Circuits:
         while self._renewed:
             # What was said of the key that was there before is not said of the one that is there now.
             await fleet.withdraw(self._renewed.pop())
-        posted = await fleet.posted([*self._circuits]) if self._circuits else {}
+        before = {name: circuit.changes for name, circuit in self._circuits.items()}
+        posted = await fleet.posted([*before]) if before else {}
         for name, circuit in tuple(self._circuits.items()):
-            if posted is not None:
+            # What was read before this process closed it, or opened it, is no news from anybody.
+            if posted is not None and circuit.changes == before.get(name):
                 self._hear(circuit, posted.get(name))
             if circuit.reason is None:
                 continue
@@ -135,7 +143,8 @@ class Circuits:
         name = circuit.provider
         circuit.probing = True
         try:
-            await probe(name)
+            # Well within the time for which it is told: a vendor that drips must not let its circuit run out.
+            await _patiently(probe, name, PATIENCE * circuit.rules.probe)
         except ProviderError as error:
             circuit.open(error.code, heard=True)
             if await fleet.post(name, error.code, PROBES * circuit.pause):
@@ -148,3 +157,11 @@ class Circuits:
         finally:
             circuit.probing = False
             del self._probing[name]
+
+
+async def _patiently(probe: Probe, provider: str, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await probe(provider)
+    except TimeoutError:
+        raise TimedOut(f"{provider} took longer than {seconds:g} s.", provider=provider) from None

@@ -63,7 +63,9 @@ class Watched(Wrapped):
             ):
                 if sound.at_once is not None:
                     self._allowance.said(sound.at_once)
+                attempt.lent = True
                 yield replace(sound, pieces=pieces)
+                attempt.lent = False
         except RateLimited as error:
             # Too many at once is mended by fewer at once; who is refused one at a time does not speak.
             if not self._allowance.refused(self._under_way):
@@ -71,6 +73,11 @@ class Watched(Wrapped):
             raise
         except ProviderError as error:
             self._circuit.failed(error)
+            raise
+        except Exception:
+            # A defect of the adapter's, say with a vendor that changed its answers; the reader's own is none of it.
+            if not attempt.lent:
+                self._circuit.failed(ProviderError("defect", provider=self.name))
             raise
         finally:
             self._under_way -= 1
@@ -80,20 +87,27 @@ class Watched(Wrapped):
 
 
 class _Attempt:
-    """`took`: seconds until the first sound. `ended`: it was read to its end."""
+    """`took`: seconds until the first sound. `ended`: it was read to its end. `lent`: the reader is at work."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.took: float | None = None
         self.ended = False
+        self.lent = False
         self._clock = clock
         self._began = clock()
 
     async def read(self, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-        async for piece in pieces:
+        while (piece := await self._next(pieces)) is not None:
             if self.took is None:
                 self.took = self._clock() - self._began
             yield piece
         self.ended = True
+
+    async def _next(self, pieces: AsyncGenerator[bytes]) -> bytes | None:
+        lent, self.lent = self.lent, False
+        piece = await anext(pieces, None)
+        self.lent = lent  # not where it raised: then it is not the reader's
+        return piece
 
 
 def circuit_of(provider: Provider) -> Circuit:

@@ -43,14 +43,12 @@ class Retrying(Wrapped):
         super().__init__(inside)
         self._attempts = attempts
         self._timeout = timeout
-        self._budget = budget or RetryBudget()
+        self.budget = budget or RetryBudget()
         self._sleep = sleep
         self._random = random
         self._clock = clock
         self.under_way = 0
         """Utterances from being asked for to their sound's being left."""
-        self.retries = 0
-        """Attempts behind each utterance's first, so far."""
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
@@ -62,21 +60,17 @@ class Retrying(Wrapped):
             async with aclosing(_rejoined(first, sound.pieces)) as pieces:
                 yield replace(sound, pieces=pieces)
 
-    def _count(self, _: RetryCallState) -> None:
-        self.retries += 1
-
     def _left(self) -> None:
         self.under_way -= 1
 
     async def _begin(self, upstream: AsyncExitStack, utterance: Utterance) -> tuple[Sound, bytes]:
         began = self._clock()
-        self._budget.first()
+        self.budget.first()
         retrying = AsyncRetrying(
             sleep=self._sleep,
             wait=self._pause,
             stop=lambda state: self._enough(state, began),
             retry=retry_if_exception(_may_pass),
-            before_sleep=self._count,
             reraise=True,
         )
         try:
@@ -105,7 +99,7 @@ class Retrying(Wrapped):
         if state.attempt_number >= self._attempts or state.upcoming_sleep >= left:
             return True
         # Last: taking is spending, and it is asked only where the error may pass.
-        return not self._budget.take()
+        return not self.budget.take()
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -1,6 +1,8 @@
 """A provider's circuit: when it opens, for what, and who is let go."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from providers.budget import RESERVE, RetryBudget
 from providers.circuit import Circuit, Rules
 from providers.gate import Gated
 from providers.guard import Guarded, Watched
-from providers.interface import ProviderSettings, ProviderVoice, Utterance
+from providers.interface import ProviderSettings, ProviderVoice, Sound, Utterance
 from providers.kinds import build
 from providers.scripted import Script, Scripted
 from providers.wrapped import bare
@@ -215,6 +217,58 @@ async def test_garbage_counts_where_the_reader_finds_it():
                 await anext(sound.pieces)
                 raise errors.BadAudio("noise", provider="one")
     assert one.reason == "bad_audio"
+
+
+class Broken(Scripted):
+    """An adapter with a defect: on entering, or at the second piece."""
+
+    def __init__(self, *, late: bool) -> None:
+        super().__init__("one")
+        self.late = late
+
+    @asynccontextmanager
+    async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
+        """See `Provider`."""
+        if not self.late:
+            raise KeyError("audio")
+
+        async def pieces() -> AsyncGenerator[bytes]:
+            yield b"1"
+            raise KeyError("audio")
+
+        yield Sound("pcm_s16le", 24_000, 1, pieces())
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_an_adapters_defect_counts(late: bool):
+    """A vendor that changes its answers would be asked, and paid, for ever."""
+    one = circuit()
+    provider = Watched(Broken(late=late), one)
+    for _ in range(5):
+        with pytest.raises(KeyError):
+            await said(provider)
+    assert one.reason == "provider_error"
+
+
+async def test_the_readers_own_defect_does_not():
+    """A fault of ours would switch off a provider that is well."""
+    one = circuit()
+    provider = Watched(Scripted("one"), one)
+    for _ in range(10):
+        with pytest.raises(LookupError):  # noqa: PT012
+            async with provider.speak(Utterance("Noise.", VOICE)) as sound:
+                await anext(sound.pieces)
+                raise LookupError
+    assert one.counts() == (0, 0)
+
+
+def test_what_fails_late_does_not_change_the_reason():
+    """A refused key would be tried every five seconds, as if it were an outage."""
+    one = circuit()
+    one.failed(errors.BadCredentials("no", provider="one"))
+    for _ in range(6):
+        one.failed(DOWN)
+    assert one.reason == "auth"
 
 
 async def test_who_leaves_counts_for_nothing():

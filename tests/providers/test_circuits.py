@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from providers import circuits as circuits_module
 from providers import errors
 from providers.circuit import Circuit
 from providers.circuits import Circuits
@@ -168,6 +169,50 @@ async def test_watching_ends_with_its_probes(fleet: tuple[Circuits, Circuits, Bo
     with pytest.raises(asyncio.CancelledError):
         await watching
     assert ended.is_set()
+
+
+async def test_a_look_under_way_does_not_open_what_a_probe_has_closed(
+    fleet: tuple[Circuits, Circuits, Board, Prober], monkeypatch: pytest.MonkeyPatch
+):
+    """The first listener after a recovery would be refused by the very process that found out."""
+    one, _, board, probe = fleet
+    broken(one)
+    await looked(one, board, probe)
+    reading, go = asyncio.Event(), asyncio.Event()
+    posted = board.posted
+
+    async def slow(names: list[str]) -> Mapping[str, str] | None:
+        found = await posted(names)
+        reading.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(board, "posted", slow)
+    looking = asyncio.create_task(one.look(board, probe))
+    await reading.wait()
+    one.of("one").close()
+    go.set()
+    await looking
+    assert one.of("one").reason is None
+
+
+async def test_a_probe_that_drips_is_ended(
+    fleet: tuple[Circuits, Circuits, Board, Prober], monkeypatch: pytest.MonkeyPatch
+):
+    """What is told of a circuit would run out while its probe hangs, and all would ask the vendor again."""
+    one, _, board, _ = fleet
+    monkeypatch.setattr(circuits_module, "PATIENCE", 0.002)
+    broken(one)
+
+    async def hanging(_: str) -> None:
+        await asyncio.Event().wait()
+
+    await one.look(board, hanging)
+    async with asyncio.timeout(5):
+        while board.told.get("one") != "timeout":  # noqa: ASYNC110 - the board has no event
+            await asyncio.sleep(0.001)
+    assert one.of("one").reason == "timeout"
+    assert one.states() == {"one": "open"}
 
 
 async def test_a_new_key_is_not_judged_by_the_old_one(fleet: tuple[Circuits, Circuits, Board, Prober]):

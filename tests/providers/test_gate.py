@@ -163,6 +163,19 @@ async def test_too_many_at_once_opens_no_circuit_but_one_at_a_time_does():
     assert circuit.reason == "rate_limited"
 
 
+async def test_refusals_alone_open_the_circuit_however_many_ask():
+    """An account that refuses everything would be asked by a crowd until the number has been halved down to one."""
+    now = 0.0
+    allowance = Allowance(64, clock=lambda: now)
+    assert allowance.refused(64)
+    now = 1.5
+    assert allowance.refused(32)
+    now = 2.5
+    assert not allowance.refused(16)
+    allowance.succeeded()
+    assert allowance.refused(16)
+
+
 async def test_turns_go_round():
     """Whoever came first with many would be served first with all of them."""
     turns = Turns()
