@@ -28,9 +28,13 @@ from providers.interface import Provider, ProviderSettings
 from providers.kinds import build
 from providers.scripted import Scripted
 from providers.wrapped import bare
+from tests.forked import Forked
 
 ROOT = Path(__file__).parent.parent.parent
 ARTICLE = (ROOT / "samples" / "article.txt").read_text(encoding="utf-8")
+
+AS_INSTALLED = ("-m", "app")
+"""The program of a server that is started as its user does it."""
 
 UNTRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients that speak plain HTTP only: each would else read all the world's authorities first."""
@@ -89,27 +93,40 @@ class Server:
         home: Path,
         config: str,
         environ: Mapping[str, str] | None = None,
-        program: Sequence[str] = ("-m", "app"),
+        program: Sequence[str] | None = None,
         options: Sequence[str] = (),
     ) -> None:
         """`home` takes the configuration, the log and, unless `config` names a Redis, the embedded server.
 
-        `program` is what Python runs in the place of `app`, `options` are more of `serve`'s.
+        `program` is what a Python of its own runs; without one the process is forked from one that has everything
+        loaded, which spares a second of it. `options` are more of `serve`'s: with workers it is a Python of its own.
         """
         home.mkdir(parents=True, exist_ok=True)
         self.file = home / "refrain.toml"
         self._redis = "" if "[redis]" in config else f'[redis]\ndata_dir = "{home}"\n'
         self.configure(config)
         self.log = home / "log"
-        command = [sys.executable, *program, "serve", "--config", str(self.file), "--port", "0", *options]
+        words = ["serve", "--config", str(self.file), "--port", "0", *options]
         # With a Redis of the test's own there is no directory of its own.
         off = {"REFRAIN_CACHE__ARCHIVE": "off"} if "[redis]" in config else {}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **off, **(environ or {})}
-            )
+        env = {**os.environ, **off, **(environ or {})}
+        if program is None and options:
+            program = AS_INSTALLED
+        self.process = self._forked(words, env) if program is None else self._anew(program, words, env)
         self.url = f"http://127.0.0.1:{self._port()}"
         self.client = httpx.Client(base_url=self.url, timeout=60, verify=UNTRUSTING)
+
+    def _forked(self, words: Sequence[str], env: Mapping[str, str]) -> Forked:
+        self.log.write_bytes(b"")
+        return Forked(words, folder=ROOT, environ=env, files=(Path(os.devnull), self.log, self.log))
+
+    def _anew(
+        self, program: Sequence[str], words: Sequence[str], env: Mapping[str, str]
+    ) -> "subprocess.Popen[bytes]":
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, *program, *words], cwd=ROOT, stdout=log, stderr=log, env=env
+            )
 
     def _port(self) -> int:
         """The port it listens on, as the kernel knows it: no free one has to be guessed."""
