@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import ssl
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
@@ -58,6 +58,17 @@ language = "en"
 chain = [{ provider = "first", voice = "low" }, { provider = "second", voice = "high" }]
 """
 """A quick configuration: `default` is the provider `first` alone, `backed` has `second` behind it."""
+
+
+_ADDRESS = re.compile(rb"Refrain (?:listens|starts \d+ workers) on http://127\.0\.0\.1:(\d+) ")
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 class Valkey:
@@ -129,14 +140,11 @@ class Server:
             )
 
     def _port(self) -> int:
-        """The port it listens on, as the kernel knows it: no free one has to be guessed."""
-        process = psutil.Process(self.process.pid)
-        while True:
+        """The port it listens on, as it says itself; with workers, once the first of them listens."""
+        while not (said := _ADDRESS.search(self.log.read_bytes())) or not _listens(int(said[1])):
             assert self.process.poll() is None, self.log.read_text()
-            for connection in process.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN:
-                    return int(connection.laddr.port)
             time.sleep(0.01)
+        return int(said[1])
 
     def configure(self, config: str) -> None:
         """Replace the file, as an editor does; the server is not told."""
