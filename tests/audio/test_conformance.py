@@ -26,9 +26,10 @@ from tests.audio.sounds import (
     speech,
     tone,
 )
+from tests.examples import tries
 
 few = settings(
-    max_examples=12,
+    max_examples=tries(12),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,

@@ -353,7 +353,7 @@ def _run(examples: int, *, again: bool) -> None:
 
 def test_nothing_breaks_a_flight():
     """An order of faults that nobody thought of would leave a listener waiting, mix sounds, or pay for nobody."""
-    _run(15, again=True)
+    _run(10, again=True)
 
 
 @pytest.mark.soak

@@ -116,7 +116,8 @@ async def flooded(cache: Cache, small: Server, keys: int) -> None:
 
 async def test_what_others_use_survives_who_asks_three_times_for_everything(replica: Open, small: Server):
     """Who has each text spoken and plays it twice would have everybody else's spoken and paid for again."""
-    await flooded(replica(), small, 15_000)
+    # Were he not held to his budget, 4 % of theirs would be left in Redis by now.
+    await flooded(replica(), small, 5_000)
 
 
 async def test_who_is_alone_may_have_all_of_it(replica: Open):

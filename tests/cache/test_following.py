@@ -1,10 +1,8 @@
 """Sound of a flight as other replicas hear it while it is made: pieces through a real server."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +14,7 @@ from cache.link import Keys
 from cache.passage import Seat
 from cache.shared import Shared
 from tests.cache.conftest import Server, sound, until
+from tests.cache.leader import leader_process
 
 A = "a" * 40
 Replicas = Callable[..., Cache]
@@ -302,41 +301,11 @@ async def test_a_clip_in_many_pieces_arrives_in_order(replica: Replicas):
     assert spare.calls == 0
 
 
-LEADER = """
-import asyncio, sys
-from cache.cache import open_cache
-from cache.link import Keys
-
-async def make(emit):
-    emit(b"one ")
-    print("making", flush=True)
-    await asyncio.Event().wait()
-
-async def main():
-    cache = open_cache(memory_bytes=0, redis_url=sys.argv[1], keys=Keys(prefix=sys.argv[2]))
-    async with cache.board(sys.argv[3], make) as seat:
-        await seat.entry()
-
-asyncio.run(main())
-"""
-
-
 async def test_the_leading_process_is_killed_after_it_was_heard(
     replica: Replicas, valkey: Server, keys: Keys
 ):
     """SIGKILL of a replica: who has heard its beginning elsewhere hears the same sound to its end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        LEADER,
-        valkey.url,
-        keys.prefix,
-        A,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    )
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"making\n"
+    process = await leader_process(valkey.url, keys, A, b"one ")
     speaker = Speaker()
     following = Listener(replica(), speaker)
     await following.hears(b"one ")

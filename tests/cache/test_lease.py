@@ -2,10 +2,8 @@
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +14,7 @@ from cache.lease import Alone, Failed, Follow, Found, Lead
 from cache.link import Keys
 from cache.shared import Shared
 from tests.cache.conftest import Server, sound, until
+from tests.cache.leader import leader_process
 
 A = "a" * 40
 Replicas = Callable[..., Cache]
@@ -301,40 +300,11 @@ async def test_redis_restarts_in_the_middle_of_a_synthesis(replica: Replicas, vi
     assert b"clip" in victim.command("KEYS", f"*{A}*")
 
 
-LEADER = """
-import asyncio, sys
-from cache.cache import open_cache
-from cache.link import Keys
-
-async def make(emit):
-    print("making", flush=True)
-    await asyncio.Event().wait()
-
-async def main():
-    cache = open_cache(memory_bytes=0, redis_url=sys.argv[1], keys=Keys(prefix=sys.argv[2]))
-    async with cache.board(sys.argv[3], make) as seat:
-        await seat.entry()
-
-asyncio.run(main())
-"""
-
-
 async def test_the_leading_process_is_killed_and_another_takes_over(
     replica: Replicas, valkey: Server, keys: Keys
 ):
     """SIGKILL of a replica: its followers elsewhere wait for the lease to run out, and no longer."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        LEADER,
-        valkey.url,
-        keys.prefix,
-        A,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    )
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"making\n"
+    process = await leader_process(valkey.url, keys, A)
     follower, maker = replica(), Maker()
     maker.go.set()
     following = asyncio.create_task(listen(follower, maker))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import ssl
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
@@ -29,9 +29,13 @@ from providers.interface import Provider, ProviderSettings
 from providers.kinds import build
 from providers.scripted import Scripted
 from providers.wrapped import bare
+from tests.forked import Forked
 
 ROOT = Path(__file__).parent.parent.parent
 ARTICLE = (ROOT / "samples" / "article.txt").read_text(encoding="utf-8")
+
+AS_INSTALLED = ("-m", "app")
+"""The program of a server that is started as its user does it."""
 
 UNTRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients that speak plain HTTP only: each would else read all the world's authorities first."""
@@ -55,6 +59,17 @@ language = "en"
 chain = [{ provider = "first", voice = "low" }, { provider = "second", voice = "high" }]
 """
 """A quick configuration: `default` is the provider `first` alone, `backed` has `second` behind it."""
+
+
+_ADDRESS = re.compile(rb"Refrain (?:listens|starts \d+ workers) on http://127\.0\.0\.1:(\d+) ")
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 class Valkey:
@@ -90,37 +105,47 @@ class Server:
         home: Path,
         config: str,
         environ: Mapping[str, str] | None = None,
-        program: Sequence[str] = ("-m", "app"),
+        program: Sequence[str] | None = None,
         options: Sequence[str] = (),
     ) -> None:
         """`home` takes the configuration, the log and, unless `config` names a Redis, the embedded server.
 
-        `program` is what Python runs in the place of `app`, `options` are more of `serve`'s.
+        `program` is what a Python of its own runs; without one the process is forked from one that has everything
+        loaded, which spares a second of it. `options` are more of `serve`'s: with workers it is a Python of its own.
         """
         home.mkdir(parents=True, exist_ok=True)
         self.file = home / "refrain.toml"
         self._redis = "" if "[redis]" in config else f'[redis]\ndata_dir = "{home}"\n'
         self.configure(config)
         self.log = home / "log"
-        command = [sys.executable, *program, "serve", "--config", str(self.file), "--port", "0", *options]
+        words = ["serve", "--config", str(self.file), "--port", "0", *options]
         # With a Redis of the test's own there is no directory of its own.
         off = {"REFRAIN_CACHE__ARCHIVE": "off"} if "[redis]" in config else {}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **off, **(environ or {})}
-            )
+        env = {**os.environ, **off, **(environ or {})}
+        if program is None and options:
+            program = AS_INSTALLED
+        self.process = self._forked(words, env) if program is None else self._anew(program, words, env)
         self.url = f"http://127.0.0.1:{self._port()}"
         self.client = httpx.Client(base_url=self.url, timeout=60, verify=UNTRUSTING)
 
+    def _forked(self, words: Sequence[str], env: Mapping[str, str]) -> Forked:
+        self.log.write_bytes(b"")
+        return Forked(words, folder=ROOT, environ=env, files=(Path(os.devnull), self.log, self.log))
+
+    def _anew(
+        self, program: Sequence[str], words: Sequence[str], env: Mapping[str, str]
+    ) -> "subprocess.Popen[bytes]":
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, *program, *words], cwd=ROOT, stdout=log, stderr=log, env=env
+            )
+
     def _port(self) -> int:
-        """The port it listens on, as the kernel knows it: no free one has to be guessed."""
-        process = psutil.Process(self.process.pid)
-        while True:
+        """The port it listens on, as it says itself; with workers, once the first of them listens."""
+        while not (said := _ADDRESS.search(self.log.read_bytes())) or not _listens(int(said[1])):
             assert self.process.poll() is None, self.log.read_text()
-            for connection in process.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN:
-                    return int(connection.laddr.port)
             time.sleep(0.01)
+        return int(said[1])
 
     def configure(self, config: str) -> None:
         """Replace the file, as an editor does; the server is not told."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import tries
 from tests.http.servers import Server
 
 CANARY = "Marmalade Sk-Canary-7731"
@@ -222,7 +223,7 @@ FIELDS = st.sampled_from(
 
 
 @settings(
-    max_examples=150,
+    max_examples=tries(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
@@ -237,7 +238,7 @@ def test_any_json_is_answered(server: Server, fields: dict[str, object], path: s
 
 
 @settings(
-    max_examples=150,
+    max_examples=tries(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
@@ -250,7 +251,7 @@ def test_any_text_is_answered(server: Server, text: str, path: str):
 
 
 @settings(
-    max_examples=150,
+    max_examples=tries(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,

@@ -17,7 +17,7 @@ from cache import keeper
 from tests.cache.proxy import proxied
 from tests.http.servers import UNTRUSTING, VOICES, Server, Valkey
 
-GRACE = 3.0
+GRACE = 1.5
 GRACEFUL = f'[server]\ngrace = "{GRACE:g}s"\n'
 SLOW = """
 [providers.slow]

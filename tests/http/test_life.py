@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.http.servers import ARTICLE, UNTRUSTING, VOICES, Server, Valkey
+from tests.http.servers import ARTICLE, AS_INSTALLED, UNTRUSTING, VOICES, Server, Valkey
 
 SLOW = """
 [providers.slow]
@@ -55,7 +55,7 @@ def test_a_request_under_way_is_completed_while_draining(home: Path, number: sig
 
 def test_an_idle_server_ends_at_once(home: Path):
     """Stopping it by hand would take as long as the longest grace."""
-    server = Server(home, VOICES)
+    server = Server(home, VOICES, program=AS_INSTALLED)
     server.get("/readyz")
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(5) in {0, -signal.SIGTERM}

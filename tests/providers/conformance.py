@@ -16,14 +16,13 @@ from providers.interface import Provider, ProviderVoice, Utterance
 CANARY_TEXT = "The canary sings quietly at dawn."
 CANARY_KEY = "sk-canary-0123456789"
 
-ENOUGH_STEPS = 400
-
 
 @dataclass
 class Subject:
     """A provider under test, and what the suite has to know of it.
 
-    `settled` says whether nothing is left open upstream; `broken` makes every later call fail.
+    `settled` says whether nothing is left open upstream; `broken` makes every later call fail; `turns` of the event
+    loop are more than there are different awaits in an utterance.
     """
 
     provider: Provider
@@ -33,6 +32,7 @@ class Subject:
     seconds: Callable[[str], tuple[float, float]] = field(
         default=lambda text: (0.03 * len(text), 0.3 + 0.15 * len(text))
     )
+    turns: int = 400
 
     def says(self, text: str) -> Utterance:
         """An utterance of this text."""
@@ -129,7 +129,7 @@ class Conformance:
     async def test_cancelled_at_every_await_leaves_nothing(self, subject: Subject) -> None:
         """A slot or a connection lost at one unlucky moment adds up until nothing can be spoken at all."""
         alone = await heard(subject, CANARY_TEXT)
-        for steps in range(ENOUGH_STEPS):
+        for steps in range(subject.turns):
             if await step_and_cancel(subject, steps):
                 break
         await until(subject.settled)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,8 @@ async def espeak() -> AsyncGenerator[Subject]:
             ProviderVoice("last", "en-us"),
             settled=lambda: not provider._running,
             broken=lambda: None,
+            # A process takes thousands to begin: from the first dozens on they are all the same await.
+            turns=60,
         )
         subject.broken = lambda: setattr(subject, "voice", ProviderVoice("last", "nobody"))
         yield subject
@@ -117,7 +120,23 @@ WRAPS: dict[str, Callable[[Provider], Provider]] = {
 }
 
 
-@pytest.fixture(params=[(kind, wrap) for kind in KINDS for wrap in WRAPS], ids="-".join)
+# Bare, and as it is built, around which everything is; a wrapper by itself around the double and around one wire.
+ALONE = ("scripted", "openai")
+
+
+def _params() -> list[Any]:
+    return [
+        pytest.param(
+            (kind, wrap),
+            id=f"{kind}-{wrap}",
+            marks=() if wrap in {"bare", "guarded"} or kind in ALONE else pytest.mark.soak,
+        )
+        for kind in KINDS
+        for wrap in WRAPS
+    ]
+
+
+@pytest.fixture(params=_params())
 async def subject(request: pytest.FixtureRequest) -> AsyncGenerator[Subject]:
     """Each kind in each wrapping."""
     kind, wrap = request.param
@@ -128,3 +147,11 @@ async def subject(request: pytest.FixtureRequest) -> AsyncGenerator[Subject]:
 
 class TestEveryProvider(Conformance):
     """See `Conformance`."""
+
+
+@pytest.mark.soak
+async def test_a_process_is_left_at_any_of_many_more_turns() -> None:
+    """As `test_cancelled_at_every_await_leaves_nothing`: what sixty turns do not show, four hundred may."""
+    async with espeak() as subject:
+        subject.turns = 400
+        await Conformance().test_cancelled_at_every_await_leaves_nothing(subject)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.servers import Server
+from tests.http.servers import AS_INSTALLED, Server
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,6 @@ def server() -> Iterator[Server]:
     """`refrain serve` as it comes."""
     # The embedded server may still be saving there.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        running = Server(Path(home), "")
+        running = Server(Path(home), "", program=AS_INSTALLED)
         yield running
         running.stop()

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from app.text.blocks import blocks
 from app.text.document import BlockKind
 from app.text.sentences import sentences
+from tests.examples import tries
 
 LINES = st.sampled_from(
     [
@@ -59,14 +60,14 @@ def test_plain_text_falls_apart_where_a_reader_would_pause(text: str, expected: 
     assert kinds(text) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(TEXTS)
 def test_no_character_is_lost(text: str):
     """A character outside all blocks would never be spoken."""
     assert "".join("".join(text[b.start : b.end].split()) for b in blocks(text)) == "".join(text.split())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(TEXTS)
 def test_sentences_end_where_blocks_do(text: str):
     """Chunks rely on it: a sentence across two blocks would belong to none."""

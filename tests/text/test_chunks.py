@@ -15,6 +15,7 @@ from app.text.chunks import SHORTEST, Chunk, Limits, chunks
 from app.text.document import Document, Mark
 from app.text.normalize import InvalidText, normalize, speakable
 from app.text.origin import Origin
+from tests.examples import tries
 from tests.growth import is_linear
 
 ATOMS = st.sampled_from(
@@ -94,7 +95,7 @@ def said(text: str) -> list[str]:
     return [c for c in text if speakable(c)]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 @given(TEXTS.map(normalized), LIMITS)
 def test_no_speakable_character_is_lost_or_said_twice(text: str, limits: Limits):
     """A letter that falls between two chunks is a word that nobody hears."""
@@ -103,7 +104,7 @@ def test_no_speakable_character_is_lost_or_said_twice(text: str, limits: Limits)
     assert all(a.end <= b.start for a, b in pairwise(found))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 @given(TEXTS.map(normalized), LIMITS)
 def test_limits_are_kept_and_offsets_are_true(text: str, limits: Limits):
     """A chunk over a provider's limit is refused there; a wrong offset highlights the wrong words."""
@@ -115,7 +116,7 @@ def test_limits_are_kept_and_offsets_are_true(text: str, limits: Limits):
         assert (chunk.sentences[0].start, chunk.sentences[-1].end) == (chunk.start, chunk.end)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 @given(TEXTS.map(normalized), st.integers(25, 120))
 def test_no_grapheme_is_torn(text: str, longest: int):
     """Half a flag, or an accent without its letter, is read as something else."""

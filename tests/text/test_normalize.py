@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.text.normalize import InvalidText, normalize, speakable
+from tests.examples import tries
 from tests.growth import is_linear
 
 ATOMS = st.sampled_from(
@@ -62,7 +63,7 @@ def test_what_a_voice_says_is_speakable(text: str):
     assert normalize(text) == text
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 @given(st.lists(ATOMS | st.characters(), max_size=80).map("".join))
 def test_twice_is_once_and_nothing_else_is_raised(text: str):
     """A second pass that changed anything would give one text two digests."""

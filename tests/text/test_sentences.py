@@ -16,6 +16,7 @@ from app.text.ahead import AHEAD
 from app.text.boundary import Boundary, Undecided
 from app.text.normalize import normalize, speakable
 from app.text.sentences import LiveSentences, decide, sentences
+from tests.examples import tries
 
 CASES = json.loads((Path(__file__).parent / "sentences.json").read_text(encoding="utf-8"))
 OWN = json.loads((Path(__file__).parent / "own.json").read_text(encoding="utf-8"))
@@ -91,7 +92,7 @@ def test_hard_cases_arrive_alike_by_the_character(case: dict[str, Any]):
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 @given(st.lists(TEXTS, max_size=6), st.sampled_from([None, "en", "de", "ru", "xx"]))
 def test_live_is_whole_however_it_is_cut(pieces: Iterable[str], language: str | None):
     """A sentence that depended on where a network cut it would be synthesized, and paid for, twice."""
@@ -101,7 +102,7 @@ def test_live_is_whole_however_it_is_cut(pieces: Iterable[str], language: str | 
     assert live(text, language) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(TEXTS)
 def test_no_character_is_lost_or_said_twice(text: str):
     """A gap between sentences is a word that nobody hears."""
@@ -120,7 +121,7 @@ JOINTS = st.sampled_from(
 ENGLISH = st.lists(st.tuples(st.sampled_from(WORDS.split()), JOINTS).map("".join), max_size=16).map("".join)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=tries(1000), deadline=None)
 @example(text="See Vol. IV for more.", language="en", final=True)
 @example(text="I met Mr. Hill.", language="en", final=False)
 @given(ENGLISH, st.sampled_from(["en", "de", "fr", "cs", "xx"]), st.booleans())
@@ -137,7 +138,7 @@ def test_the_quick_look_says_what_the_rules_say(text: str, language: str, final:
             assert quick == slow
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(TEXTS, st.data())
 def test_a_decision_never_changes_when_more_arrives(text: str, data: st.DataObject):
     """A boundary that is taken back after the sound has left cannot be mended."""

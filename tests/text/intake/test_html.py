@@ -15,6 +15,7 @@ from app.text.intake.tags import masked, shallow
 from app.text.normalize import InvalidText
 from app.text.origin import NOTHING
 from app.text.span import Span
+from tests.examples import tries
 from tests.growth import is_linear
 
 SILENT = Reading()
@@ -339,7 +340,7 @@ def test_what_is_not_text_is_masked_where_words_are_looked_for():
     assert masked("<p>a<BR/>b<i>c</i>") == "   a     b" + NOTHING * 3 + "c" + NOTHING * 4
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 @given(st.sampled_from(["", "<!doctype html>"]), st.lists(PIECES, max_size=60).map("".join))
 def test_any_markup_gives_sound_blocks(opening: str, pieces: str):
     """A page that crashes the reader is an outage for its sender, and a block out of order garbles everything."""

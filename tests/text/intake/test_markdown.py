@@ -12,6 +12,7 @@ from app.text.intake.reading import Reading
 from app.text.normalize import InvalidText
 from app.text.origin import NOTHING
 from app.text.span import Span
+from tests.examples import tries
 from tests.growth import is_linear
 
 ARTICLE = Path(__file__).parent / "data" / "article.md"
@@ -194,7 +195,7 @@ def test_a_target_is_not_written_out_at_each_use():
     assert len(rendered(source)) < 10 * len(source)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 @given(st.lists(PIECES, max_size=60).map("".join))
 def test_any_text_gives_sound_blocks(source: str):
     """Broken Markdown is the rule; a crash is an outage for its sender."""

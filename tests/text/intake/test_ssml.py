@@ -16,6 +16,7 @@ from app.text.render import spoken
 from app.text.render import ssml as rendered
 from app.text.sentences import sentences
 from app.text.span import Span
+from tests.examples import tries
 from tests.growth import is_linear
 
 ALL = frozenset({"prosody", "emphasis", "lang", "say-as", "phoneme", "sub", "break"})
@@ -415,7 +416,7 @@ def trees(draw: st.DrawFn) -> str:
 
 
 @given(trees())
-@settings(max_examples=100)
+@settings(max_examples=tries(100))
 def test_what_is_taken_makes_a_sound_document(source: str):
     """Whatever is taken: marks nest within their blocks, no text is lost, and every fragment is well-formed."""
     if failure(source):
@@ -464,7 +465,7 @@ SHREDS = st.sampled_from(
 @example("<speak>a</")
 @example("<")
 @example("</")
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 def test_no_input_raises_anything_else(source: str):
     """An error that is not foreseen is a 500 to its sender, and a page to the operator at night."""
     for text in (source, f"<speak>{source}</speak>"):
