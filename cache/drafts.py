@@ -5,20 +5,25 @@ followers read it where it is; for other processes a task of the draft's own wri
 the maker, who never waits for it. There it lives for some seconds unless it is renewed: of a maker that was killed
 the followers learn when it has run out.
 
+What is deleted while it is made is withdrawn: its drafts are broken off wherever they are, whoever follows them is
+cut, and what its makers have stored for it is forgotten when they come to their end. Whether that happened to a draft
+its maker finds in the log of what was forgotten, from where that log ended when the draft began.
+
 Two may make the same value at once, and differently. A draft has its maker's token at its head; the first one stands
 as long as its maker goes on, and a follower who finds another's in its place is cut.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from cache.errors import Away
+from cache.errors import Away, Unreachable
 from cache.link import Answer, RedisLink
 from cache.notices import Notices
+from cache.purges import Mark, Purges
 from cache.tending import tell_of
 
 LIFETIME: Final = 4.0
@@ -28,6 +33,7 @@ _WHOLE, _CUT = b".", b"!"
 _AT_ONCE: Final = 1_000
 """Lines that are read in one trip, and written."""
 _CLOSING_SECONDS = 1.0
+_AGAIN_SECONDS = 0.5
 
 
 class DraftCut(Exception):
@@ -37,8 +43,13 @@ class DraftCut(Exception):
 class Draft:
     """The maker's side. Nothing here waits but `announced`."""
 
-    def __init__(self, head: bytes, token: str = "", *, told: bool = False) -> None:
-        """`told`: others are to be told by somebody, who sets `announcing` when they can find it."""
+    def __init__(
+        self, head: bytes, token: str = "", *, parts: Collection[str] = (), told: bool = False
+    ) -> None:
+        """`parts`: digests of all that may be stored for it. `told`: see `announcing`, which somebody has to set."""
+        self.parts = parts
+        self.withdrawn = False
+        self.mark: Mark | None = None
         self.elements = [token.encode(), b"+" + head]
         self.changed = asyncio.Event()
         self.announcing = asyncio.Event()
@@ -59,6 +70,16 @@ class Draft:
         """All parts can be had, or no more will come. The first end counts."""
         if not self.over:
             self._append(_WHOLE if whole else _CUT)
+
+    def withdraw(self) -> None:
+        """Its value was deleted: nobody follows it any more, and what is stored for it is to be forgotten."""
+        self.withdrawn = True
+        self.end(whole=False)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the value was stored."""
+        return self.elements[-1] == _WHOLE
 
     async def announced(self) -> None:
         """Until it can be followed from everywhere, or nobody can be told: a round trip after its beginning."""
@@ -94,6 +115,7 @@ class _Found:
 class Drafts:
     """All drafts of this process, and the way to those of others. Never raises for Redis' troubles.
 
+    `forget` forgets digests when nobody is storing them any more, or raises `Unreachable`; left out, nothing is.
     `lifetime` is in seconds, `token` gives a new string at each call.
     """
 
@@ -101,12 +123,16 @@ class Drafts:
         self,
         link: RedisLink | None = None,
         notices: Notices | None = None,
+        purges: Purges | None = None,
         *,
+        forget: Callable[[Sequence[str]], Awaitable[object]] | None = None,
         lifetime: float = LIFETIME,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._link = link
         self._notices = notices
+        self._purges = purges
+        self._forget = forget
         self._lifetime = lifetime
         self._token = token
         self._open: dict[str, list[Draft]] = {}
@@ -114,25 +140,60 @@ class Drafts:
         if link is not None:
             self._draft = link.script("draft")
             self._drafted = link.script("drafted")
+            self._withdraw = link.script("withdraw")
 
     @contextmanager
-    def open(self, digest: str, head: bytes) -> Iterator[Draft]:
-        """A draft of the value of this name; cut where the block ends before it was ended."""
-        draft = Draft(head, self._token(), told=self._link is not None)
-        drafts = self._open.setdefault(digest, [])
-        drafts.append(draft)
+    def open(self, digest: str, head: bytes, parts: Collection[str] = ()) -> Iterator[Draft]:
+        """A draft of the value of this name; cut where the block ends before it was ended.
+
+        `parts`: what may be stored for it, by digest: if it is withdrawn, they are forgotten behind its end.
+        """
+        draft = Draft(head, self._token(), parts=parts, told=self._link is not None)
+        self._open.setdefault(digest, []).append(draft)
         if self._link is not None:
-            task = asyncio.create_task(self._tell(self._link, digest, draft), name="draft")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(tell_of("telling of a draft"))
+            self._spawn(self._tell(self._link, digest, draft), "telling of a draft")
         try:
             yield draft
         finally:
             draft.end(whole=False)
-            drafts.remove(draft)
-            if not drafts:
-                del self._open[digest]
+            self._close(digest, draft)
+            if draft.withdrawn or self._purges is not None:
+                self._spawn(self._settle(digest, draft), "forgetting what was deleted")
+
+    async def withdraw(self, digest: str) -> None:
+        """Break off all drafts of this name, here and elsewhere. Those of others in this process are found by the log.
+
+        Raises:
+            Away: Redis does not answer.
+        """
+        for draft in self._open.pop(digest, []):
+            draft.withdraw()
+        if (link := self._link) is not None:
+            keys, channel = [link.keys.of("draft", digest)], link.keys.of("drafted", digest)
+            await link.call(lambda: self._withdraw(keys, [channel]))
+
+    async def is_withdrawn(self, digest: str, draft: Draft) -> bool:
+        """Whether its value was deleted since it began, by whomever; as far as can be told while Redis is away."""
+        if not draft.withdrawn and self._purges is not None and draft.mark is not None:
+            try:
+                since = await self._purges.since(draft.mark)
+            except Away:
+                return False
+            draft.withdrawn = any(digest in forgotten.digests for forgotten in since)
+        return draft.withdrawn
+
+    async def so_far(self, digest: str) -> list[bytes] | None:
+        """Head and lines of a draft as it stands; None: nobody makes this."""
+        if drafts := self._open.get(digest):
+            return [element[1:] for element in drafts[0].elements[1:] if element not in {_WHOLE, _CUT}]
+        elements: list[bytes] = []
+        while True:
+            found = await self._read(digest, 1 + len(elements))
+            if found is None or found.last in {_WHOLE, _CUT}:
+                return None
+            elements += found.elements
+            if len(found.elements) < _AT_ONCE:
+                return [element[1:] for element in elements]
 
     async def follow(self, digest: str) -> Following | None:
         """The value of this name from its beginning, while somebody is making it: at most one round trip."""
@@ -154,8 +215,40 @@ class Drafts:
         for task in self._tasks:
             task.cancel()
 
+    def _spawn(self, work: Coroutine[None, None, None], what: str) -> None:
+        task = asyncio.create_task(work, name="draft")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(tell_of(what))
+
+    def _close(self, digest: str, draft: Draft) -> None:
+        drafts = self._open.get(digest, [])
+        if draft in drafts:  # else it was withdrawn, and others of this name may have been opened since
+            drafts.remove(draft)
+            if not drafts:
+                del self._open[digest]
+
+    async def _settle(self, digest: str, draft: Draft) -> None:
+        """Forget what was stored for a draft that was withdrawn."""
+        await draft.announced()
+        if self._forget is None or not await self.is_withdrawn(digest, draft):
+            return
+        # Its own name only if it was stored: somebody may be making it anew, and must not find that withdrawn.
+        stored = [*draft.parts, *([digest] if draft.kept else [])]
+        while True:
+            try:
+                await self._forget(stored)
+            except Unreachable:
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
+
     async def _tell(self, link: RedisLink, digest: str, draft: Draft) -> None:
         try:
+            if self._purges is not None:
+                # Before anybody can find it: whoever deletes it from then on is behind this mark.
+                with suppress(Away):
+                    draft.mark = await self._purges.now()
             if await self._turn(digest, draft):
                 await self._tell_all(link, digest, draft)
         finally:
@@ -191,6 +284,9 @@ class Drafts:
             draft.announcing.set()
             if answer == b"kept":
                 there += len(elements)
+            elif answer == b"withdrawn":
+                draft.withdraw()
+                return
             elif answer == b"lost" and there:
                 there = 0
                 continue

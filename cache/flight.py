@@ -9,20 +9,23 @@ import asyncio
 import contextvars
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from cache.archive import Archive
 from cache.asker import asker
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
-from cache.interface import Entry, FlightStatistics, Tier
+from cache.interface import Entry, FlightStatistics
 from cache.labels import Label, Labels
+from cache.late import Late
 from cache.leading import Leading
 from cache.lease import PIECES_AT_ONCE, Alone, Failed, Follow, Found, Lead, Leases, Standing
 from cache.ledger import Ledger
 from cache.memory import MemoryTier
 from cache.passage import Outcome, Passage, Seat
+from cache.storing import Storing
 from cache.tending import tell_of
 from cache.value import new_entry
 
@@ -63,7 +66,7 @@ class Flights:
         memory: MemoryTier,
         leases: Leases | None = None,
         *,
-        archive: Tier | None = None,
+        archive: Archive | None = None,
         limit: int = DEFAULT_LIMIT,
         remember: Callable[[Exception], float] = lambda _: 0.0,
         clock: Callable[[], float] = time.monotonic,
@@ -72,6 +75,7 @@ class Flights:
         token: Callable[[], str] = lambda: secrets.token_hex(8),
         index: Labels | None = None,
         ledger: Ledger | None = None,
+        late: Late | None = None,
     ) -> None:
         self._memory = memory
         self._leases = leases
@@ -81,11 +85,13 @@ class Flights:
         self._now = now
         self._sleep = sleep
         self._token = token
-        self._index = index
-        self._ledger = ledger
+        self._storing = Storing(
+            memory, leases, archive=archive, index=index, ledger=ledger, late=late, now=now
+        )
+        self._stores: dict[asyncio.Task[None], str] = {}
         self._passages: dict[str, Passage] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._counts = dict.fromkeys(("led", "followed", "found", "failed", "abandoned", "refused"), 0)
+        self._counts = dict.fromkeys(("led", "followed", "found", "failed", "abandoned"), 0)
         self._closed = False
 
     @asynccontextmanager
@@ -105,7 +111,16 @@ class Flights:
 
     def statistics(self) -> FlightStatistics:
         """How it went so far."""
-        return FlightStatistics(under_way=len(self._passages), **self._counts)
+        return FlightStatistics(under_way=len(self._passages), refused=self._storing.refused, **self._counts)
+
+    async def settled(self, digests: Collection[str]) -> None:
+        """Until the flights to these that are under way now have ended, and what they brought is stored."""
+        flying = [self._passages[digest].task for digest in digests if digest in self._passages]
+        if tasks := [task for task in flying if task is not None]:
+            await asyncio.wait(tasks)
+        wanted = frozenset(digests)
+        if stores := [task for task, digest in self._stores.items() if digest in wanted]:
+            await asyncio.wait(stores)
 
     async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
         """End everything under way: the seated get FlightFailed("closed"). What is being stored is stored.
@@ -285,13 +300,14 @@ class Flights:
         """Look into the archive. What is there lands, and is stored as if made: that is how other replicas get it."""
         if self._archive is None:
             return
+        mark = self._archive.mark
         (entry,) = await self._archive.get_many([passage.digest])
         if entry is None:
             return
         self._count("found")
         self._memory.add(passage.digest, entry, passage.owner)
         passage.land(entry, "hit")
-        self._spawn(self._store(passage, entry, leads=leads))
+        self._store(passage, self._storing.recalled(passage, entry, mark, leads=leads))
 
     async def _make(self, passage: Passage, make: Make, leading: Leading | None, *, leads: bool) -> None:
         passage.outcome = "made"
@@ -309,59 +325,18 @@ class Flights:
         passage.land(entry, "made")
         # Storing is another task: the seats need not wait for it, and leaving cannot cancel it. Until it is
         # done the flight stays known, for entries that memory does not hold.
-        self._spawn(self._store(passage, entry, made.labels, leads=leads, made=True))
+        self._store(passage, self._storing.made(passage, entry, made.labels, leads=leads))
 
-    async def _store(
-        self,
-        passage: Passage,
-        entry: Entry,
-        labels: tuple[Label, ...] = (),
-        *,
-        leads: bool,
-        made: bool = False,
-    ) -> None:
-        ours = True
-        left = entry.left(now := self._now())
-        if self._ledger is not None:
-            left = self._ledger.lifetime(passage.owner, entry, left)
-        # First: what is labelled and not there harms nobody, what is there and not labelled is missed by a purge.
-        if self._index is not None and labels:
-            self._index.add_soon(labels, {passage.digest: now + left})
+    def _store(self, passage: Passage, storing: Coroutine[None, None, None]) -> None:
+        task = self._spawn(self._stored(passage, storing))
+        self._stores[task] = passage.digest
+        task.add_done_callback(self._stores.pop)
+
+    async def _stored(self, passage: Passage, storing: Coroutine[None, None, None]) -> None:
         try:
-            if self._leases is not None:
-                ours = await self._store_by(self._leases, passage, entry, left, leads=leads)
+            await storing
         finally:
             self._forget(passage)
-        if made and ours and self._archive is not None:
-            await self._archive.put(passage.digest, entry)
-
-    async def _store_by(
-        self, leases: Leases, passage: Passage, entry: Entry, left: float, *, leads: bool
-    ) -> bool:
-        """Whether it is this entry that all will hear from here on; it is stored for `left` seconds."""
-        digest, token = passage.digest, passage.token
-        if leads and await self._finished(leases, digest, entry, token, left):
-            return True
-        # Redis was away when we began, or the lease was lost. Only with a lease may we write.
-        match await leases.join(digest, token):
-            case Lead():
-                return await self._finished(leases, digest, entry, token, left)
-            case Found(theirs):
-                # Another finished first: all replicas give out the same bytes from here on.
-                self._memory.add(digest, theirs, passage.owner)
-                return False
-            case Follow():
-                # Another is at it still: what it stores is what will be replayed.
-                self._memory.discard(digest)
-                return False
-            case Failed() | Alone():
-                return True
-
-    async def _finished(self, leases: Leases, digest: str, entry: Entry, token: str, left: float) -> bool:
-        outcome = await leases.finish(digest, token, entry, left)
-        if outcome == "refused":
-            self._count("refused")
-        return outcome != "refused"
 
     def _release(self, passage: Passage, token: str, error: Exception | None = None) -> None:
         if self._leases is None:

@@ -57,8 +57,8 @@ class Live:
                         await draft.announced()
                         yield pending + out
                         pending = b""
-            await self._keep()
-            draft.end(whole=True)
+            if await self._keep(draft):
+                draft.end(whole=True)
         if tail := pending + joining.end():
             yield tail
 
@@ -75,10 +75,16 @@ class Live:
         head = msgspec.json.encode(Manifest.begun(self.plan))
         if self.plan.request.cache == "bypass":
             return nullcontext(Draft(head))
-        return self._cache.drafts.open(self.plan.digest, head)
+        parts = [candidate.digest for chunk in self.plan.chunks for candidate in chunk.candidates]
+        return self._cache.drafts.open(self.plan.digest, head, parts)
 
-    async def _keep(self) -> None:
-        """Before the last bytes leave, so that whoever has heard all of it finds it at its address."""
-        if self.plan.request.cache != "bypass":
-            manifest = Manifest.of(self.plan, self.clips)
-            await keep(self._cache, self.plan.digest, manifest, self._clock())
+    async def _keep(self, draft: Draft) -> bool:
+        """Before the last bytes leave, so that whoever has heard all of it finds it at its address.
+
+        False: it was deleted meanwhile. Who listens hears it to the end, and nothing of it is kept.
+        """
+        digest = self.plan.digest
+        if self.plan.request.cache == "bypass" or await self._cache.drafts.is_withdrawn(digest, draft):
+            return False
+        await keep(self._cache, digest, Manifest.of(self.plan, self.clips), self._clock())
+        return True
