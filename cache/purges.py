@@ -8,6 +8,7 @@ While Redis is away a process goes on with what it has in memory, and catches up
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -243,10 +244,8 @@ class Purges:
 
     async def _open(self) -> None:
         """Begin the log: only of one that is there can it be seen that it has gone."""
-        try:
-            await self._link.call(lambda: self._link.client.xadd(self._key, {**_OPENED})  # type: ignore[dict-item])
-        except Away:
-            return
+        with suppress(Away):
+            await self._added([_OPENED])
 
     async def _tell_late(self) -> None:
         if self._untold:
