@@ -4,7 +4,6 @@
     ├── Damaged             stored bytes are not what was written; always handled as a miss
     ├── Away                Redis or the archive did not answer in time, or refused; always handled as a miss
     ├── Unreachable         Redis did not answer where that matters: not everything could be forgotten
-    │   └── Full            Redis has no room to tell other processes what was forgotten
     ├── FlightFailed        a synthesis failed where its own exception cannot be had: `code` says how
     ├── NoArchive           the archive cannot be opened
     └── EmbeddedError       the embedded server cannot be had
@@ -30,10 +29,6 @@ class Away(CacheError):
 
 class Unreachable(CacheError):
     """Redis did not answer, so something may not have been forgotten; asking again finishes it."""
-
-
-class Full(Unreachable):
-    """Redis is out of memory and throws nothing out: what was forgotten is, but other processes were not told."""
 
 
 class FlightFailed(CacheError):

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from cache.archive import Archive
 from cache.behind import Behind
-from cache.errors import Away, Full, Unreachable
+from cache.errors import Away, Unreachable
 from cache.labels import BATCH, Label
 from cache.memory import MemoryTier
 from cache.shared import Shared
@@ -65,13 +65,9 @@ class Forgetting:
         if self._archive is not None and not isinstance(told, Away):
             again = await self._delete_shared(digests)
         here = [self._memory.discard(digest) for digest in digests]
-        if isinstance(again, Full):
-            raise again
         if isinstance(told, Away) or isinstance(again, Away) or None in kept:
             raise Unreachable
-        # Where there was no room to tell of it the first time there was the second time.
-        before = again if isinstance(told, Full) else told
-        return sum(map(any, zip(before, again, kept, here, strict=True)))
+        return sum(map(any, zip(told, again, kept, here, strict=True)))
 
     async def _delete_archived(self, digests: Sequence[str]) -> Sequence[bool | None]:
         """From below: what is read in between comes from a tier that is yet to be emptied. None: it may be there."""
@@ -91,11 +87,11 @@ class Forgetting:
                 await self._promotions.forget(digest)
         return kept
 
-    async def _delete_shared(self, digests: Sequence[str]) -> list[bool] | Away | Full:
+    async def _delete_shared(self, digests: Sequence[str]) -> list[bool] | Away:
         """What was there; or why not all of them are forgotten, since the archive is to be seen to all the same."""
         if self._shared is None:
             return [False] * len(digests)
         try:
             return await self._shared.purges.delete(digests)
-        except (Away, Full) as error:
+        except Away as error:
             return error

@@ -8,9 +8,10 @@ same, and looked for as soon as Redis is back.
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from cache.errors import Away, Full
+from cache.errors import Away
 from cache.purges import Mark, Purges
 
 _UNSURE = 65_536
@@ -44,11 +45,11 @@ class Late:
 
     async def write(self, writing: Undoing, store: Callable[[], Awaitable[bool]]) -> bool:
         """Store, unless it was forgotten since its mark; `store` says whether it did. Whether it is there then."""
-        try:
-            if await self._forgotten(writing):
-                return False
-        except Away:  # nor does the look behind it come to anything: see there
-            pass
+        if await self._known_forgotten(writing):
+            # Perhaps in the place of an older one, which would be found again.
+            with suppress(Away):
+                await writing.undo()
+            return False
         return await store() and await self.confirm(writing)
 
     async def confirm(self, written: Undoing) -> bool:
@@ -62,8 +63,6 @@ class Late:
         except Away:
             self._remember(written)
             return True
-        except Full:
-            return False  # who has it in memory keeps it; that Redis is full was told to whoever forgot it
         return False
 
     async def look_again(self) -> None:
@@ -80,6 +79,12 @@ class Late:
         self._unsure[written.digest] = written
         if len(self._unsure) > _UNSURE:
             self._unsure.popitem(last=False)
+
+    async def _known_forgotten(self, writing: Undoing) -> bool:
+        try:
+            return await self._forgotten(writing)
+        except Away:  # nor does the look behind the write come to anything then: see there
+            return False
 
     async def _forgotten(self, writing: Undoing) -> bool:
         since = await self._purges.since(writing.mark)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cache.errors import Away, Full
+from cache.errors import Away
 from cache.link import Answer, RedisLink
 from cache.memory import MemoryTier
 from cache.server import full
@@ -28,6 +28,8 @@ _LIFETIME_SECONDS = 86_400
 _AGAIN = 2
 """Looks at which a record is heeded once more."""
 _UNTOLD = 4_096
+_LOOKS_A_RENEWAL = 3_600
+"""Looks after which the log is made to live on for `_LIFETIME_SECONDS`."""
 
 Mark = bytes
 """A place in the log: what stands behind it was forgotten later. An id of Redis', which no other record has."""
@@ -70,6 +72,7 @@ class Purges:
         self._pause = pause
         self._sleep = sleep
         self._mark = START
+        self._looks = 0
         self._untold: deque[str] = deque(maxlen=_UNTOLD)
         self._watching: asyncio.Task[None] | None = None
 
@@ -102,7 +105,6 @@ class Purges:
 
         Raises:
             Away: Redis does not answer; some may have been deleted.
-            Full: they are deleted, and there is no room to tell of it.
         """
         pipe = self._link.client.pipeline(transaction=False)
         for digest in digests:  # one by one, as in a cluster each is in a slot of its own
@@ -111,9 +113,10 @@ class Purges:
 
     async def announce(self, digests: Sequence[str]) -> None:
         """Have all processes read these anew; while that cannot be told, as soon as it can."""
-        try:
-            await self._tell(self._link.client.pipeline(transaction=False), [*_records(digests, b"renewed")])
-        except (Away, Full):
+        told = False
+        with suppress(Away):
+            told = await self._added([*_records(digests, b"renewed")])
+        if not told:
             self._untold.extend(digests)
 
     async def announce_everything(self) -> None:
@@ -121,7 +124,6 @@ class Purges:
 
         Raises:
             Away: Redis does not answer.
-            Full: there is no room to tell of it.
         """
         await self._tell(self._link.client.pipeline(transaction=False), [_ALL])
 
@@ -182,14 +184,11 @@ class Purges:
     async def _tell_when_full(self, records: Sequence[Record]) -> None:
         """Out of memory, a record cannot be added; what was unlinked before it may have made room by now.
 
-        If not, the log itself goes: whoever finds that it has gone forgets everything. That takes one that was there.
+        If not, the log itself goes: whoever finds that it has gone forgets everything, again and again until there is
+        one.
         """
-        if await self._added(records):
-            return
-        gone = await self._link.call(lambda: self._link.client.unlink(self._key))
-        # With the log's own room. Also for those who have not seen it yet.
-        if not await self._added([_ALL]) and not gone:
-            raise Full
+        if not await self._added(records):
+            await self._link.call(lambda: self._link.client.unlink(self._key))
 
     async def _added(self, records: Sequence[Record]) -> bool:
         """Whether the log has them now; False: there is no room.
@@ -232,20 +231,26 @@ class Purges:
             await self._sleep(self._pause)
 
     async def _look(self) -> list[Forgotten]:
-        """What is new in the log.
+        """What is new in the log, which is begun if there is none.
 
         Raises:
             Away: Redis does not answer.
         """
+        first, unknown = not self._looks, self._mark == START
+        if self._looks % _LOOKS_A_RENEWAL == 0:  # all who read it would miss it
+            with suppress(Away):
+                await self._link.call(lambda: self._link.client.expire(self._key, _LIFETIME_SECONDS))
+        self._looks += 1
         new, self._mark = await self._read(self._mark)
-        if self._mark == START:
-            await self._open()
+        if unknown and not first:
+            # There was none at the last look, and one may have come and gone since. While Redis is full none can be
+            # begun, and so nobody be told of anything.
+            new.append(_EVERYTHING)
+        if self._mark == START and await self._added([_OPENED]):
+            # Only of a log that is there can it be seen that it has gone.
+            more, self._mark = await self._read(START)
+            new += more
         return new
-
-    async def _open(self) -> None:
-        """Begin the log: only of one that is there can it be seen that it has gone."""
-        with suppress(Away):
-            await self._added([_OPENED])
 
     async def _tell_late(self) -> None:
         if self._untold:
@@ -272,14 +277,9 @@ class Purges:
         return found, at
 
     async def _page(self, at: Mark) -> list[tuple[Mark, Record]]:
-        """Some records, from the one at this place on. Has the log live on: all who read it would miss it."""
-        pipe = self._link.client.pipeline(transaction=False)
-        pipe.xrange(self._key, min="-" if at == START else at, count=_AT_ONCE)
-        pipe.expire(self._key, _LIFETIME_SECONDS)
-        # A server that only gives what it has, but takes nothing, refuses to lengthen it.
-        records, _ = await self._link.call(lambda: pipe.execute(raise_on_error=False))
-        if isinstance(records, Exception):
-            raise Away(type(records).__name__) from records
+        """Some records, from the one at this place on."""
+        client, first = self._link.client, "-" if at == START else at
+        records: Answer = await self._link.call(lambda: client.xrange(self._key, min=first, count=_AT_ONCE))
         return list(records)
 
 

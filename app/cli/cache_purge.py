@@ -13,7 +13,7 @@ from app.server import House, open_house
 from app.settings import Settings
 from app.speech.clips import by
 from app.speech.relabel import relabel
-from cache.errors import Away, Full, Unreachable
+from cache.errors import Away, Unreachable
 from cache.labels import Label
 
 
@@ -46,11 +46,6 @@ def purge(
     settings = configured(config_file)
     try:
         count = asyncio.run(_forget(settings, digest) if digest else _purge(settings, voice, provider, tag))
-    except Full:
-        raise Failed(
-            "Redis has no memory left to tell the servers, and throws nothing out, so some may still have it "
-            "in memory. Give it more (maxmemory), or the policy volatile-lfu; then do it again."
-        ) from None
     except Unreachable:
         raise Failed(
             "Redis does not answer, or the archive, so not everything is forgotten. Start it, or check redis.url and "

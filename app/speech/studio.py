@@ -27,7 +27,7 @@ from app.speech.sizes import clips_within
 from app.speech.windows import FIRST_WINDOW
 from app.text.origin import Origin
 from cache.cache import Cache
-from cache.errors import Full, Unreachable
+from cache.errors import Unreachable
 from cache.interface import Entry
 
 AT_ONCE_BYTES: Final = 2**21
@@ -177,12 +177,6 @@ class Studio:
             clips += [line.digest for line in manifest.clips]
         try:
             return await self._delete(digest, clips)
-        except Full:
-            raise CacheUnavailable(
-                "The cache that all replicas share has no memory left to tell them of this, so some may still have it. "
-                "Try again; an operator has to give Redis more room, or maxmemory-policy volatile-lfu.",
-                retry_after=FORGET_AGAIN,
-            ) from None
         except Unreachable:
             raise CacheUnavailable(
                 "The cache that all replicas share does not answer, so this may not be forgotten everywhere. "
