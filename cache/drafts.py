@@ -150,15 +150,16 @@ class Drafts:
         """
         draft = Draft(head, self._token(), parts=parts, told=self._link is not None)
         self._open.setdefault(digest, []).append(draft)
+        telling = None
         if self._link is not None:
-            self._spawn(self._tell(self._link, digest, draft), "telling of a draft")
+            telling = self._spawn(self._tell(self._link, digest, draft), "telling of a draft")
         try:
             yield draft
         finally:
             draft.end(whole=False)
             self._close(digest, draft)
             if draft.withdrawn or self._purges is not None:
-                self._spawn(self._settle(digest, draft), "forgetting what was deleted")
+                self._spawn(self._settle(digest, draft, telling), "forgetting what was deleted")
 
     async def withdraw(self, digest: str) -> None:
         """Break off all drafts of this name, here and elsewhere. Those of others in this process are found by the log.
@@ -215,11 +216,12 @@ class Drafts:
         for task in self._tasks:
             task.cancel()
 
-    def _spawn(self, work: Coroutine[None, None, None], what: str) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], what: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name="draft")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(tell_of(what))
+        return task
 
     def _close(self, digest: str, draft: Draft) -> None:
         drafts = self._open.get(digest, [])
@@ -228,9 +230,10 @@ class Drafts:
             if not drafts:
                 del self._open[digest]
 
-    async def _settle(self, digest: str, draft: Draft) -> None:
+    async def _settle(self, digest: str, draft: Draft, telling: asyncio.Task[None] | None) -> None:
         """Forget what was stored for a draft that was withdrawn."""
-        await draft.announced()
+        if telling is not None:
+            await asyncio.wait([telling])  # at its end at the latest it is told that it was withdrawn
         if self._forget is None or not await self.is_withdrawn(digest, draft):
             return
         # Its own name only if it was stored: somebody may be making it anew, and must not find that withdrawn.

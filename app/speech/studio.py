@@ -204,7 +204,7 @@ class Studio:
 
     async def _delete(self, digest: str, clips: Iterable[str]) -> int:
         # The manifest last: should something come between, it is there to be asked for again. And behind it the
-        # drafts: by then their makers find in the log that it was deleted, also if they never hear of this.
+        # drafts: by then their makers find in the log that it was deleted, should they never hear of this.
         count = await self._cache.delete_many([*dict.fromkeys(clips)])
         count += await self._cache.delete_many([digest])
         await self._cache.withdraw(digest)

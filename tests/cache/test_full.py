@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cache.cache import Cache, open_cache
+from cache.drafts import DraftCut
 from cache.labels import Label
 from cache.link import Keys
 from cache.purges import START
@@ -127,3 +128,25 @@ async def test_a_rest_holds_for_all(fleet: Callable[[], Cache], victim: Server, 
     assert one.is_claimed(A)
     assert not await two.claim(A, 60.0)
     assert int(victim.command("TTL", keys.of("refresh", A))[1:]) > 3500
+
+
+async def test_a_speech_is_withdrawn_in_a_full_redis(victim: Server, fleet: Callable[[], Cache]):
+    """What is deleted while it is made would be kept by its maker: no record can name it to him."""
+    one, two = fleet(), fleet()
+    await ready(one, two)
+    await one.put(B, sound())
+    with one.drafts.open(A, b"head", [B]) as draft:
+        await draft.announced()
+        following = await two.drafts.follow(A)
+        assert following is not None
+        fill(victim)
+        await two.delete_many([A])
+        await two.withdraw(A)
+        with pytest.raises(DraftCut):
+            async for _ in following.lines:
+                pass
+        assert await two.drafts.follow(A) is None
+        draft.add(b"line")
+    await until(lambda: not one.drafts._tasks)
+    assert draft.withdrawn
+    assert await one.get_many([B]) == [None], "the maker has what he stored for it forgotten"
