@@ -24,7 +24,9 @@ async def fleet(victim: Server, keys: Keys) -> AsyncIterator[Callable[..., Cache
     made: list[Cache] = []
 
     def more(**arguments: object) -> Cache:
-        made.append(open_cache(memory_bytes=1 << 20, redis_url=victim.url, keys=keys, **arguments))  # type: ignore[arg-type]
+        made.append(
+            open_cache(memory_bytes=1 << 20, redis_url=victim.url, keys=keys, timeout=10.0, **arguments)
+        )  # type: ignore[arg-type]
         assert made[-1]._shared is not None
         made[-1]._shared.purges._pause = 0.01  # before its first look: nothing has been awaited
         return made[-1]

@@ -37,7 +37,7 @@ async def replica(valkey: Server, keys: Keys, bucket: Bucket) -> AsyncIterator[R
     made: list[Cache] = []
 
     async def more(url: str = valkey.url, *, deaf: bool = True) -> Cache:
-        shared = share(url, keys=keys)
+        shared = share(url, keys=keys, timeout=10.0)  # not what is tested here
         shared.purges._pause = 0.01  # before its first look: nothing has been awaited
         memory, archive = MemoryTier(1 << 20), Archive(bucket)
         flights = Flights(memory, shared.leases, archive=archive, index=shared.labels, late=shared.late)

@@ -125,7 +125,7 @@ def redis(tmp_path: Path) -> Iterator[Valkey]:
 def test_a_full_redis_is_purged_all_the_same(folder: Path, redis: Valkey):
     """It would be said to give no answer, and everything stay."""
     archive = (folder / "archive").as_uri()
-    configured = f'[redis]\nurl = "{redis.url}"\n{VOICES}[cache]\narchive = "{archive}"\n'
+    configured = f'[redis]\nurl = "{redis.url}"\ntimeout = "10s"\n{VOICES}[cache]\narchive = "{archive}"\n'
     (folder / "refrain.toml").write_text(configured)
     warm(folder, "default")
     redis.command("CONFIG", "SET", "maxmemory", "1")
