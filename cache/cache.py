@@ -27,6 +27,8 @@ from cache.memory import MemoryTier
 from cache.passage import Seat
 from cache.purges import START, Mark
 from cache.shared import Shared, share
+from cache.storing import Storing
+from cache.withdrawals import Withdrawals
 
 NOBODYS = "0" * 40
 """A digest that no text has."""
@@ -69,10 +71,8 @@ class Cache:
         self._now = now
         self._promotions = None if shared is None or archive is None else Behind(self._promote)
         self._forgetting = Forgetting(memory, shared, archive, self._promotions)
-        if shared is None:
-            self.drafts = Drafts(forget=self._forget_settled)
-        else:
-            self.drafts = Drafts(shared.link, shared.notices, shared.purges, forget=self._forget_settled)
+        self.drafts = Drafts() if shared is None else Drafts(shared.link, shared.notices)
+        self.drafts.withdrawals = Withdrawals(shared, self._forget_settled)
         self._claims = Claims(None if shared is None else shared.link)
         self.bulletin = Bulletin(None if shared is None else shared.link)
         if shared is not None:
@@ -203,21 +203,10 @@ class Cache:
         return entry
 
     async def replace(self, digest: str, entry: Entry) -> None:
-        """As `put`, and other processes give up within about a second what they have in memory of it.
-
-        If Redis is full the old one is gone there all the same. While it is away the old one stays, in the archive,
-        too, and this process has the new one until Redis is back: in the end all have the same.
-        """
-        if self._shared is None:
-            await self.put(digest, entry)
-            return
-        mark, owner, left = self._shared.purges.mark, asker(), entry.left(self._now())
-        self._memory.add(digest, entry, owner)
-        seconds = self._shared.ledger.lifetime(owner, entry, left)
-        brief = None if seconds == left else seconds
-        if await self._shared.tier.replace(digest, entry, brief) and self._archive is not None:
-            await self._archive.put(digest, entry, mark)
-        await self._shared.purges.announce([digest])
+        """As `put`, and other processes give up within about a second what they have in memory of it."""
+        await self.put(digest, entry)
+        if self._shared is not None:
+            await self._shared.purges.announce([digest])
 
     async def renew(self, digest: str, entry: Entry) -> bool:
         """As `replace`, but only where there is an old one still: what was purged meanwhile stays forgotten."""
@@ -369,14 +358,17 @@ def open_cache(
             now=now,
         )
     archive = None if archive_url is None else open_archive(archive_url, limit=archive_bytes, now=now)
-    flights = Flights(
-        memory,
-        None if shared is None else shared.leases,
-        archive=archive,
-        remember=remember,
-        now=now,
-        index=None if shared is None else shared.labels,
-        ledger=None if shared is None else shared.ledger,
-        late=None if shared is None else shared.late,
-    )
+    if shared is None:
+        flights = Flights(memory, archive=archive, remember=remember, now=now)
+    else:
+        storing = Storing(
+            memory,
+            shared.leases,
+            archive=archive,
+            index=shared.labels,
+            ledger=shared.ledger,
+            late=shared.late,
+            now=now,
+        )
+        flights = Flights(memory, shared.leases, archive=archive, remember=remember, now=now, storing=storing)
     return Cache(memory, flights, shared, archive, now=now)

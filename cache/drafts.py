@@ -5,9 +5,7 @@ followers read it where it is; for other processes a task of the draft's own wri
 the maker, who never waits for it. There it lives for some seconds unless it is renewed: of a maker that was killed
 the followers learn when it has run out.
 
-What is deleted while it is made is withdrawn: its drafts are broken off wherever they are, whoever follows them is
-cut, and what its makers have stored for it is forgotten when they come to their end. Whether that happened to a draft
-its maker finds in the log of what was forgotten, from where that log ended when the draft began.
+What is deleted while it is made is withdrawn: see `cache.withdrawals`. In Redis its token alone stays of the draft.
 
 Two may make the same value at once, and differently. A draft has its maker's token at its head; the first one stands
 as long as its maker goes on, and a follower who finds another's in its place is cut.
@@ -15,16 +13,16 @@ as long as its maker goes on, and a follower who finds another's in its place is
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from cache.errors import Away, Unreachable
+from cache.errors import Away
 from cache.link import Answer, RedisLink
 from cache.notices import Notices
-from cache.purges import Mark, Purges
 from cache.tending import tell_of
+from cache.withdrawals import Withdrawals
 
 LIFETIME: Final = 4.0
 """Seconds that a draft in Redis outlives its maker; renewed every third of it. So of a maker that was
@@ -33,7 +31,6 @@ _WHOLE, _CUT = b".", b"!"
 _AT_ONCE: Final = 1_000
 """Lines that are read in one trip, and written."""
 _CLOSING_SECONDS = 1.0
-_AGAIN_SECONDS = 0.5
 
 
 class DraftCut(Exception):
@@ -43,13 +40,8 @@ class DraftCut(Exception):
 class Draft:
     """The maker's side. Nothing here waits but `announced`."""
 
-    def __init__(
-        self, head: bytes, token: str = "", *, parts: Collection[str] = (), told: bool = False
-    ) -> None:
-        """`parts`: digests of all that may be stored for it. `told`: see `announcing`, which somebody has to set."""
-        self.parts = parts
-        self.withdrawn = False
-        self.mark: Mark | None = None
+    def __init__(self, head: bytes, token: str = "", *, told: bool = False) -> None:
+        """`told`: others are to be told by somebody, who sets `announcing` when they can find it."""
         self.elements = [token.encode(), b"+" + head]
         self.changed = asyncio.Event()
         self.announcing = asyncio.Event()
@@ -70,16 +62,6 @@ class Draft:
         """All parts can be had, or no more will come. The first end counts."""
         if not self.over:
             self._append(_WHOLE if whole else _CUT)
-
-    def withdraw(self) -> None:
-        """Its value was deleted: nobody follows it any more, and what is stored for it is to be forgotten."""
-        self.withdrawn = True
-        self.end(whole=False)
-
-    @property
-    def kept(self) -> bool:
-        """Whether the value was stored."""
-        return self.elements[-1] == _WHOLE
 
     async def announced(self) -> None:
         """Until it can be followed from everywhere, or nobody can be told: a round trip after its beginning."""
@@ -115,7 +97,6 @@ class _Found:
 class Drafts:
     """All drafts of this process, and the way to those of others. Never raises for Redis' troubles.
 
-    `forget` forgets digests when nobody is storing them any more, or raises `Unreachable`; left out, nothing is.
     `lifetime` is in seconds, `token` gives a new string at each call.
     """
 
@@ -123,18 +104,15 @@ class Drafts:
         self,
         link: RedisLink | None = None,
         notices: Notices | None = None,
-        purges: Purges | None = None,
         *,
-        forget: Callable[[Sequence[str]], Awaitable[object]] | None = None,
         lifetime: float = LIFETIME,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._link = link
         self._notices = notices
-        self._purges = purges
-        self._forget = forget
         self._lifetime = lifetime
         self._token = token
+        self.withdrawals = Withdrawals()
         self._open: dict[str, list[Draft]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         if link is not None:
@@ -148,8 +126,10 @@ class Drafts:
 
         `parts`: what may be stored for it, by digest: if it is withdrawn, they are forgotten behind its end.
         """
-        draft = Draft(head, self._token(), parts=parts, told=self._link is not None)
-        self._open.setdefault(digest, []).append(draft)
+        draft = Draft(head, self._token(), told=self._link is not None)
+        drafts = self._open.setdefault(digest, [])
+        drafts.append(draft)
+        self.withdrawals.begin(draft, parts)
         telling = None
         if self._link is not None:
             telling = self._spawn(self._tell(self._link, digest, draft), "telling of a draft")
@@ -157,49 +137,47 @@ class Drafts:
             yield draft
         finally:
             draft.end(whole=False)
-            self._close(digest, draft)
-            if draft.withdrawn or self._purges is not None:
-                self._spawn(self._settle(digest, draft, telling), "forgetting what was deleted")
+            drafts.remove(draft)
+            if not drafts:
+                del self._open[digest]
+            stored = draft.elements[-1] == _WHOLE
+            settling = self.withdrawals.settle(digest, draft, telling, stored=stored)
+            self._spawn(settling, "forgetting what was withdrawn")
 
     async def withdraw(self, digest: str) -> None:
-        """Break off all drafts of this name, here and elsewhere. Those of others in this process are found by the log.
+        """Break off all drafts of this name, here and, if Redis answers, elsewhere. After its value was deleted.
 
         Raises:
             Away: Redis does not answer.
         """
-        for draft in self._open.pop(digest, []):
-            draft.withdraw()
+        for draft in self._open.get(digest, []):
+            self.withdrawals.withdraw(draft)
         if (link := self._link) is not None:
             keys, channel = [link.keys.of("draft", digest)], link.keys.of("drafted", digest)
             await link.call(lambda: self._withdraw(keys, [channel]))
 
-    async def is_withdrawn(self, digest: str, draft: Draft) -> bool:
-        """Whether its value was deleted since it began, by whomever; as far as can be told while Redis is away."""
-        if not draft.withdrawn and self._purges is not None and draft.mark is not None:
-            try:
-                since = await self._purges.since(draft.mark)
-            except Away:
-                return False
-            draft.withdrawn = any(digest in forgotten.digests for forgotten in since)
-        return draft.withdrawn
-
     async def so_far(self, digest: str) -> list[bytes] | None:
         """Head and lines of a draft as it stands; None: nobody makes this."""
-        if drafts := self._open.get(digest):
-            return [element[1:] for element in drafts[0].elements[1:] if element not in {_WHOLE, _CUT}]
+        if (alive := self._alive(digest)) is not None:
+            return [element[1:] for element in alive.elements[1:] if element[:1] == b"+"]
         elements: list[bytes] = []
         while True:
             found = await self._read(digest, 1 + len(elements))
             if found is None or found.last in {_WHOLE, _CUT}:
                 return None
             elements += found.elements
-            if len(found.elements) < _AT_ONCE:
-                return [element[1:] for element in elements]
+            if not found.elements:
+                return [element[1:] for element in elements if element[:1] == b"+"]
+
+    def _alive(self, digest: str) -> Draft | None:
+        """The first of this process that has not been cut, or withdrawn."""
+        drafts = self._open.get(digest, [])
+        return next((draft for draft in drafts if draft.elements[-1] != _CUT), None)
 
     async def follow(self, digest: str) -> Following | None:
         """The value of this name from its beginning, while somebody is making it: at most one round trip."""
-        if drafts := self._open.get(digest):
-            return Following(drafts[0].elements[1][1:], _lines(drafts[0]))
+        if (alive := self._alive(digest)) is not None:
+            return Following(alive.elements[1][1:], _lines(alive))
         found = await self._read(digest, 1)
         if found is None or found.last in {_WHOLE, _CUT}:
             return None
@@ -217,41 +195,15 @@ class Drafts:
             task.cancel()
 
     def _spawn(self, work: Coroutine[None, None, None], what: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name="draft")
+        task = asyncio.create_task(work, name=what)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(tell_of(what))
         return task
 
-    def _close(self, digest: str, draft: Draft) -> None:
-        drafts = self._open.get(digest, [])
-        if draft in drafts:  # else it was withdrawn, and others of this name may have been opened since
-            drafts.remove(draft)
-            if not drafts:
-                del self._open[digest]
-
-    async def _settle(self, digest: str, draft: Draft, telling: asyncio.Task[None] | None) -> None:
-        """Forget what was stored for a draft that was withdrawn."""
-        if telling is not None:
-            await asyncio.wait([telling])  # at its end at the latest it is told that it was withdrawn
-        if self._forget is None or not await self.is_withdrawn(digest, draft):
-            return
-        # Its own name only if it was stored: somebody may be making it anew, and must not find that withdrawn.
-        stored = [*draft.parts, *([digest] if draft.kept else [])]
-        while True:
-            try:
-                await self._forget(stored)
-            except Unreachable:
-                await asyncio.sleep(_AGAIN_SECONDS)
-            else:
-                return
-
     async def _tell(self, link: RedisLink, digest: str, draft: Draft) -> None:
         try:
-            if self._purges is not None:
-                # Before anybody can find it: whoever deletes it from then on is behind this mark.
-                with suppress(Away):
-                    draft.mark = await self._purges.now()
+            await self.withdrawals.note(draft)
             if await self._turn(digest, draft):
                 await self._tell_all(link, digest, draft)
         finally:
@@ -263,7 +215,8 @@ class Drafts:
         Of fifty who ask at once for what nobody has said yet, one tells Redis.
         """
         while not draft.over:
-            first = self._open.get(digest, [draft])[0]
+            # Not one that was withdrawn: its maker may go on for long.
+            first = next((one for one in self._open.get(digest, []) if not one.over), draft)
             if first is draft:
                 return True
             changed = first.changed
@@ -288,7 +241,7 @@ class Drafts:
             if answer == b"kept":
                 there += len(elements)
             elif answer == b"withdrawn":
-                draft.withdraw()
+                self.withdrawals.withdraw(draft)
                 return
             elif answer == b"lost" and there:
                 there = 0
@@ -327,7 +280,7 @@ class Drafts:
         except Away:
             return None
         match answer:
-            case [bytes(token), bytes(last), *elements]:
+            case [bytes(token), bytes(last), *elements] if last != token:  # else it was withdrawn
                 return _Found(token, last, elements)
             case _:
                 return None

@@ -18,13 +18,12 @@ from cache.asker import asker
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
 from cache.interface import Entry, FlightStatistics
-from cache.labels import Label, Labels
-from cache.late import Late
+from cache.labels import Label
 from cache.leading import Leading
 from cache.lease import PIECES_AT_ONCE, Alone, Failed, Follow, Found, Lead, Leases, Standing
-from cache.ledger import Ledger
 from cache.memory import MemoryTier
 from cache.passage import Outcome, Passage, Seat
+from cache.purges import Mark
 from cache.storing import Storing
 from cache.tending import tell_of
 from cache.value import new_entry
@@ -57,8 +56,8 @@ class Flights:
 
     `archive` is looked into before anything is made, and gets what was made. `limit` bounds one flight's sound in
     bytes. `remember` says for how many seconds (2 at the most) a maker's exception answers those who come later in
-    its place; 0: not at all. `clock` is monotonic, `now` is in seconds since the epoch, `token` gives a new string at
-    each call.
+    its place; 0: not at all. `storing` does what is to be done with what was made. `clock` is monotonic, `now` is in
+    seconds since the epoch, `token` gives a new string at each call.
     """
 
     def __init__(
@@ -73,9 +72,7 @@ class Flights:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
-        index: Labels | None = None,
-        ledger: Ledger | None = None,
-        late: Late | None = None,
+        storing: Storing | None = None,
     ) -> None:
         self._memory = memory
         self._leases = leases
@@ -85,10 +82,7 @@ class Flights:
         self._now = now
         self._sleep = sleep
         self._token = token
-        self._storing = Storing(
-            memory, leases, archive=archive, index=index, ledger=ledger, late=late, now=now
-        )
-        self._stores: dict[asyncio.Task[None], str] = {}
+        self._storing = storing or Storing(memory, leases, archive=archive, now=now)
         self._passages: dict[str, Passage] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = dict.fromkeys(("led", "followed", "found", "failed", "abandoned"), 0)
@@ -114,13 +108,9 @@ class Flights:
         return FlightStatistics(under_way=len(self._passages), refused=self._storing.refused, **self._counts)
 
     async def settled(self, digests: Collection[str]) -> None:
-        """Until the flights to these that are under way now have ended, and what they brought is stored."""
-        flying = [self._passages[digest].task for digest in digests if digest in self._passages]
-        if tasks := [task for task in flying if task is not None]:
-            await asyncio.wait(tasks)
-        wanted = frozenset(digests)
-        if stores := [task for task, digest in self._stores.items() if digest in wanted]:
-            await asyncio.wait(stores)
+        """Until what the flights to these that are under way now bring is stored, or never will be."""
+        for passage in [self._passages[digest] for digest in digests if digest in self._passages]:
+            await passage.settled.wait()
 
     async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
         """End everything under way: the seated get FlightFailed("closed"). What is being stored is stored.
@@ -186,6 +176,7 @@ class Flights:
             passage.task.cancel()
 
     def _forget(self, passage: Passage) -> None:
+        passage.settled.set()
         if self._passages.get(passage.digest) is passage:
             del self._passages[passage.digest]
 
@@ -300,14 +291,14 @@ class Flights:
         """Look into the archive. What is there lands, and is stored as if made: that is how other replicas get it."""
         if self._archive is None:
             return
-        mark = self._archive.mark
+        mark = self._storing.mark
         (entry,) = await self._archive.get_many([passage.digest])
         if entry is None:
             return
         self._count("found")
         self._memory.add(passage.digest, entry, passage.owner)
         passage.land(entry, "hit")
-        self._store(passage, self._storing.recalled(passage, entry, mark, leads=leads))
+        self._spawn(self._store(passage, entry, leads=leads, mark=mark))
 
     async def _make(self, passage: Passage, make: Make, leading: Leading | None, *, leads: bool) -> None:
         passage.outcome = "made"
@@ -325,16 +316,20 @@ class Flights:
         passage.land(entry, "made")
         # Storing is another task: the seats need not wait for it, and leaving cannot cancel it. Until it is
         # done the flight stays known, for entries that memory does not hold.
-        self._store(passage, self._storing.made(passage, entry, made.labels, leads=leads))
+        self._spawn(self._store(passage, entry, made.labels, leads=leads, made=True))
 
-    def _store(self, passage: Passage, storing: Coroutine[None, None, None]) -> None:
-        task = self._spawn(self._stored(passage, storing))
-        self._stores[task] = passage.digest
-        task.add_done_callback(self._stores.pop)
-
-    async def _stored(self, passage: Passage, storing: Coroutine[None, None, None]) -> None:
+    async def _store(
+        self,
+        passage: Passage,
+        entry: Entry,
+        labels: tuple[Label, ...] = (),
+        *,
+        leads: bool,
+        made: bool = False,
+        mark: Mark | None = None,
+    ) -> None:
         try:
-            await storing
+            await self._storing.store(passage, entry, labels, leads=leads, made=made, mark=mark)
         finally:
             self._forget(passage)
 

@@ -50,7 +50,9 @@ class Late:
             with suppress(Away):
                 await writing.undo()
             return False
-        return await store() and await self.confirm(writing)
+        stored = await store()
+        # In any case: a reply may have been lost.
+        return await self.confirm(writing) and stored
 
     async def confirm(self, written: Undoing) -> bool:
         """Take back what was written if it was forgotten since its mark. True: it was not, as far as can be told."""

@@ -63,6 +63,8 @@ class Passage:
         self.token = ""
         self.lingering = False
         self.changed = asyncio.Event()
+        # It is stored, or never will be.
+        self.settled = asyncio.Event()
         self._limit = limit
 
     @property

@@ -5,6 +5,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,16 +13,12 @@ from cache import value
 from cache.errors import Away, Damaged
 from cache.interface import Entry, TierStatistics
 from cache.link import RedisLink
-from cache.server import full
 from cache.tending import tell
 
 _READERS = 4
 # Digests in one MGET: some 4 MB of clips. More would hold up everybody else's commands at the server, and on an
 # ordinary line take longer than the time-out, which would look like an outage.
 _WINDOW = 64
-
-_Set = Literal["stored", "not", "full", "away"]
-"""not: what is there (or is not) forbade it, or it has expired. full: no memory left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,67 +96,43 @@ class RedisTier:
         """Store; replaces. Nothing while Redis is away."""
         await self._set(digest, entry)
 
-    async def put_briefly(self, digest: str, entry: Entry, seconds: float) -> _Set:
+    async def put_briefly(self, digest: str, entry: Entry, seconds: float) -> None:
         """As `put`, for so long; but what is there keeps its lifetime: it may be somebody else's, too."""
         milliseconds = int(min(seconds, entry.left(self._now())) * 1000)
         if milliseconds <= 0:
-            return "not"
+            return
         key, encoded = self._link.keys.of("clip", digest), value.encode(entry)
         pipe = self._link.client.pipeline(transaction=False)
         pipe.set(key, encoded, xx=True, keepttl=True)
         pipe.set(key, encoded, nx=True, px=milliseconds)
-        try:
+        with suppress(Away):
             await self._link.call(pipe.execute)
-        except Away as error:
-            return _refusal(error)
-        return "stored"
 
     async def promote(self, digest: str, entry: Entry) -> bool:
         """Store what was found further down, unless there is something by now: that is newer. Whether it was."""
-        return await self._set(digest, entry, only="NX") == "stored"
+        return await self._set(digest, entry, only="NX")
 
     async def renew(self, digest: str, entry: Entry) -> bool:
         """Store in place of what is there; False: there is nothing, or it could not be stored."""
-        return await self._set(digest, entry, only="XX") == "stored"
-
-    async def replace(self, digest: str, entry: Entry, brief: float | None = None) -> bool:
-        """Store; if there is no room, have at least the old forgotten. False: Redis is away, and the old is there.
-
-        `brief`: as `put_briefly`, for so many seconds.
-        """
-
-        async def store() -> _Set:
-            if brief is None:
-                return await self._set(digest, entry)
-            return await self.put_briefly(digest, entry, brief)
-
-        stored = await store()
-        if stored == "full":
-            # Whoever made it anew did not want the old any more. Mostly its room is enough for the new.
-            try:
-                await self._link.call(lambda: self._link.client.delete(self._link.keys.of("clip", digest)))
-            except Away:
-                return False
-            await store()
-        return stored != "away"
+        return await self._set(digest, entry, only="XX")
 
     async def has(self, digest: str, checksum: str, made_at: float) -> bool:
         """Whether this very entry is there."""
         (entry,) = await self.get_many([digest])
         return entry is not None and (entry.checksum, entry.made_at) == (checksum, made_at)
 
-    async def _set(self, digest: str, entry: Entry, *, only: Literal["NX", "XX"] | None = None) -> _Set:
+    async def _set(self, digest: str, entry: Entry, *, only: Literal["NX", "XX"] | None = None) -> bool:
         milliseconds = int(entry.left(self._now()) * 1000)
         if milliseconds <= 0:
-            return "not"
+            return False
         key, encoded = self._link.keys.of("clip", digest), value.encode(entry)
         try:
             stored = await self._link.call(
                 lambda: self._link.client.set(key, encoded, px=milliseconds, nx=only == "NX", xx=only == "XX")
             )
-        except Away as error:
-            return _refusal(error)
-        return "stored" if stored else "not"
+        except Away:
+            return False
+        return bool(stored)
 
     async def delete(self, digest: str) -> bool:
         """Forget; True if it was there, False also while Redis is away."""
@@ -229,10 +202,6 @@ class RedisTier:
             for digest, encoded in zip(digests, values, strict=True)
             if isinstance(encoded, bytes)
         }
-
-
-def _refusal(error: Away) -> _Set:
-    return "full" if full(error.__cause__) else "away"
 
 
 def _answer(look: _Look, entries: dict[str, Entry | None]) -> None:

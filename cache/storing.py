@@ -1,4 +1,4 @@
-"""What a flight has brought, on its way into the tiers below memory."""
+"""What becomes of what a flight has brought: fenced by the lease, labelled, archived."""
 
 import time
 from collections.abc import Callable
@@ -16,20 +16,19 @@ from cache.purges import START, Mark
 
 
 class Storing:
-    """Stores what has landed. Only who holds the lease writes; `refused` counts those who had lost theirs."""
+    """`late` has what was purged meanwhile taken back. `refused`: losers so far."""
 
     def __init__(
         self,
         memory: MemoryTier,
-        leases: Leases | None,
+        leases: Leases | None = None,
         *,
-        archive: Archive | None,
-        index: Labels | None,
-        ledger: Ledger | None,
-        late: Late | None,
+        archive: Archive | None = None,
+        index: Labels | None = None,
+        ledger: Ledger | None = None,
+        late: Late | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`now` gives seconds since the epoch."""
         self.refused = 0
         self._memory = memory
         self._leases = leases
@@ -39,39 +38,58 @@ class Storing:
         self._late = late
         self._now = now
 
-    async def made(self, passage: Passage, entry: Entry, labels: tuple[Label, ...], *, leads: bool) -> None:
-        """In Redis and in the archive, with its labels; there only if it is this entry that all will hear."""
-        mark = START if self._archive is None else self._archive.mark
-        left = self._lifetime(passage, entry)
+    @property
+    def mark(self) -> Mark:
+        """What has been forgotten so far: to be taken before anything is read from the archive."""
+        return START if self._late is None else self._late.mark
+
+    async def store(
+        self,
+        passage: Passage,
+        entry: Entry,
+        labels: tuple[Label, ...] = (),
+        *,
+        leads: bool,
+        made: bool,
+        mark: Mark | None = None,
+    ) -> None:
+        """Have all processes find it. `leads`: the passage's token has the lease; `made`: it was not only found.
+
+        `mark` is from before it was found.
+        """
+        ours = True
+        mark = self.mark if mark is None else mark
+        left = entry.left(now := self._now())
+        if self._ledger is not None:
+            left = self._ledger.lifetime(passage.owner, entry, left)
         # First: what is labelled and not there harms nobody, what is there and not labelled is missed by a purge.
         if self._index is not None and labels:
-            self._index.add_soon(labels, {passage.digest: self._now() + left})
-        if await self._store(passage, entry, left, leads=leads) and self._archive is not None:
+            self._index.add_soon(labels, {passage.digest: now + left})
+        if self._leases is not None:
+            ours = await self._store_by(self._leases, passage, entry, left, leads=leads)
+        if not ours:
+            return
+        if not made:
+            await self._confirm(passage.digest, mark)
+        elif self._archive is not None:
             await self._archive.put(passage.digest, entry, mark)
 
-    async def recalled(self, passage: Passage, entry: Entry, mark: Mark, *, leads: bool) -> None:
-        """In Redis, unless it was purged since `mark`, which was taken before it was read from the archive."""
-        left = self._lifetime(passage, entry)
-        if await self._store(passage, entry, left, leads=leads) and self._late is not None:
-            # Redis would have it for as long as the archive would have.
-            digest = passage.digest
+    async def _confirm(self, digest: str, mark: Mark) -> None:
+        """What was found in the archive may have been purged since: Redis would have it for as long as that would."""
+        if self._late is not None:
             await self._late.confirm(Undoing(digest, mark, partial(self._memory.delete, digest), unlikely))
 
-    def _lifetime(self, passage: Passage, entry: Entry) -> float:
-        left = entry.left(self._now())
-        return left if self._ledger is None else self._ledger.lifetime(passage.owner, entry, left)
-
-    async def _store(self, passage: Passage, entry: Entry, left: float, *, leads: bool) -> bool:
+    async def _store_by(
+        self, leases: Leases, passage: Passage, entry: Entry, left: float, *, leads: bool
+    ) -> bool:
         """Whether it is this entry that all will hear from here on; it is stored for `left` seconds."""
-        if self._leases is None:
-            return True
-        digest = passage.digest
-        if leads and await self._finished(self._leases, passage, entry, left):
+        digest, token = passage.digest, passage.token
+        if leads and await self._finished(leases, passage, entry, left):
             return True
         # Redis was away when we began, or the lease was lost. Only with a lease may we write.
-        match await self._leases.join(digest, passage.token):
+        match await leases.join(digest, token):
             case Lead():
-                return await self._finished(self._leases, passage, entry, left)
+                return await self._finished(leases, passage, entry, left)
             case Found(theirs):
                 # Another finished first: all replicas give out the same bytes from here on.
                 self._memory.add(digest, theirs, passage.owner)

@@ -84,7 +84,9 @@ class Live:
         False: it was deleted meanwhile. Who listens hears it to the end, and nothing of it is kept.
         """
         digest = self.plan.digest
-        if self.plan.request.cache == "bypass" or await self._cache.drafts.is_withdrawn(digest, draft):
+        if self.plan.request.cache == "bypass" or await self._cache.drafts.withdrawals.is_withdrawn(
+            digest, draft
+        ):
             return False
         await keep(self._cache, digest, Manifest.of(self.plan, self.clips), self._clock())
         return True

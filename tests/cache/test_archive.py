@@ -24,6 +24,7 @@ from cache.link import Keys
 from cache.memory import MemoryTier
 from cache.objects import Budget, Directory, Objects, open_objects
 from cache.shared import share
+from cache.storing import Storing
 from cache.sweep import Sweep
 from tests.cache.conftest import Server, sound, until
 
@@ -619,7 +620,8 @@ async def open_over(
     def more(lease: float = 1.0) -> tuple[Cache, MemoryTier]:
         shared = share(valkey.url, keys=keys, lease=lease)
         memory, archive = MemoryTier(1 << 20), Archive(bucket)
-        flights = Flights(memory, shared.leases, archive=archive, index=shared.labels)
+        storing = Storing(memory, shared.leases, archive=archive, index=shared.labels)
+        flights = Flights(memory, shared.leases, archive=archive, storing=storing)
         made.append(Cache(memory, flights, shared, archive))
         return made[-1], memory
 

@@ -14,6 +14,7 @@ from cache.link import Keys
 from cache.memory import MemoryTier
 from cache.purges import START
 from cache.shared import share
+from cache.storing import Storing
 from tests.cache.conftest import Server, sound, until
 from tests.cache.proxy import proxied
 from tests.cache.test_archive import Bucket
@@ -40,7 +41,8 @@ async def replica(valkey: Server, keys: Keys, bucket: Bucket) -> AsyncIterator[R
         shared = share(url, keys=keys, timeout=10.0)  # not what is tested here
         shared.purges._pause = 0.01  # before its first look: nothing has been awaited
         memory, archive = MemoryTier(1 << 20), Archive(bucket)
-        flights = Flights(memory, shared.leases, archive=archive, index=shared.labels, late=shared.late)
+        storing = Storing(memory, shared.leases, archive=archive, index=shared.labels, late=shared.late)
+        flights = Flights(memory, shared.leases, archive=archive, storing=storing)
         made.append(cache := Cache(memory, flights, shared, archive))
         await until(lambda: shared.purges.mark != START)
         if deaf:
@@ -176,7 +178,7 @@ async def test_a_flight_that_found_it_in_the_archive_does_not_bring_back_what_wa
     await two.delete_many([A])
     go.set()
     await listening
-    await until(lambda: not one._flights._stores)
+    await until(lambda: one._flights._passages.get(A) is None)
     assert await two.get_many([A]) == [None]
 
 

@@ -22,6 +22,7 @@ from cache.memory import MemoryTier
 from cache.objects import Objects
 from cache.outage import Outage
 from cache.shared import Shared, share
+from cache.storing import Storing
 from tests.cache.conftest import Server, close, sound, until
 
 A, B = "a" * 40, "b" * 40
@@ -300,7 +301,8 @@ async def test_closing_keeps_to_the_time_that_is_left(victim: Server, keys: Keys
     shared = share(victim.url, keys=keys, timeout=30.0)
     memory = MemoryTier(2**20)
     archive = Archive(Hanging(MemoryStore()))
-    flights = Flights(memory, shared.leases, archive=archive, index=shared.labels)
+    storing = Storing(memory, shared.leases, archive=archive, index=shared.labels)
+    flights = Flights(memory, shared.leases, archive=archive, storing=storing)
     cache = Cache(memory, flights, shared, archive)
 
     async def stubborn(_emit: object) -> Made:
