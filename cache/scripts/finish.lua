@@ -8,12 +8,10 @@
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 'refused' end
 -- Out of memory, SET fails while DEL and PUBLISH still work: followers must not wait for the lease to run out.
 local answer = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-if type(answer) == 'table' and answer.err then
-  -- The old is not wanted any more, and mostly its room is enough.
-  redis.call('DEL', KEYS[1])
-  answer = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-end
+local full = type(answer) == 'table' and answer.err
+-- One that was to be replaced is not wanted any more. No second SET: behind a DEL a script is let pass the bound.
+if full then redis.call('DEL', KEYS[1]) end
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('PUBLISH', ARGV[4], '')
-if type(answer) == 'table' and answer.err then return 'full' end
+if full then return 'full' end
 return 'stored'

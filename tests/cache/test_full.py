@@ -141,5 +141,4 @@ async def test_a_speech_is_withdrawn_in_a_full_redis(victim: Server, fleet: Call
         assert await two.drafts.follow(A) is None
         draft.add(b"line")
     await until(lambda: not one.drafts._tasks)
-    assert draft.withdrawn
     assert await one.get_many([B]) == [None], "the maker has what he stored for it forgotten"
