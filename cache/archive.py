@@ -4,7 +4,8 @@ import asyncio
 import contextvars
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from cache import value
 from cache.absent import Absent
@@ -12,9 +13,11 @@ from cache.behind import CLOSING_SECONDS, Behind
 from cache.digest import LAYOUT
 from cache.errors import Away, Damaged
 from cache.interface import Entry, TierStatistics
+from cache.late import Late, Undoing
 from cache.objects import Directory, Objects, Stored, open_objects
 from cache.outage import Outage
 from cache.patience import patient_timeout
+from cache.purges import START, Mark
 from cache.sweep import Sweep
 from cache.tending import tell
 
@@ -64,9 +67,23 @@ class Archive:
         self._tasks: set[asyncio.Task[None]] = set()
         self._hits = self._misses = self._errors = self._damaged = 0
         self._closed = False
+        self._late: Late | None = None
+        self._still: Callable[[str, str, float], Awaitable[bool]] | None = None
         self._sweep: Sweep | None = None
         if limit is not None and isinstance(objects, Directory):
             self._sweep = Sweep(objects, _FOLDER, limit, now=now)
+
+    def heed(self, late: Late, still: Callable[[str, str, float], Awaitable[bool]]) -> None:
+        """Have what is written here by and by give way to what other processes forget.
+
+        `still` says whether Redis has an entry of this digest, checksum and time of making.
+        """
+        self._late, self._still = late, still
+
+    @property
+    def mark(self) -> Mark:
+        """See `Late.mark`."""
+        return START if self._late is None else self._late.mark
 
     @property
     def away(self) -> bool:
@@ -111,13 +128,21 @@ class Archive:
         there = await asyncio.gather(*(self._there(digest) for digest in digests))
         return [digest for digest, is_there in zip(digests, there, strict=True) if not is_there]
 
-    async def put(self, digest: str, entry: Entry) -> None:
-        """Store soon; replaces. Waits for nothing: what is too much is dropped, and counted."""
+    async def put(self, digest: str, entry: Entry, mark: Mark | None = None) -> None:
+        """Store soon; replaces. Waits for nothing: what is too much is dropped, and counted.
+
+        `mark` is from before it was stored anywhere; left out, it is not yet.
+        """
         if entry.left(self._now()) <= 0:
             return
         self._absent.forget(digest)
         self._settle(digest, entry)
-        self._behind.add(digest, entry)
+        self._behind.add(digest, entry, self.mark if mark is None else mark)
+
+    def overlook(self, digest: str) -> None:
+        """Another process forgets it: nobody here is given any more what waits, or is being read or written."""
+        self._behind.discard(digest)
+        self._settle(digest, None)
 
     async def delete(self, digest: str) -> bool:
         """Forget; True if it was there, False also while it is away."""
@@ -278,19 +303,45 @@ class Archive:
                 self._fail()
                 return False
 
-    async def _write(self, digest: str, entry: Entry) -> None:
-        if entry.left(self._now()) <= 0:
+    async def _write(self, digest: str, entry: Entry, mark: Mark) -> None:
+        store = partial(self._store, digest, entry)
+        if self._late is None or self._still is None:
+            await store()
             return
+        stands = partial(self._still, digest, entry.checksum, entry.made_at)
+        await self._late.write(Undoing(digest, mark, partial(self._unwrite, digest), stands), store)
+
+    async def _store(self, digest: str, entry: Entry) -> bool:
+        if entry.left(self._now()) <= 0:
+            return False
         encoded = value.encode(entry)
         try:
             async with patient_timeout(_WRITE_SECONDS):
                 await self._objects.write(path_of(digest), encoded)
-        except (Away, TimeoutError):
+        except TimeoutError:
+            self._errors += 1
+            return True  # it may be there all the same
+        except Away:
             # No circuit: nobody waits for writing, and what cannot be written (a full disk) can still be read.
             self._errors += 1
-            return
+            return False
         if self._sweep is not None:
             self._sweep.wrote(len(encoded))
+        return True
+
+    async def _unwrite(self, digest: str) -> None:
+        """Take back what was written.
+
+        Raises:
+            Away: it may be there.
+        """
+        self._settle(digest, None)
+        try:
+            async with patient_timeout(_WRITE_SECONDS):
+                await self._objects.delete(path_of(digest))
+        except (Away, TimeoutError) as error:
+            self._errors += 1
+            raise Away(type(error).__name__) from error
 
     def _fail(self) -> None:
         self._errors += 1

@@ -5,8 +5,9 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from cache.archive import Archive, open_archive
 from cache.asker import asker
@@ -16,15 +17,19 @@ from cache.claims import Claims
 from cache.drafts import Drafts
 from cache.errors import Away, Unreachable
 from cache.flight import Flights, Make
+from cache.forgetting import Forgetting
 from cache.interface import Entry, FlightStatistics, Tier, TierStatistics
-from cache.labels import BATCH, Label
+from cache.labels import Label
+from cache.late import Undoing, unlikely
 from cache.ledger import BRIEF
 from cache.link import Keys
 from cache.memory import MemoryTier
 from cache.passage import Seat
+from cache.purges import START, Mark
 from cache.shared import Shared, share
 from cache.slots import Slots
 from cache.storing import Storing
+from cache.withdrawals import Withdrawals
 
 NOBODYS = "0" * 40
 """A digest that no text has."""
@@ -65,13 +70,17 @@ class Cache:
         self._shared = shared
         self._archive = archive
         self._now = now
-        self._promotions = None if shared is None or archive is None else Behind(shared.tier.promote)
+        self._promotions = None if shared is None or archive is None else Behind(self._promote)
+        self._forgetting = Forgetting(memory, shared, archive, self._promotions)
         self.drafts = Drafts() if shared is None else Drafts(shared.link, shared.notices)
+        self.drafts.withdrawals = Withdrawals(shared, self._forget_settled)
         self._claims = Claims(None if shared is None else shared.link)
         self.slots = Slots(None if shared is None else shared.link)
         self.bulletin = Bulletin(None if shared is None else shared.link)
         if shared is not None:
-            shared.purges.watch(memory)
+            if archive is not None:
+                archive.heed(shared.late, shared.tier.has)
+            shared.purges.watch(memory, heed=self._forgetting.overlook, then=shared.late.look_again)
 
     async def warm(self) -> None:
         """Have connections open, scripts loaded and threads started before the first request. What is away stays away.
@@ -96,17 +105,24 @@ class Cache:
             self._shared.ledger.see(owner)
             await self._look_in(self._shared.tier, found, owner)
         if self._archive is not None:
+            mark = self._archive.mark
             for digest, entry in await self._look_in(self._archive, found, owner):
-                self._bring_up(digest, entry, owner)
+                self._bring_up(digest, entry, owner, mark)
         return [found[digest] for digest in digests]
 
-    def _bring_up(self, digest: str, entry: Entry, owner: str | None) -> None:
+    def _bring_up(self, digest: str, entry: Entry, owner: str | None, mark: Mark) -> None:
         """Have Redis get what only the archive had; not what would be there for a moment only."""
         if self._promotions is None or self._shared is None:
             return
         left = entry.left(self._now())
         if self._shared.ledger.lifetime(owner, entry, left) == left:
-            self._promotions.add(digest, entry)
+            self._promotions.add(digest, entry, mark)
+
+    async def _promote(self, digest: str, entry: Entry, mark: Mark) -> None:
+        """To Redis, unless it was purged since it was read, or something newer is there."""
+        if self._shared is not None:
+            undoing = Undoing(digest, mark, partial(self._memory.delete, digest), unlikely)
+            await self._shared.late.write(undoing, partial(self._shared.tier.promote, digest, entry))
 
     async def _look_in(
         self, tier: Tier, found: dict[str, Entry | None], owner: str | None
@@ -194,13 +210,14 @@ class Cache:
         Other processes give up within about a second what they have in memory of it.
         """
         if self._shared is None:
-            there = self._memory.peek(digest) is not None
+            there, mark = self._memory.peek(digest) is not None, START
         else:
+            mark = self._shared.purges.mark
             there = await self._shared.tier.renew(digest, entry)
         if there:
             self._memory.add(digest, entry)
             if self._archive is not None:
-                await self._archive.put(digest, entry)
+                await self._archive.put(digest, entry, mark)
             if self._shared is not None:
                 await self._shared.purges.announce([digest])
         return there
@@ -208,6 +225,10 @@ class Cache:
     async def claim(self, digest: str, seconds: float) -> bool:
         """Whether the caller is the one in the fleet who may make this anew: one in so many seconds."""
         return await self._claims.take(digest, seconds)
+
+    async def rest(self, digest: str, seconds: float) -> None:
+        """Have a claim that was taken last so long from now."""
+        await self._claims.lengthen(digest, seconds)
 
     def is_claimed(self, digest: str) -> bool:
         """Whether `claim` would say no, as far as this process knows: asks nobody."""
@@ -234,16 +255,18 @@ class Cache:
         Raises:
             Unreachable: Redis or the archive did not answer.
         """
-        count = 0
-        for start in range(0, len(digests), BATCH):
-            some = digests[start : start + BATCH]
-            kept = await self._delete_archived(some)
-            there = await self._delete_shared(some)
-            here = [self._memory.discard(digest) for digest in some]
-            if None in kept:
-                raise Unreachable
-            count += sum(map(any, zip(kept, there, here, strict=True)))
-        return count
+        return await self._forgetting.delete_many(digests)
+
+    async def withdraw(self, digest: str) -> None:
+        """Whoever is making the value of this name, which was just deleted: nobody follows it, and it is not kept.
+
+        Raises:
+            Unreachable: Redis did not answer.
+        """
+        try:
+            await self.drafts.withdraw(digest)
+        except Away as error:
+            raise Unreachable from error
 
     async def purge(self, labels: Sequence[Label]) -> int:
         """Forget what has all of these labels (one at least) and was stored before; how many there were.
@@ -253,47 +276,16 @@ class Cache:
         Raises:
             Unreachable: Redis or the archive did not answer, or there is no Redis; purge again to forget the rest.
         """
-        if self._shared is None:
-            raise Unreachable
-        count = 0
-        try:
-            async with aclosing(self._shared.labels.walk(labels)) as batches:
-                async for digests in batches:
-                    count += await self.delete_many(digests)
-                    # Last: who is interrupted finds them again.
-                    await self._shared.labels.drop(labels, digests)
-            # What was made while Redis was away is in its maker's memory only, and in no index.
-            await self._shared.purges.announce_everything()
-            self._memory.clear()
-        except Away as error:
-            raise Unreachable from error
-        return count
+        return await self._forgetting.purge(labels)
 
-    async def _delete_archived(self, digests: Sequence[str]) -> Sequence[bool | None]:
-        """From below: what is read in between comes from a tier that is yet to be emptied. None: it may be there."""
-        archive = self._archive
-        if archive is None:
-            return [False] * len(digests)
+    async def _forget_settled(self, digests: Sequence[str]) -> None:
+        """Forget what was made for a speech that was deleted meanwhile.
 
-        async def forget(digest: str) -> bool | None:
-            try:
-                return await archive.forget(digest)
-            except Away:
-                return None
-
-        kept = await asyncio.gather(*map(forget, digests))
-        if self._promotions is not None:
-            for digest in digests:
-                await self._promotions.forget(digest)
-        return kept
-
-    async def _delete_shared(self, digests: Sequence[str]) -> list[bool]:
-        if self._shared is None:
-            return [False] * len(digests)
-        try:
-            return await self._shared.purges.delete(digests)
-        except Away as error:
-            raise Unreachable from error
+        Raises:
+            Unreachable: as `delete_many`.
+        """
+        await self._flights.settled(digests)
+        await self.delete_many(digests)
 
     def statistics(self) -> CacheStatistics:
         """What happened so far."""
@@ -376,6 +368,7 @@ def open_cache(
             index=shared.labels,
             ledger=shared.ledger,
             announce=shared.purges.announce,
+            late=shared.late,
             now=now,
         )
         flights = Flights(memory, shared.leases, archive=archive, remember=remember, now=now, storing=storing)

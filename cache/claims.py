@@ -3,9 +3,11 @@
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from cache.errors import Away
 from cache.link import RedisLink
+from cache.server import unreachable
 
 _MOST = 4096
 
@@ -45,9 +47,20 @@ class Claims:
         key, token, milliseconds = link.keys.of(self._kind, digest), secrets.token_hex(8), int(seconds * 1000)
         try:
             return bool(await link.call(lambda: link.client.set(key, token, nx=True, px=milliseconds)))
-        except Away:
-            # Where only the reply was lost the key holds our token, and nobody else is the one.
-            return True
+        except Away as error:
+            # Where only the reply was lost the key holds our token, and nobody else is the one. A server that refused
+            # (it is full, or read-only) refuses everybody, and would refuse what is made, too.
+            return error.__cause__ is None or unreachable(error.__cause__)
+
+    async def lengthen(self, digest: str, seconds: float) -> None:
+        """Have what was taken last longer: so many seconds from now."""
+        self._hold(digest, seconds)
+        link = self._link
+        if link is None:
+            return
+        key, milliseconds = link.keys.of(self._kind, digest), int(seconds * 1000)
+        with suppress(Away):
+            await link.call(lambda: link.client.pexpire(key, milliseconds))
 
     def _hold(self, digest: str, seconds: float) -> None:
         now = self._clock()

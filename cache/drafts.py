@@ -6,6 +6,8 @@ followers read it where it is; for other processes a task of the draft's own wri
 the maker, who never waits for it. There it lives for some seconds unless it is renewed: of a maker that was killed
 the followers learn when it has run out.
 
+What is deleted while it is made is withdrawn: see `cache.withdrawals`. In Redis its token alone stays of the draft.
+
 Two may make the same value at once, and differently. A draft has its maker's token at its head; the first one stands
 as long as its maker goes on, and a follower who finds another's in its place is cut.
 
@@ -15,7 +17,7 @@ A maker can ask whether anybody follows: here they are counted, elsewhere they a
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +28,7 @@ from cache.leading import batch
 from cache.link import Answer, RedisLink
 from cache.notices import Ear, Notices
 from cache.tending import tell_of
+from cache.withdrawals import Withdrawals
 
 LIFETIME: Final = 4.0
 """Seconds that a draft in Redis outlives its maker; renewed every third of it. So of a maker that was
@@ -82,6 +85,7 @@ class Drafts:
         self._notices = notices
         self._lifetime = lifetime
         self._token = token
+        self.withdrawals = Withdrawals()
         self._open: dict[str, list[Draft]] = {}
         # The last of ours that were cut: the others are told in a moment, here it is known at once.
         self._cut: deque[bytes] = deque(maxlen=_REMEMBERED)
@@ -91,15 +95,21 @@ class Drafts:
             self._drafted = link.script("drafted")
             self._heeded = link.script("heeded")
             self._leave = link.script("leave")
+            self._withdraw = link.script("withdraw")
 
     @contextmanager
-    def open(self, digest: str, head: bytes) -> Iterator[Draft]:
-        """A draft of the value of this name; cut where the block ends before it was ended."""
+    def open(self, digest: str, head: bytes, parts: Collection[str] = ()) -> Iterator[Draft]:
+        """A draft of the value of this name; cut where the block ends before it was ended.
+
+        `parts`: what may be stored for it, by digest: if it is withdrawn, they are forgotten behind its end.
+        """
         draft = Draft(head, self._token(), told=self._link is not None)
         drafts = self._open.setdefault(digest, [])
         drafts.append(draft)
+        self.withdrawals.begin(draft, parts)
+        telling = None
         if self._link is not None:
-            self._spawn(self._tell(self._link, digest, draft), "telling of a draft")
+            telling = self._spawn(self._tell(self._link, digest, draft), "telling of a draft")
         try:
             yield draft
         finally:
@@ -109,14 +119,46 @@ class Drafts:
             drafts.remove(draft)
             if not drafts:
                 del self._open[digest]
+            stored = draft.elements[-1] == WHOLE
+            settling = self.withdrawals.settle(digest, draft, telling, stored=stored)
+            self._spawn(settling, "forgetting what was withdrawn")
+
+    async def withdraw(self, digest: str) -> None:
+        """Break off all drafts of this name, here and, if Redis answers, elsewhere. After its value was deleted.
+
+        Raises:
+            Away: Redis does not answer.
+        """
+        for draft in self._open.get(digest, []):
+            self.withdrawals.withdraw(draft)
+        if (link := self._link) is not None:
+            keys, channel = [link.keys.of("draft", digest)], link.keys.of("drafted", digest)
+            await link.call(lambda: self._withdraw(keys, [channel]))
+
+    async def so_far(self, digest: str) -> list[bytes] | None:
+        """Head and lines of a draft as it stands; None: nobody makes this."""
+        if (alive := self._alive(digest)) is not None:
+            return [element[1:] for element in alive.elements[1:] if element[:1] == b"+"]
+        elements: list[bytes] = []
+        while True:
+            found = await self._read(digest, 1 + len(elements))
+            if found is None or found.last in {WHOLE, CUT}:
+                return None
+            elements += found.elements
+            if not found.elements:
+                return [element[1:] for element in elements if element[:1] == b"+"]
+
+    def _alive(self, digest: str) -> Draft | None:
+        """The first of this process that has not been cut, or withdrawn."""
+        drafts = self._open.get(digest, [])
+        return next((draft for draft in drafts if draft.elements[-1] != CUT), None)
 
     async def follow(self, digest: str) -> Following | None:
         """The value of this name from its beginning, while somebody is making it: at most one round trip."""
         drafts = self._open.get(digest, [])
-        # Who comes when it has been cut already is told that there is none, and hears nothing of it.
-        alive = next((draft for draft in drafts if draft.elements[-1] != CUT), None)
-        if alive is not None:
+        if (alive := self._alive(digest)) is not None:
             return Following(alive.elements[1][1:], alive.read())
+        # Who comes when it has been cut already is told that there is none, and hears nothing of it.
         cut = {draft.token.encode() for draft in drafts}
         found = await self._read(digest, 1)
         if found is None or found.last in {WHOLE, CUT} or found.token in cut or found.token in self._cut:
@@ -156,14 +198,16 @@ class Drafts:
         for task in self._tasks:
             task.cancel()
 
-    def _spawn(self, work: Coroutine[None, None, None], what: str) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], what: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=what)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(tell_of(what))
+        return task
 
     async def _tell(self, link: RedisLink, digest: str, draft: Draft) -> None:
         try:
+            await self.withdrawals.note(draft)
             if await self._turn(digest, draft):
                 await self._tell_all(link, digest, draft)
         finally:
@@ -175,7 +219,8 @@ class Drafts:
         Of fifty who ask at once for what nobody has said yet, one tells Redis.
         """
         while not draft.over:
-            first = self._open.get(digest, [draft])[0]
+            # Not one that was withdrawn: its maker may go on for long.
+            first = next((one for one in self._open.get(digest, []) if not one.over), draft)
             if first is draft:
                 return True
             changed = first.changed
@@ -199,6 +244,9 @@ class Drafts:
             draft.announcing.set()
             if answer == b"kept":
                 there += len(elements)
+            elif answer == b"withdrawn":
+                self.withdrawals.withdraw(draft)
+                return
             elif answer == b"lost" and there:
                 there = 0
                 continue
@@ -242,7 +290,7 @@ class Drafts:
         except Away:
             return None
         match answer:
-            case [bytes(token), bytes(last), *elements]:
+            case [bytes(token), bytes(last), *elements] if last != token:  # else it was withdrawn
                 return _Found(token, last, elements)
             case _:
                 return None

@@ -4,6 +4,7 @@
     ├── Damaged             stored bytes are not what was written; always handled as a miss
     ├── Away                Redis or the archive did not answer in time, or refused; always handled as a miss
     ├── Unreachable         Redis did not answer where that matters: not everything could be forgotten
+    │   └── Full            it has no room for what is needed to find what is to be forgotten
     ├── FlightFailed        a synthesis failed where its own exception cannot be had: `code` says how
     ├── NoArchive           the archive cannot be opened
     └── EmbeddedError       the embedded server cannot be had
@@ -29,6 +30,10 @@ class Away(CacheError):
 
 class Unreachable(CacheError):
     """Redis did not answer, so something may not have been forgotten; asking again finishes it."""
+
+
+class Full(Unreachable):
+    """Redis is out of memory and throws nothing out."""
 
 
 class FlightFailed(CacheError):

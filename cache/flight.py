@@ -10,19 +10,21 @@ import contextvars
 import functools
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from cache.archive import Archive
 from cache.asker import asker
 from cache.errors import FlightFailed
 from cache.failures import Failures, code_of, fresh
-from cache.interface import Entry, FlightStatistics, Tier
+from cache.interface import Entry, FlightStatistics
 from cache.labels import Label
 from cache.leading import Leading
 from cache.lease import PIECES_AT_ONCE, Alone, Failed, Follow, Found, Lead, Leases, Standing
 from cache.memory import MemoryTier
 from cache.passage import Outcome, Passage, Seat
+from cache.purges import Mark
 from cache.storing import Storing
 from cache.tending import tell_of
 from cache.value import new_entry
@@ -64,7 +66,7 @@ class Flights:
         memory: MemoryTier,
         leases: Leases | None = None,
         *,
-        archive: Tier | None = None,
+        archive: Archive | None = None,
         limit: int = DEFAULT_LIMIT,
         remember: Callable[[Exception], float] = lambda _: 0.0,
         clock: Callable[[], float] = time.monotonic,
@@ -112,6 +114,17 @@ class Flights:
         """How it went so far."""
         under_way = len(self._passages) + len(self._renewals)
         return FlightStatistics(under_way=under_way, refused=self._storing.refused, **self._counts)
+
+    async def settled(self, digests: Collection[str]) -> None:
+        """Until what the flights to these that are under way now bring is stored, or never will be."""
+        under_way = [
+            known[digest]
+            for known in (self._passages, self._renewals)
+            for digest in digests
+            if digest in known
+        ]
+        for passage in under_way:
+            await passage.settled.wait()
 
     async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
         """End everything under way: the seated get FlightFailed("closed"). What is being stored is stored.
@@ -312,13 +325,14 @@ class Flights:
         """Look into the archive. What is there lands, and is stored as if made: that is how other replicas get it."""
         if self._archive is None or passage.anew:
             return
+        mark = self._storing.mark
         (entry,) = await self._archive.get_many([passage.digest])
         if entry is None:
             return
         self._count("found")
         self._memory.add(passage.digest, entry, passage.owner)
         passage.land(entry, "hit")
-        self._spawn(self._store(passage, entry, leads=leads))
+        self._spawn(self._store(passage, entry, leads=leads, mark=mark))
 
     async def _make(self, passage: Passage, make: Make, leading: Leading | None, *, leads: bool) -> None:
         passage.decide("made")
@@ -346,9 +360,10 @@ class Flights:
         *,
         leads: bool,
         made: bool = False,
+        mark: Mark | None = None,
     ) -> None:
         try:
-            await self._storing.store(passage, entry, labels, leads=leads, made=made)
+            await self._storing.store(passage, entry, labels, leads=leads, made=made, mark=mark)
         finally:
             self._forget(passage)
 

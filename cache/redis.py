@@ -108,13 +108,18 @@ class RedisTier:
         with suppress(Away):
             await self._link.call(pipe.execute)
 
-    async def promote(self, digest: str, entry: Entry) -> None:
-        """Store what was found further down, unless there is something by now: that is newer."""
-        await self._set(digest, entry, only="NX")
+    async def promote(self, digest: str, entry: Entry) -> bool:
+        """Store what was found further down, unless there is something by now: that is newer. Whether it was."""
+        return await self._set(digest, entry, only="NX")
 
     async def renew(self, digest: str, entry: Entry) -> bool:
         """Store in place of what is there; False: there is nothing, or it could not be stored."""
         return await self._set(digest, entry, only="XX")
+
+    async def has(self, digest: str, checksum: str, made_at: float) -> bool:
+        """Whether this very entry is there."""
+        (entry,) = await self.get_many([digest])
+        return entry is not None and (entry.checksum, entry.made_at) == (checksum, made_at)
 
     async def _set(self, digest: str, entry: Entry, *, only: Literal["NX", "XX"] | None = None) -> bool:
         milliseconds = int(entry.left(self._now()) * 1000)

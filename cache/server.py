@@ -9,7 +9,7 @@ from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cache.address import Host, Options
@@ -31,6 +31,11 @@ Answer = Any  # what Redis answers: checked where it is taken apart
 def unreachable(error: BaseException) -> bool:
     """Whether this is silence rather than an answer, however bad."""
     return isinstance(error, TimeoutError | OSError | RedisConnectionError | RedisTimeoutError)
+
+
+def full(error: BaseException | None) -> bool:
+    """Whether this is a server's refusal to write, as it has no memory left and throws nothing out."""
+    return isinstance(error, OutOfMemoryError)
 
 
 class Circuit(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cache.labels import Labels
+from cache.late import Late
 from cache.lease import Leases
 from cache.ledger import BRIEF, Ledger
 from cache.link import Keys, RedisLink
@@ -24,6 +25,7 @@ class Shared:
     leases: Leases
     labels: Labels
     purges: Purges
+    late: Late
     ledger: Ledger
 
 
@@ -43,4 +45,5 @@ def share(
     notices = Notices(link)
     leases = Leases(link, tier, notices, length=lease)
     ledger = Ledger(link, owner_budget, brief=brief, now=now)
-    return Shared(link, tier, notices, leases, Labels(link, now=now), Purges(link), ledger)
+    purges = Purges(link)
+    return Shared(link, tier, notices, leases, Labels(link, now=now), purges, Late(purges), ledger)

@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
-from cache.interface import Entry, Tier
+from cache.archive import Archive
+from cache.interface import Entry
 from cache.labels import Label, Labels
+from cache.late import Late, Undoing, unlikely
 from cache.lease import Alone, Failed, Follow, Found, Lead, Leases
 from cache.ledger import Ledger
 from cache.memory import MemoryTier
 from cache.passage import Passage
+from cache.purges import START, Mark
 
 
 async def _to_nobody(_: Sequence[str]) -> None:
@@ -16,16 +20,20 @@ async def _to_nobody(_: Sequence[str]) -> None:
 
 
 class Storing:
-    """`announce` has other processes give up what they have in memory of these digests. `refused`: losers so far."""
+    """`announce` has other processes give up what they have in memory of these digests.
+
+    `late` has what was purged meanwhile taken back. `refused`: losers so far.
+    """
 
     def __init__(
         self,
         memory: MemoryTier,
         leases: Leases | None = None,
         *,
-        archive: Tier | None = None,
+        archive: Archive | None = None,
         index: Labels | None = None,
         ledger: Ledger | None = None,
+        late: Late | None = None,
         announce: Callable[[Sequence[str]], Awaitable[None]] = _to_nobody,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -36,13 +44,30 @@ class Storing:
         self._index = index
         self._ledger = ledger
         self._announce = announce
+        self._late = late
         self._now = now
 
+    @property
+    def mark(self) -> Mark:
+        """What has been forgotten so far: to be taken before anything is read from the archive."""
+        return START if self._late is None else self._late.mark
+
     async def store(
-        self, passage: Passage, entry: Entry, labels: tuple[Label, ...] = (), *, leads: bool, made: bool
+        self,
+        passage: Passage,
+        entry: Entry,
+        labels: tuple[Label, ...] = (),
+        *,
+        leads: bool,
+        made: bool,
+        mark: Mark | None = None,
     ) -> None:
-        """Have all processes find it. `leads`: the passage's token has the lease; `made`: it was not only found."""
+        """Have all processes find it. `leads`: the passage's token has the lease; `made`: it was not only found.
+
+        `mark` is from before it was found.
+        """
         ours = True
+        mark = self.mark if mark is None else mark
         left = entry.left(now := self._now())
         if self._ledger is not None:
             left = self._ledger.lifetime(passage.owner, entry, left)
@@ -51,12 +76,20 @@ class Storing:
             self._index.add_soon(labels, {passage.digest: now + left})
         if self._leases is not None:
             ours = await self._store_by(self._leases, passage, entry, left, leads=leads, made=made)
-        if not made or not ours:
+        if not ours:
+            return
+        if not made:
+            await self._confirm(passage.digest, mark)
             return
         if self._archive is not None:
-            await self._archive.put(passage.digest, entry)
+            await self._archive.put(passage.digest, entry, mark)
         if passage.anew:
             await self._announce([passage.digest])
+
+    async def _confirm(self, digest: str, mark: Mark) -> None:
+        """What was found in the archive may have been purged since: Redis would have it for as long as that would."""
+        if self._late is not None:
+            await self._late.confirm(Undoing(digest, mark, partial(self._memory.delete, digest), unlikely))
 
     async def _store_by(
         self, leases: Leases, passage: Passage, entry: Entry, left: float, *, leads: bool, made: bool

@@ -13,7 +13,7 @@ from app.server import House, open_house
 from app.settings import Settings
 from app.speech.clips import by
 from app.speech.relabel import relabel
-from cache.errors import Away, Unreachable
+from cache.errors import Away, Full, Unreachable
 from cache.labels import Label
 
 
@@ -64,9 +64,15 @@ async def _purge(settings: Settings, voice: str | None, provider: str | None, ta
         labels = [Label("tag", tag)] if tag else []
         labels += [Label("voice", _name(house, voice))] if voice else []
         labels += [by(provider)] if provider else []
-        missed = await _archived(settings, labels)
+        count = 0
+        try:
+            missed = await _archived(settings, labels)
+        except Full:
+            # What is known goes first, and makes room for the index of the others.
+            count = await house.cache.purge(labels)
+            missed = await _archived_at_last(settings, labels)
         # Also where the archive is not read to its end: what is known is gone the sooner.
-        count = await house.cache.purge(labels)
+        count += await house.cache.purge(labels)
     if missed:
         raise Failed(f"{_told(count)} {missed}")
     return count
@@ -87,6 +93,16 @@ async def _archived(settings: Settings, labels: list[Label]) -> str:
             "`refrain cache verify --repair` deletes them, if they stay so."
         )
     return ""
+
+
+async def _archived_at_last(settings: Settings, labels: list[Label]) -> str:
+    try:
+        return await _archived(settings, labels)
+    except Full:
+        return (
+            "Redis is full and throws nothing out, so what the archive alone knows of was not looked for. Give it "
+            "more memory (maxmemory), or maxmemory-policy volatile-lfu; then do it again."
+        )
 
 
 def _told(count: int) -> str:

@@ -129,11 +129,13 @@ class ClipSource:
     def _is_stale(self, digest: str, entry: Entry) -> bool:
         return self._lifetimes.is_stale(digest, entry, self._now())
 
-    async def _remake(self, candidate: Candidate, request: SpeechRequest) -> None:
+    async def _remake(self, candidate: Candidate, request: SpeechRequest) -> bool:
         made = await self._make(candidate, request, _nobody)
         entry = self._entry(made)
-        if await self._cache.renew(candidate.digest, entry):
-            self._cache.label(made.labels, {candidate.digest: entry.made_at + entry.ttl})
+        if not await self._cache.renew(candidate.digest, entry):
+            return False
+        self._cache.label(made.labels, {candidate.digest: entry.made_at + entry.ttl})
+        return True
 
     def _entry(self, made: Made) -> Entry:
         return new_entry(made.meta, made.payload, made_at=self._now(), ttl=made.ttl)

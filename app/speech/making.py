@@ -108,11 +108,10 @@ class Live:
                     elif not self.clips and not self._rehearsal.opens_known:
                         draft.add_piece(item)
                     yield item
-            await self._keep()
+            draft.end(whole=await self._keep(draft))
         except Exception:  # not: that its listener leaves
             draft.end(whole=False)
             raise
-        draft.end(whole=True)
 
     async def _rest(self, draft: Draft) -> None:
         async with aclosing(self._items(draft)) as items:
@@ -135,10 +134,16 @@ class Live:
         head = msgspec.json.encode(Manifest.begun(self.plan))
         if not self._is_kept:
             return nullcontext(Draft(head))
-        return self._cache.drafts.open(self.plan.digest, head)
+        parts = [candidate.digest for chunk in self.plan.chunks for candidate in chunk.candidates]
+        return self._cache.drafts.open(self.plan.digest, head, parts)
 
-    async def _keep(self) -> None:
-        """Before the last bytes leave, so that whoever has heard all of it finds it at its address."""
-        if self._is_kept:
-            manifest = Manifest.of(self.plan, self.clips)
-            await keep(self._cache, self.plan.digest, manifest, self._clock())
+    async def _keep(self, draft: Draft) -> bool:
+        """Before the last bytes leave, so that whoever has heard all of it finds it at its address.
+
+        False: it was deleted meanwhile. Who listens hears it to the end, and nothing of it is kept.
+        """
+        digest = self.plan.digest
+        if not self._is_kept or await self._cache.drafts.withdrawals.is_withdrawn(digest, draft):
+            return False
+        await keep(self._cache, digest, Manifest.of(self.plan, self.clips), self._clock())
+        return True

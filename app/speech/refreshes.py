@@ -15,6 +15,8 @@ log = getLogger("refrain")
 
 PAUSE: Final = 60.0
 """Seconds until a clip may be tried again, by anybody; a vendor that is down must not be asked with every hit."""
+REST: Final = 3600.0
+"""Seconds, where it was made and could not be stored: it would be paid for again and again."""
 AT_ONCE: Final = 2
 """More would take the providers from those who wait for sound."""
 WAITING: Final = 64
@@ -32,11 +34,11 @@ class Refreshes:
         self._closed = False
 
     def begin(
-        self, digest: str, is_stale: Callable[[Entry], bool], remake: Callable[[], Awaitable[None]]
+        self, digest: str, is_stale: Callable[[Entry], bool], remake: Callable[[], Awaitable[bool]]
     ) -> None:
         """Have it made anew by `remake`, unless somebody in the fleet did so, or tried, within `PAUSE`.
 
-        `remake` stores what it makes; what it raises costs nobody anything, the old sound stays.
+        `remake` stores what it makes, and says whether; what it raises costs nobody anything, the old sound stays.
         """
         if self._closed or digest in self._under_way or self._cache.is_claimed(digest):
             return
@@ -59,7 +61,7 @@ class Refreshes:
             await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
 
     async def _run(
-        self, digest: str, is_stale: Callable[[Entry], bool], remake: Callable[[], Awaitable[None]]
+        self, digest: str, is_stale: Callable[[Entry], bool], remake: Callable[[], Awaitable[bool]]
     ) -> None:
         async with self._slots:
             claimed = await self._cache.claim(digest, PAUSE)
@@ -69,7 +71,8 @@ class Refreshes:
             if not claimed or there is None or not is_stale(there):
                 return
             try:
-                await remake()
+                if not await remake():
+                    await self._cache.rest(digest, REST)
             except ProviderError as error:
                 log.warning("a clip could not be made anew: %s", error.code)
             except Exception as error:  # noqa: BLE001 - nobody waits for it to be raised

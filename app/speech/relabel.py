@@ -10,10 +10,11 @@ from app.speech.clips import ClipMeta, by
 from app.speech.manifest import Manifest
 from cache import value
 from cache.archive import Archive
-from cache.errors import Away, Damaged, Unreachable
+from cache.errors import Away, Damaged, Full, Unreachable
 from cache.interface import Entry
 from cache.inventory import Values, archive_values
 from cache.labels import Label, Labels
+from cache.server import full
 
 _Labelled = tuple[Label, str, float]
 """A label, what has it, and until when."""
@@ -30,6 +31,7 @@ async def relabel(
     Raises:
         Away: the archive cannot be listed.
         Unreachable: Redis does not answer.
+        Full: it has no room for the index.
     """
     unread = 0
     async for batch in archive_values(archive):
@@ -47,7 +49,7 @@ async def _index(index: Labels, label: Label, digests: dict[str, float]) -> None
     try:
         await index.add([label], digests)
     except Away as error:
-        raise Unreachable from error
+        raise (Full if full(error.__cause__) else Unreachable) from error
 
 
 def _labelled(batch: Values) -> Iterator[_Labelled]:

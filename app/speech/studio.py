@@ -166,15 +166,26 @@ class Studio:
     async def forget(self, digest: str, owner: str | None = None) -> int:
         """Have the speech of that address and the clips that it consists of forgotten, in every tier and process.
 
-        How many entries there were. Other speeches that share a clip with it have to be asked for again.
+        How many entries there were. Other speeches that share a clip with it have to be asked for again. If it is
+        just being made, who asked for it by its text hears it to the end, who follows it is cut, and nothing is kept.
 
         Raises:
-            NotFound: as `manifest`.
+            NotFound: as `manifest`, and nobody is making it.
             CacheUnavailable: not everything could be reached.
         """
-        manifest = await self.manifest(digest, owner)
+        begun, clips = await self._under_way(digest)
+        if begun is None or begun.owner != owner:
+            clips = []
+            begun = None
         try:
-            return await self._delete(digest, manifest)
+            manifest = await self.manifest(digest, owner)
+        except NotFound:
+            if begun is None:
+                raise
+        else:
+            clips += [line.digest for line in manifest.clips]
+        try:
+            return await self._delete(digest, clips)
         except Unreachable:
             raise CacheUnavailable(
                 "The cache that all replicas share does not answer, so this may not be forgotten everywhere. "
@@ -190,13 +201,23 @@ class Studio:
         """
         (entry,) = await self._cache.get_many([digest])
         manifest = None if entry is None else Manifest.decode(entry.meta)
-        return await self._delete(digest, manifest)
+        _, clips = await self._under_way(digest)
+        return await self._delete(
+            digest, [*clips, *(line.digest for line in manifest.clips)] if manifest else clips
+        )
 
-    async def _delete(self, digest: str, manifest: Manifest | None) -> int:
-        clips = dict.fromkeys(line.digest for line in manifest.clips) if manifest else ()
-        count = await self._cache.delete_many([*clips])
-        # The manifest last: should something come between, it is there to be asked for again.
-        return count + await self._cache.delete_many([digest])
+    async def _under_way(self, digest: str) -> tuple[Manifest | None, list[str]]:
+        """What of the speech of that address is there already while somebody makes it."""
+        head, *lines = await self._cache.drafts.so_far(digest) or [b""]
+        return Manifest.decode(head), [msgspec.json.decode(line, type=ClipLine).digest for line in lines]
+
+    async def _delete(self, digest: str, clips: Iterable[str]) -> int:
+        # The manifest last: should something come between, it is there to be asked for again. And behind it the
+        # drafts: by then their makers find in the log that it was deleted, should they never hear of this.
+        count = await self._cache.delete_many([*dict.fromkeys(clips)])
+        count += await self._cache.delete_many([digest])
+        await self._cache.withdraw(digest)
+        return count
 
     async def captions(self, digest: str, owner: str | None = None) -> tuple[Manifest, list[Cue]]:
         """The speech of that address as it is now, and its captions.

@@ -104,7 +104,7 @@ async def test_what_waits_behind_a_broken_write_is_written(told: Callable[[], li
     """One entry that cannot be written would keep all those behind it from the archive."""
     written: list[str] = []
 
-    async def write(digest: str, _entry: Entry) -> None:
+    async def write(digest: str, _entry: Entry, _mark: bytes) -> None:
         if digest == A:
             raise KeyError(SECRET)
         written.append(digest)

@@ -1,12 +1,14 @@
 """`refrain cache purge`, as an operator types it."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import refrain
 from tests.cli.test_cli import TONES
+from tests.http.servers import Valkey
 
 VOICES = (
     TONES
@@ -110,3 +112,40 @@ def test_an_archive_that_is_away_is_told(folder: Path, monkeypatch: pytest.Monke
     done = refrain(folder, "cache", "purge", "--voice", "default")
     assert done.returncode == 1
     assert "the archive, so not everything is forgotten" in done.stderr
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Valkey]:
+    """A Redis of the test's own."""
+    server = Valkey(tmp_path)
+    yield server
+    server.stop()
+
+
+def test_a_full_redis_is_purged_all_the_same(folder: Path, redis: Valkey):
+    """It would be said to give no answer, and everything stay."""
+    archive = (folder / "archive").as_uri()
+    configured = f'[redis]\nurl = "{redis.url}"\ntimeout = "10s"\n{VOICES}[cache]\narchive = "{archive}"\n'
+    (folder / "refrain.toml").write_text(configured)
+    warm(folder, "default")
+    redis.command("CONFIG", "SET", "maxmemory", "1")
+    done = refrain(folder, "cache", "purge", "--voice", "default")
+    assert (done.returncode, done.stdout) == (0, "3 entries were forgotten.\n"), done.stderr
+    redis.command("CONFIG", "SET", "maxmemory", "0")
+    assert "2 chunks, 0 cached" in refrain(folder, "plan", "doc.txt").stdout
+    assert purged(folder, "--voice", "default") == "0 entries were forgotten."
+
+
+def test_a_full_redis_that_has_lost_its_index_is_told(folder: Path, redis: Valkey):
+    """What the archive alone knows stays, and the operator would take it for gone."""
+    archive = (folder / "archive").as_uri()
+    configured = f'[redis]\nurl = "{redis.url}"\ntimeout = "10s"\n{VOICES}[cache]\narchive = "{archive}"\n'
+    (folder / "refrain.toml").write_text(configured)
+    warm(folder, "default")
+    redis.command("FLUSHALL")
+    redis.command("CONFIG", "SET", "maxmemory", "1")
+    done = refrain(folder, "cache", "purge", "--voice", "default")
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("Error: 0 entries were forgotten. Redis is full"), done.stderr
+    redis.command("CONFIG", "SET", "maxmemory", "0")
+    assert purged(folder, "--voice", "default") == "3 entries were forgotten."

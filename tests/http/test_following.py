@@ -140,6 +140,38 @@ async def test_a_failure_cuts_the_followers_too(house: Inside, replica: Inside):
         assert (await one.client.get(making.address)).status_code == 404
 
 
+@pytest.mark.parametrize("where", ["house", "replica"])
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_is_deleted_while_it_is_made_is_not_kept(
+    house: Inside, replica: Inside, valkey: Valkey, where: str, late: bool
+):
+    """Whoever deletes at once what he has mistakenly had said would be told 404, and find it there afterwards.
+
+    `late`: its last chunk has just been asked for, and nobody has heard of the first ones yet where it is deleted.
+    """
+    making = Making(house, {})
+    await making.begin()
+    followers = [] if late else [Follower(one, making.address) for one in (house, replica)]
+    for follower in followers:
+        await follower.begin()
+    deleting = house if where == "house" else replica
+    assert (await deleting.client.delete(making.address)).status_code == 204
+    making.go_on()
+    await asyncio.gather(making.listening, *(follower.listening for follower in followers))
+    assert not making.cut, "who had it said hears it to the end"
+    assert all(follower.cut for follower in followers)
+    for one in (house, replica):
+        assert (await one.client.get(making.address)).status_code == 404
+        assert (await one.client.delete(making.address)).status_code == 404
+    await until(lambda: b"refrain:1:clip:" not in valkey.command("KEYS", "*"))
+    for one in (house, replica):  # their memory hears of it within about a second
+        while (await one.post(input=TEXT, cache="only")).status_code == 200:
+            pass
+    whole = await house.post(input=TEXT)
+    assert whole.content == making.got
+    assert (await house.client.get(making.address)).status_code == 200
+
+
 @pytest.mark.parametrize("elsewhere", [False, True])
 async def test_it_goes_on_for_followers_when_its_listener_leaves(
     house: Inside, replica: Inside, elsewhere: bool

@@ -9,7 +9,7 @@ import pytest
 
 from app.speech.following import Followed
 from app.speech.manifest import ClipLine, Manifest
-from app.speech.refreshes import AT_ONCE, WAITING, Refreshes
+from app.speech.refreshes import AT_ONCE, REST, WAITING, Refreshes
 from cache.cache import Cache, open_cache
 from cache.interface import Entry
 from cache.value import new_entry
@@ -51,17 +51,19 @@ class Remake:
         self.cache = cache
         self.error = error
         self.begun = 0
+        self.stored = True
         self.go = asyncio.Event()
 
-    def of(self, digest: str) -> Callable[[], Awaitable[None]]:
+    def of(self, digest: str) -> Callable[[], Awaitable[bool]]:
         """For one clip."""
 
-        async def remake() -> None:
+        async def remake() -> bool:
             self.begun += 1
             await self.go.wait()
             if self.error:
                 raise self.error
             await self.cache.renew(digest, sound(b"new"))
+            return self.stored
 
         return remake
 
@@ -87,6 +89,27 @@ async def test_a_thousand_hits_make_it_anew_once(caches: list[Cache]):
         await idle(refreshes)
     assert remake.begun == 1
     assert (await caches[0].get_many([name(1)]))[0].payload == b"new"
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_what_could_not_be_stored_rests_for_longer(
+    caches: list[Cache], monkeypatch: pytest.MonkeyPatch, stored: bool
+):
+    """While Redis is full each old clip would be paid for once a minute."""
+    rests = []
+
+    async def rest(digest: str, seconds: float) -> None:
+        rests.append((digest, seconds))
+
+    monkeypatch.setattr(caches[0], "rest", rest)
+    await caches[0].put(name(1), sound(b"old", age=3600))
+    refreshes, remake = Refreshes(caches[0]), Remake(caches[0])
+    remake.stored = stored
+    remake.go.set()
+    refreshes.begin(name(1), is_old, remake.of(name(1)))
+    await idle(refreshes)
+    assert remake.begun == 1
+    assert rests == ([] if stored else [(name(1), REST)])
 
 
 async def test_what_another_replica_has_made_anew_is_taken_over(caches: list[Cache]):
