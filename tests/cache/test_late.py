@@ -240,3 +240,18 @@ async def test_a_large_purge_leaves_others_in_memory(replica: Replica, valkey: S
     assert two._memory.peek(A) is not None
     records = int(valkey.command("XLEN", keys.of("purges", ""))[1:])
     assert records >= len(digests) / 128
+
+
+async def test_all_who_make_what_is_deleted_find_out(replica: Replica):
+    """Of two replicas that make the same speech only one tells of it in Redis; the other would keep it."""
+    one, two, three = await replica(), await replica(), await replica()
+    with one.drafts.open(A, b"head") as first, two.drafts.open(A, b"head") as second:
+        for draft in (first, second):
+            await draft.announced()
+        await three.delete_many([A])
+        await three.drafts.withdraw(A)
+        assert await one.drafts.withdrawals.is_withdrawn(A, first)
+        assert await two.drafts.withdrawals.is_withdrawn(A, second)
+        with two.drafts.open(A, b"head") as third:
+            await third.announced()
+            assert not await two.drafts.withdrawals.is_withdrawn(A, third), "it was asked for behind that"
