@@ -81,6 +81,8 @@ class Drafts:
         self._lifetime = lifetime
         self._token = token
         self._open: dict[str, list[Draft]] = {}
+        # Given up here, and Redis does not know it yet.
+        self._given_up: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         if link is not None:
             self._draft = link.script("draft")
@@ -94,20 +96,33 @@ class Drafts:
         draft = Draft(head, self._token(), told=self._link is not None)
         drafts = self._open.setdefault(digest, [])
         drafts.append(draft)
+        task = None
         if self._link is not None:
-            self._spawn(self._tell(self._link, digest, draft), "telling of a draft")
+            task = self._spawn(self._tell(self._link, digest, draft), "telling of a draft")
         try:
             yield draft
         finally:
             draft.end(whole=False)
+            if task is not None:
+                self._end_telling(digest, draft, task, first=drafts[0] is draft)
             drafts.remove(draft)
             if not drafts:
                 del self._open[digest]
 
+    def _end_telling(self, digest: str, draft: Draft, task: asyncio.Task[None], *, first: bool) -> None:
+        if not first:
+            task.cancel()  # it has told nobody anything, and waits for its turn
+        elif not task.done() and draft.elements[-1] == CUT:
+            self._given_up.add(digest)
+            task.add_done_callback(lambda _: self._given_up.discard(digest))
+
     async def follow(self, digest: str) -> Following | None:
         """The value of this name from its beginning, while somebody is making it: at most one round trip."""
-        if drafts := self._open.get(digest):
-            return Following(drafts[0].elements[1][1:], drafts[0].read())
+        for draft in self._open.get(digest, ()):
+            if not draft.over:
+                return Following(draft.elements[1][1:], draft.read())
+        if digest in self._given_up:
+            return None
         found = await self._read(digest, 1)
         if found is None or found.last in {WHOLE, CUT}:
             return None
@@ -146,11 +161,12 @@ class Drafts:
         for task in self._tasks:
             task.cancel()
 
-    def _spawn(self, work: Coroutine[None, None, None], what: str) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], what: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=what)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(tell_of(what))
+        return task
 
     async def _tell(self, link: RedisLink, digest: str, draft: Draft) -> None:
         try:
@@ -168,12 +184,11 @@ class Drafts:
             first = self._open.get(digest, [draft])[0]
             if first is draft:
                 return True
-            changed = first.changed
             if not draft.announcing.is_set():
                 await first.announcing.wait()
                 draft.announcing.set()
             elif not first.over:
-                await changed.wait()
+                await first.ended.wait()
             else:
                 await asyncio.sleep(0)
         return False
@@ -203,7 +218,9 @@ class Drafts:
                 async with asyncio.timeout(self._lifetime / 3):
                     await changed.wait()
             if draft.gathers:
-                await asyncio.sleep(_GATHERING_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_GATHERING_SECONDS):
+                        await draft.ended.wait()
 
     async def _written(
         self, link: RedisLink, digest: str, draft: Draft, there: int, elements: list[bytes]
