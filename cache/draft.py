@@ -36,6 +36,7 @@ class Draft:
         self.waiting = 0
         self.stirred = asyncio.Event()
         self.changed = asyncio.Event()
+        self.ended = asyncio.Event()
         self.announcing = asyncio.Event()
         if not told:
             self.announcing.set()
@@ -43,7 +44,7 @@ class Draft:
     @property
     def over(self) -> bool:
         """Whether there will be no more lines."""
-        return self.elements[-1] in {WHOLE, CUT}
+        return self.ended.is_set()
 
     @property
     def gathers(self) -> bool:
@@ -64,6 +65,7 @@ class Draft:
         """All parts can be had, or no more will come. The first end counts."""
         if not self.over:
             self._append(WHOLE if whole else CUT)
+            self.ended.set()
 
     async def announced(self) -> None:
         """Until it can be followed from everywhere, or nobody can be told: a round trip after its beginning."""

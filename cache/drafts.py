@@ -223,12 +223,11 @@ class Drafts:
             first = next((one for one in self._open.get(digest, []) if not one.over), draft)
             if first is draft:
                 return True
-            changed = first.changed
             if not draft.announcing.is_set():
                 await first.announcing.wait()
                 draft.announcing.set()
             elif not first.over:
-                await changed.wait()
+                await first.ended.wait()
             else:
                 await asyncio.sleep(0)
         return False
@@ -261,7 +260,9 @@ class Drafts:
                 async with asyncio.timeout(self._lifetime / 3):
                     await changed.wait()
             if draft.gathers:
-                await asyncio.sleep(_GATHERING_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_GATHERING_SECONDS):
+                        await draft.ended.wait()
 
     async def _written(
         self, link: RedisLink, digest: str, draft: Draft, there: int, elements: list[bytes]

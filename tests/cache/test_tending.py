@@ -162,7 +162,7 @@ async def test_a_flight_that_cannot_be_stored_is_told_of_without_its_message(
 ):
     """Asyncio would tell of it some time later, with a message in which there may be somebody's text."""
 
-    async def breaks(*_: object) -> str:
+    async def breaks(*_: object, **__: object) -> str:
         raise KeyError(SECRET)
 
     monkeypatch.setattr(shared.leases, "finish", breaks)
