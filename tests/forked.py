@@ -34,11 +34,12 @@ class Forked:
         folder: Path,
         environ: Mapping[str, str],
         files: tuple[Path, Path, Path],
+        prelude: str = "",
     ) -> None:
-        """`files` become its standard input, output and error."""
+        """`files` become its standard input, output and error; `prelude` is Python that runs before the command."""
         self.args = words
         self._process = FORKS.Process(
-            target=_command, args=(folder, words, dict(environ), [str(file) for file in files])
+            target=_command, args=(folder, words, dict(environ), [str(file) for file in files], prelude)
         )
         self._process.start()
         assert self._process.pid is not None
@@ -65,7 +66,9 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _command(folder: Path, words: Sequence[str], environ: Mapping[str, str], files: Sequence[str]) -> None:
+def _command(
+    folder: Path, words: Sequence[str], environ: Mapping[str, str], files: Sequence[str], prelude: str
+) -> None:
     """The forked process: what a shell sets up for a command, and then the command."""
     appending = os.O_WRONLY | os.O_APPEND
     for number, (name, flags) in enumerate(zip(files, (os.O_RDONLY, appending, appending), strict=True)):
@@ -80,6 +83,7 @@ def _command(folder: Path, words: Sequence[str], environ: Mapping[str, str], fil
     os.chdir(folder)
     sys.argv = ["refrain", *words]
     try:
+        exec(prelude, {})
         app.cli.main()
     finally:
         atexit._run_exitfuncs()  # which a forked process does not come to by itself

@@ -1,5 +1,6 @@
 """What every format of the table must keep."""
 
+import functools
 import io
 from typing import Any
 
@@ -103,9 +104,13 @@ def clips(fmt: Format) -> list[Clip]:
     return [clip(fmt, sound, characters=len(text)) for text, sound in zip(SENTENCES, speech(), strict=True)]
 
 
-def test_length_is_exact(wanted: Output, spoken: list[Clip]):
-    """Captions and players would drift away from the sound if clips lost or gained samples at joins: 100 of them."""
-    many = spoken * 5
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.soak)])
+def test_length_is_exact(wanted: Output, spoken: list[Clip], times: int):
+    """Captions and players would drift away from the sound if clips lost or gained samples at joins.
+
+    A hundred of them, of each format as it usually is: tests/audio/test_quality.py.
+    """
+    many = spoken * times
     sound = decoded(wanted, joined(wanted, many))
     assert len(sound) * SAMPLE_RATE == player_rate(wanted) * sum(samples for _, samples in many)
     assert all(samples % wanted.form.frame == 0 for _, samples in many)
@@ -139,13 +144,18 @@ def test_sound_sits_at_a_constant_place(wanted: Output, spoken: list[Clip]):
     """Captions would be early in some clips and late in others."""
     rate = player_rate(wanted)
     together = decoded(wanted, joined(wanted, spoken))
-    plain = output(FORMATS["pcm"], rate)
     at = 0
-    for (_, samples), sound in zip(spoken, speech(), strict=True):
-        exact = decoded(plain, joined(plain, [clip(plain, sound)]))
+    for (_, samples), exact in zip(spoken, _exact(rate), strict=True):
         here = together[at : at + samples * rate // SAMPLE_RATE]
         assert abs(_lag(here, exact) - DELAY.get(wanted.format.name, 0)) <= 1
         at += len(here)
+
+
+@functools.cache
+def _exact(rate: int) -> list[np.ndarray]:
+    """The same speech at this rate, by no codec."""
+    plain = output(FORMATS["pcm"], rate)
+    return [decoded(plain, joined(plain, [clip(plain, sound)])) for sound in speech()]
 
 
 def _lag(sound: np.ndarray, reference: np.ndarray) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.http.servers import Server, Valkey
+from tests.http.servers import UNTRUSTING, Server, Valkey
 
 TEXT = "Sentence {number} takes about a second to be said to its very end."
 """62 characters: 3.7 s of sound, which come in 11 pieces."""
@@ -92,7 +92,7 @@ class Heard:
 async def asking(server: Server, number: int, **body: object) -> AsyncIterator[Heard]:
     """A listener who reads as it comes."""
     body["input"] = TEXT.format(number=number)
-    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:  # noqa: SIM117
+    async with httpx.AsyncClient(base_url=server.url, timeout=30, verify=UNTRUSTING) as client:  # noqa: SIM117
         async with client.stream("POST", "/v1/audio/speech", json=body) as response:
             assert response.status_code == 200
             yield Heard(response)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.http.servers import ARTICLE, Server, Valkey
+from tests.http.servers import ARTICLE, UNTRUSTING, Server, Valkey
 
 CONFIG = """
 [redis]
@@ -50,7 +50,10 @@ def test_the_others_finish_when_the_leader_is_killed(replicas: tuple[Server, Ser
     answers: list[httpx.Response] = []
 
     def lead() -> None:
-        with httpx.Client(base_url=leader.url, timeout=60) as client, pytest.raises(httpx.TransportError):
+        with (
+            httpx.Client(base_url=leader.url, timeout=60, verify=UNTRUSTING) as client,
+            pytest.raises(httpx.TransportError),
+        ):
             client.post("/v1/audio/speech", json={"input": ARTICLE})
 
     leading = threading.Thread(target=lead)

@@ -1,13 +1,11 @@
 """`refrain serve` where it cannot: a sentence and exit code 1, and nothing left running."""
 
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import environment
+from tests.cli.commands import refrain
 from tests.cli.test_cli import TONES
 
 
@@ -18,25 +16,12 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def serve(place: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    """Run `refrain serve` until it gives up."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", "serve", *options],
-        cwd=place,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_that_is_taken(place: Path, workers: str):
     """Whoever starts it twice must read what to do, not an errno among log lines."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = serve(place, "--port", str(port), "--workers", workers)
+        done = refrain(place, "serve", "--port", str(port), "--workers", workers)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert f"127.0.0.1:{port}: address already in use" in line
@@ -46,7 +31,7 @@ def test_a_data_directory_that_cannot_be_written(place: Path):
     """A container with a read-only disk would end in a stack trace of 40 lines."""
     (place / "file").touch()
     (place / "refrain.toml").write_text('[redis]\ndata_dir = "file"\n' + TONES)
-    done = serve(place, "--port", "0")
+    done = refrain(place, "serve", "--port", "0")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "redis.data_dir" in line

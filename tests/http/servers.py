@@ -105,13 +105,16 @@ class Server:
         home: Path,
         config: str,
         environ: Mapping[str, str] | None = None,
+        *,
         program: Sequence[str] | None = None,
         options: Sequence[str] = (),
+        prelude: str = "",
     ) -> None:
         """`home` takes the configuration, the log and, unless `config` names a Redis, the embedded server.
 
         `program` is what a Python of its own runs; without one the process is forked from one that has everything
-        loaded, which spares a second of it. `options` are more of `serve`'s: with workers it is a Python of its own.
+        loaded, which spares a second of it, and runs `prelude` first. `options` are more of `serve`'s: with workers it
+        is a Python of its own.
         """
         home.mkdir(parents=True, exist_ok=True)
         self.file = home / "refrain.toml"
@@ -124,13 +127,16 @@ class Server:
         env = {**os.environ, **off, **(environ or {})}
         if program is None and options:
             program = AS_INSTALLED
-        self.process = self._forked(words, env) if program is None else self._anew(program, words, env)
+        self.process = (
+            self._forked(words, env, prelude) if program is None else self._anew(program, words, env)
+        )
         self.url = f"http://127.0.0.1:{self._port()}"
         self.client = httpx.Client(base_url=self.url, timeout=60, verify=UNTRUSTING)
 
-    def _forked(self, words: Sequence[str], env: Mapping[str, str]) -> Forked:
+    def _forked(self, words: Sequence[str], env: Mapping[str, str], prelude: str) -> Forked:
         self.log.write_bytes(b"")
-        return Forked(words, folder=ROOT, environ=env, files=(Path(os.devnull), self.log, self.log))
+        files = (Path(os.devnull), self.log, self.log)
+        return Forked(words, folder=ROOT, environ=env, files=files, prelude=prelude)
 
     def _anew(
         self, program: Sequence[str], words: Sequence[str], env: Mapping[str, str]

@@ -48,11 +48,7 @@ def serving() -> Iterator[Callable[..., Server]]:
 
         def start(stalled: float, *, warmed: bool = True) -> Server:
             prelude = f"import app.http.wire; app.http.wire.STALLED = {stalled}"
-            server = Server(
-                home / "one",
-                CONFIG.format(url=valkey.url),
-                program=("-c", f"{prelude}\nfrom app.cli import main; main()"),
-            )
+            server = Server(home / "one", CONFIG.format(url=valkey.url), prelude=prelude)
             running.callback(server.stop)
             if warmed:
                 warm(server, valkey)

@@ -8,8 +8,9 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,33 +160,39 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@asynccontextmanager
-async def engine(name: str) -> AsyncGenerator[str]:
+@contextmanager
+def engine(name: str) -> Iterator[str]:
     """A server from the package index; its address."""
     port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        PYTHON, str(HERE / "engine.py"), name, str(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    process = subprocess.Popen(
+        [PYTHON, str(HERE / "engine.py"), name, str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(60):
-            while not await accepts(port):
-                assert process.returncode is None, f"{name} did not start"
-                await asyncio.sleep(0.1)  # another program's start has no event to wait for
+        while not accepts(port):
+            assert process.poll() is None, f"{name} did not start"
+            time.sleep(0.05)  # another program's start has no event to wait for
         yield f"http://127.0.0.1:{port}"
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        process.kill()
+        process.wait()
 
 
-async def accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
     """Whether somebody listens."""
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        socket.create_connection(("127.0.0.1", port)).close()
     except OSError:
         return False
-    writer.close()
     return True
+
+
+@pytest.fixture(scope="module")
+def loudness() -> Iterator[str]:
+    """A server of OpenAI's wire."""
+    with engine("loudness") as url:
+        yield f"{url}/v1"
 
 
 Make = Callable[..., Provider]
@@ -216,7 +223,7 @@ async def make() -> AsyncGenerator[Make]:
 
 async def test_pipers_own_server(make: Make) -> None:
     """It mislabels its sound, and speaks with its default voice where it does not know one."""
-    async with engine("piper") as url:
+    with engine("piper") as url:
         provider = make("piper", url, noise_scale="0", noise_w_scale="0")
         assert JOE in {voice.id for voice in await provider.voices()}
         assert (await provider.health()).ok
@@ -228,24 +235,20 @@ async def test_pipers_own_server(make: Make) -> None:
 
 
 @pytest.mark.parametrize("response_format", ["pcm", "wav"])
-async def test_a_server_of_openais_wire(make: Make, response_format: str) -> None:
+async def test_a_server_of_openais_wire(make: Make, loudness: str, response_format: str) -> None:
     """Streamed sound in chunks, and errors of another server than the one we have in mind."""
-    async with engine("loudness") as url:
-        provider = make("openai", f"{url}/v1", "sk-up", response_format=response_format)
-        assert 1.0 < (await recorded(provider, "joe")).samples / 24_000 < 5.0
-        with pytest.raises(errors.BadVoice):
-            await recorded(provider, "nobody")
-        with pytest.raises(errors.BadCredentials):
-            await recorded(make("openai", f"{url}/v1", "wrong"), "joe")
+    provider = make("openai", loudness, "sk-up", response_format=response_format)
+    assert 1.0 < (await recorded(provider, "joe")).samples / 24_000 < 5.0
+    with pytest.raises(errors.BadVoice):
+        await recorded(provider, "nobody")
+    with pytest.raises(errors.BadCredentials):
+        await recorded(make("openai", loudness, "wrong"), "joe")
 
 
-async def test_a_busy_server_of_openais_wire(make: Make) -> None:
+async def test_a_busy_server_of_openais_wire(make: Make, loudness: str) -> None:
     """It has one worker and no patience: what it refuses is to be asked for again, not to be given up."""
-    async with engine("loudness") as url:
-        provider = make("openai", f"{url}/v1", "sk-up")
-        outcomes = await asyncio.gather(
-            *(recorded(provider, "joe") for _ in range(6)), return_exceptions=True
-        )
+    provider = make("openai", loudness, "sk-up")
+    outcomes = await asyncio.gather(*(recorded(provider, "joe") for _ in range(6)), return_exceptions=True)
     assert any(isinstance(one, Recorded) for one in outcomes)
     assert {type(one) for one in outcomes} <= {Recorded, errors.RateLimited}
 
@@ -263,7 +266,7 @@ async def test_piper_in_process() -> None:
 
 async def test_polly_as_moto_has_it(make: Make) -> None:
     """Signed requests reach the service; its errors have AWS' form; eight NUL bytes are no sound."""
-    async with engine("moto") as url:
+    with engine("moto") as url:
         provider = make("polly", url, "AKIDEXAMPLE:secret", response_format="pcm")
         assert "Joanna" in {voice.id for voice in await provider.voices()}
         with pytest.raises(errors.BadVoice):
