@@ -44,7 +44,7 @@ async def house(line: Proxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[I
     Without the look at what was forgotten elsewhere, once a second: it would wait for its own time-out at the same time
     as a request does, and be counted with it.
     """
-    monkeypatch.setattr(Purges, "watch", lambda *_: None)
+    monkeypatch.setattr(Purges, "watch", lambda *_, **__: None)
     async with inside(monkeypatch, line.url) as running:
         await said(running, WARM)
         yield running
