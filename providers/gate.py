@@ -79,8 +79,11 @@ class Gated(Wrapped):
         if self.allowance.now is None:
             return
         async with self.turns.head(speaking_for.get()):
-            while not await self._taken(token):
+            while True:
+                # Before the look: who leaves while Redis is asked must not go unheard.
                 self._left.clear()
+                if await self._taken(token):
+                    return
                 try:
                     async with asyncio.timeout(AGAIN_SECONDS):
                         await self._left.wait()

@@ -113,7 +113,9 @@ async def test_replicas_disagree_without_taking_a_speech_away(
 ):
     """A refresh on one replica would make the address 404 on every other that still holds the old clip."""
     valkey.command("FLUSHALL")
-    monkeypatch.setattr(Purges, "watch", lambda *_, **__: None)  # within the second until it hears of the refresh
+    monkeypatch.setattr(
+        Purges, "watch", lambda *_, **__: None
+    )  # within the second until it hears of the refresh
     async with inside(monkeypatch, valkey.url) as one, inside(monkeypatch, valkey.url) as two:
         made = await one.post(input=TEXT)
         await two.post(input=TEXT.split(". ")[1])  # one clip of it is now in the other's memory

@@ -8,7 +8,7 @@ import pytest
 from providers import errors
 from providers.allowance import Allowance
 from providers.circuit import Circuit
-from providers.gate import Gated
+from providers.gate import AGAIN_SECONDS, Gated
 from providers.guard import Watched
 from providers.interface import ProviderVoice, Utterance, speaking_for
 from providers.scripted import Script, Scripted
@@ -85,6 +85,37 @@ async def test_what_others_hold_is_not_taken():
     await asyncio.gather(*tasks)
     assert not board.held
     assert len(board.left) == 3
+
+
+async def test_who_leaves_while_redis_is_asked_is_heard():
+    """The next one would wait for another look although there is room."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+    looks = 0
+
+    class Slow(Board):
+        async def take(self, account: str, token: str, most: int) -> bool:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                asked.set()
+                await answer.wait()
+                return False
+            return True
+
+    double = Scripted("one")
+    double.before_first.clear()
+    gate = Gated(double, Allowance(2), slots=Slow())
+    first = asyncio.create_task(said(gate))
+    await double.called(1)
+    second = asyncio.create_task(said(gate))
+    await asked.wait()
+    double.before_first.set()
+    await first
+    began = asyncio.get_running_loop().time()
+    answer.set()
+    await double.called(2)
+    assert asyncio.get_running_loop().time() - began < AGAIN_SECONDS
+    await second
 
 
 @pytest.mark.parametrize("steps", range(16))
