@@ -118,10 +118,11 @@ class Drafts:
 
     async def follow(self, digest: str) -> Following | None:
         """The value of this name from its beginning, while somebody is making it: at most one round trip."""
-        for draft in self._open.get(digest, ()):
+        here = self._open.get(digest, ())
+        for draft in here:
             if not draft.over:
                 return Following(draft.elements[1][1:], draft.read())
-        if digest in self._given_up:
+        if digest in self._given_up or any(draft.elements[-1] == CUT for draft in here):
             return None
         found = await self._read(digest, 1)
         if found is None or found.last in {WHOLE, CUT}:
