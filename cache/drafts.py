@@ -116,6 +116,8 @@ class Drafts:
             draft.end(whole=False)
             if draft.elements[-1] == CUT:
                 self._cut.append(draft.token.encode())
+            if telling is not None and drafts[0] is not draft:
+                telling.cancel()  # it has told nobody anything, and waits for its turn
             drafts.remove(draft)
             if not drafts:
                 del self._open[digest]

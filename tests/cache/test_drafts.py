@@ -373,3 +373,27 @@ async def test_it_is_wanted_at_the_pace_of_the_quickest():
         assert not wanted.done()
         await slow.aclose()
         await wanted
+
+
+async def test_what_is_given_up_is_not_followed_from_that_moment_on(open_drafts: Callable[..., Drafts]):
+    """Who asks before Redis knows would be given a beginning, and then be cut, where it is not there at all."""
+    drafts = open_drafts()
+    with drafts.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add_piece(b"beginning")
+        draft.end(whole=False)
+        assert await drafts.follow(DIGEST) is None
+    assert await drafts.follow(DIGEST) is None
+    await until(lambda: not drafts._tasks)
+
+
+async def test_who_never_had_his_turn_to_tell_leaves_no_task(open_drafts: Callable[..., Drafts]):
+    """A thousand who come and go while one listens to the end would be remembered until then."""
+    drafts = open_drafts()
+    with drafts.open(DIGEST, b"head") as first:
+        await first.announced()
+        for _ in range(20):
+            with drafts.open(DIGEST, b"head") as draft:
+                await draft.announced()
+        await until(lambda: len(drafts._tasks) == 1)
+        assert await drafts.follow(DIGEST) is not None
