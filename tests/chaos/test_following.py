@@ -238,7 +238,9 @@ async def test_when_they_have_left_too_the_provider_is_left(replicas: tuple[Serv
     before = one.samples("refrain_provider_requests_total", outcome="cancelled")
     address = await address_of(one, TEXT.format(number=7))
     async with AsyncExitStack() as asked:
-        await (await asked.enter_async_context(asking(one, 7))).some()
+        # Named: what nobody holds is closed, and that listener would have left.
+        first = await asked.enter_async_context(asking(one, 7))
+        await first.some()
         async with at_its_address(two, address) as follower:
             await follower.some()
             await asked.aclose()
