@@ -13,6 +13,7 @@ import pytest
 
 from cache.purges import Purges
 from providers import tones
+from providers.circuits import Circuits
 from tests.cache.conftest import Server
 from tests.cache.fleet import cluster, guarded
 from tests.cache.proxy import Proxy, proxied
@@ -41,13 +42,18 @@ async def line(victim: Server) -> AsyncIterator[Proxy]:
 async def house(line: Proxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inside]:
     """Refrain over that line, warmed by one text.
 
-    Without the look at what was forgotten elsewhere, once a second: it would wait for its own time-out at the same time
-    as a request does, and be counted with it.
+    Without the looks at what was forgotten elsewhere and at others' circuits, once a second: they would wait for their
+    own time-outs at the same time as a request does, and be counted with it.
     """
     monkeypatch.setattr(Purges, "watch", lambda *_, **__: None)
+    monkeypatch.setattr(Circuits, "look", _nowhere)
     async with inside(monkeypatch, line.url) as running:
         await said(running, WARM)
         yield running
+
+
+async def _nowhere(*_: object) -> None:
+    """Looks at nothing."""
 
 
 async def said(house: Inside, *texts: str) -> list[httpx.Response]:
