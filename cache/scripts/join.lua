@@ -27,7 +27,8 @@ end
 if leader then
   local left = redis.call('PTTL', KEYS[2])
   local now = redis.call('TIME')
-  redis.call('ZADD', KEYS[5], now[1] * 1000 + now[2] / 1000 + left + ARGV[2] / 2, ARGV[1])
+  -- Out of memory it fails, and what there is can be followed all the same.
+  redis.pcall('ZADD', KEYS[5], now[1] * 1000 + now[2] / 1000 + left + ARGV[2] / 2, ARGV[1])
   redis.call('PEXPIRE', KEYS[5], left + ARGV[2])
   local had = leader == ARGV[3] and ARGV[4] or 0
   return {'follow', left, leader, redis.call('LRANGE', KEYS[4], had, had + ARGV[5] - 1)}

@@ -115,6 +115,18 @@ async def test_a_damaged_value_makes_the_asker_lead(shared: Shared):
     assert await shared.leases.join(A, "one") == Lead()
 
 
+async def test_a_full_server_still_tells_who_leads(victim: Server, open_shared: Callable[..., Shared]):
+    """All who wait for it elsewhere would have the same made once more each, and pay for it."""
+    leases = open_shared(victim).leases
+    await leases.join(A, "one")
+    await leases.publish(A, "one", 0, [b"sound"])
+    victim.command("CONFIG", "SET", "maxmemory", "1")
+    standing = await leases.join(A, "two")
+    assert isinstance(standing, Follow)
+    assert standing.pieces == (b"sound",)
+    assert await leases.renew(A, "one")
+
+
 async def test_a_full_server_stores_nothing_but_lets_the_others_go_on(
     victim: Server, open_shared: Callable[..., Shared]
 ):
