@@ -47,6 +47,9 @@ class Vendor:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
         await reader.readexactly(int(length or 0))
+        if head.startswith(b"head"):  # a connection is opened before anybody speaks
+            writer.write(b"HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n")
+            return
         self.now += 1
         self.most = max(self.most, self.now)
         try:
