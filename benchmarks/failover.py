@@ -20,7 +20,7 @@ from providers.kinds import build
 
 _RUNS = 3
 _UTTERANCES = 200
-_SENTENCES = 200
+_SENTENCES = 150
 _TEXT = "What was said once is there at once, and it costs nobody anything to hear it again."
 
 CONFIG = """

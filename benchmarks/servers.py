@@ -66,7 +66,11 @@ def serving(
     `data_dir` share a Valkey; left out, a new one.
     """
     with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="refrain-bench-")))
+        home = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="refrain-bench-", ignore_cleanup_errors=True)
+            )
+        )
         data_dir = data_dir or home / "data"
         port = _free_port()
         began = time.perf_counter()
