@@ -1,6 +1,5 @@
 """Azure's Speech service: `POST /cognitiveservices/v1` with a document of SSML, answered by sound as it is made."""
 
-import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from types import MappingProxyType
@@ -9,7 +8,7 @@ from typing import Any, Final
 import httpx
 
 from providers import limits, options
-from providers.errors import BadVoice, ProviderError, QuotaExceeded, RateLimited, TooLong, Unavailable
+from providers.errors import BadVoice, ProviderError, QuotaExceeded, RateLimited, TooLong
 from providers.interface import (
     Capabilities,
     Health,
@@ -28,6 +27,7 @@ MOST_CHARACTERS: Final = 4_000
 half of that pace still ends in time."""
 PRICE, PRICE_HD = 15.0, 30.0
 """In dollars per million characters: neural voices, and those with `HD` in their names (price list, 2026)."""
+_VOICES: Final = "/cognitiveservices/voices/list"
 MSTTS: Final = "http://www.w3.org/2001/mstts"
 ELEMENTS: Final = frozenset(("break", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub"))
 RATES: Final = {
@@ -140,28 +140,11 @@ class Azure:
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`."""
-        status, headers, body = await self._list()
-        if status != httpx.codes.OK:
-            raise self._line.refusal(status, headers, body)
-        try:
-            return [_listed(entry) for entry in json.loads(body)]
-        except (ValueError, TypeError, KeyError):
-            raise Unavailable(
-                f"{self.name} lists its voices in an unknown form.", provider=self.name
-            ) from None
+        return await self._line.listing(_VOICES, lambda told: [*map(_listed, told)])
 
     async def health(self) -> Health:
         """See `Provider`; asks for the list of voices."""
-        try:
-            status, headers, body = await self._list()
-        except ProviderError as error:
-            return Health(ok=False, detail=str(error))
-        if status == httpx.codes.OK:
-            return Health(ok=True, detail=f"{self.name} answers.")
-        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
-
-    async def _list(self) -> tuple[int, httpx.Headers, bytes]:
-        return await self._line.read(self._line.request("GET", "/cognitiveservices/voices/list"))
+        return await self._line.health(_VOICES)
 
     async def warm(self) -> None:
         """See `Provider`; opens a connection."""

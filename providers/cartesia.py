@@ -206,34 +206,16 @@ class Cartesia:
         found: list[ListedVoice] = []
         after: dict[str, str] = {}
         for _ in range(MOST_PAGES):
-            request = self._line.request("GET", "/voices", params={"limit": "100", **after})
-            status, headers, body = await self._line.read(request)
-            if status != httpx.codes.OK:
-                raise self._line.refusal(status, headers, body)
-            try:
-                page = json.loads(body)
-                entries = page["data"] if isinstance(page, dict) else page
-                found += [_listed(entry) for entry in entries]
-                more = isinstance(page, dict) and page.get("has_more")
-                after = {"starting_after": str(entries[-1]["id"])} if more else {}
-            except (ValueError, TypeError, KeyError, IndexError):
-                raise Unavailable(
-                    f"{self.name} lists its voices in an unknown form.", provider=self.name
-                ) from None
-            if not after:
+            page, last = await self._line.listing("/voices", _page, params={"limit": "100", **after})
+            found += page
+            if last is None:
                 break
+            after = {"starting_after": last}
         return found
 
     async def health(self) -> Health:
         """See `Provider`; asks for one voice, which needs the key and costs nothing."""
-        try:
-            request = self._line.request("GET", "/voices", params={"limit": "1"})
-            status, headers, body = await self._line.read(request)
-        except ProviderError as error:
-            return Health(ok=False, detail=str(error))
-        if status == httpx.codes.OK:
-            return Health(ok=True, detail=f"{self.name} answers.")
-        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
+        return await self._line.health("/voices", params={"limit": "1"})
 
     async def warm(self) -> None:
         """See `Provider`; opens a connection."""
@@ -250,6 +232,14 @@ def _told(words: object) -> Iterable[tuple[object, object, object]]:
             return zip(said, begins, ends, strict=False)
         case _:
             return ()
+
+
+def _page(told: Any) -> tuple[list[ListedVoice], str | None]:
+    """Its voices, and the last one where more follow; older versions list all at once."""
+    if not isinstance(told, dict):
+        return [*map(_listed, told)], None
+    voices = [*map(_listed, told["data"])]
+    return voices, voices[-1].id if told.get("has_more") else None
 
 
 def _listed(entry: Any) -> ListedVoice:

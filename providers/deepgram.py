@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 
 from providers import limits, options
-from providers.errors import BadVoice, ProviderError, QuotaExceeded, TooLong, Unavailable
+from providers.errors import BadVoice, ProviderError, QuotaExceeded, TooLong
 from providers.interface import (
     Capabilities,
     Health,
@@ -111,25 +111,11 @@ class Deepgram:
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; the models that speak."""
-        status, headers, body = await self._line.read(self._line.request("GET", "/v1/models"))
-        if status != httpx.codes.OK:
-            raise self._line.refusal(status, headers, body)
-        try:
-            return [_listed(entry) for entry in json.loads(body)["tts"]]
-        except (ValueError, TypeError, KeyError):
-            raise Unavailable(
-                f"{self.name} lists its voices in an unknown form.", provider=self.name
-            ) from None
+        return await self._line.listing("/v1/models", lambda told: [*map(_listed, told["tts"])])
 
     async def health(self) -> Health:
         """See `Provider`; asks whose key this is."""
-        try:
-            status, headers, body = await self._line.read(self._line.request("GET", "/v1/auth/token"))
-        except ProviderError as error:
-            return Health(ok=False, detail=str(error))
-        if status in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
-            return Health(ok=True, detail=f"{self.name} answers.")
-        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
+        return await self._line.health("/v1/auth/token", may_lack=True)
 
     async def warm(self) -> None:
         """See `Provider`; opens a connection."""

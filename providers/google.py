@@ -19,7 +19,6 @@ from providers.errors import (
     QuotaExceeded,
     RateLimited,
     TooLong,
-    Unavailable,
 )
 from providers.interface import (
     Capabilities,
@@ -153,26 +152,11 @@ class Google:
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`."""
-        status, headers, body = await self._line.read(self._line.request("GET", "/v1/voices"))
-        if status != httpx.codes.OK:
-            raise self._line.refusal(status, headers, body)
-        try:
-            return [_listed(entry) for entry in json.loads(body)["voices"]]
-        except (ValueError, TypeError, KeyError, IndexError):
-            raise Unavailable(
-                f"{self.name} lists its voices in an unknown form.", provider=self.name
-            ) from None
+        return await self._line.listing("/v1/voices", lambda told: [*map(_listed, told["voices"])])
 
     async def health(self) -> Health:
         """See `Provider`; asks for the voices of one language."""
-        try:
-            request = self._line.request("GET", "/v1/voices", params={"languageCode": "en-GB"})
-            status, headers, body = await self._line.read(request)
-        except ProviderError as error:
-            return Health(ok=False, detail=str(error))
-        if status == httpx.codes.OK:
-            return Health(ok=True, detail=f"{self.name} answers.")
-        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
+        return await self._line.health("/v1/voices", params={"languageCode": "en-GB"})
 
     async def warm(self) -> None:
         """See `Provider`; opens a connection."""

@@ -1,16 +1,19 @@
 """The line to a vendor over HTTP: one account's connections, and how every request over them is made and heard."""
 
 import functools
+import json as json_module
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
-from providers.errors import BadAudio, ProviderError
-from providers.interface import ProviderSettings, Utterance
+from providers.errors import BadAudio, ProviderError, Unavailable
+from providers.interface import Health, ProviderSettings, Utterance
 from providers.patience import Patience
 from providers.wire import refused, translated, whole
+
+T = TypeVar("T")
 
 Classify = Callable[[int, Mapping[str, str], bytes], type[ProviderError]]
 """What an answer with this status, these headers and this body (perhaps cut off, perhaps empty) stands for."""
@@ -171,6 +174,43 @@ class Line:
         with suppress(ProviderError):
             # Unsigned: credentials may have to be fetched, and say nothing about the line.
             await self.read(self._client.build_request("HEAD", self.base), signed=False)
+
+    async def listing(
+        self,
+        path: str,
+        form: Callable[[Any], T],
+        *,
+        params: Mapping[str, str] | None = None,
+        absent: T | None = None,
+    ) -> T:
+        """What the vendor lists there, as `form` makes it of its JSON; `absent` where there is no such list.
+
+        Raises:
+            ProviderError: it could not be had, refuses, or lists in a form that is not known.
+        """
+        status, headers, body = await self.read(self.request("GET", path, params=params))
+        if absent is not None and status in {httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED}:
+            return absent
+        if status != httpx.codes.OK:
+            raise self.refusal(status, headers, body)
+        try:
+            return form(json_module.loads(body))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            raise Unavailable(
+                f"{self.name} lists its voices in an unknown form.", provider=self.name
+            ) from None
+
+    async def health(
+        self, path: str, *, params: Mapping[str, str] | None = None, may_lack: bool = False
+    ) -> Health:
+        """Whether it answers there, which costs nothing; `may_lack`: servers of this wire need not have the path."""
+        try:
+            status, headers, body = await self.read(self.request("GET", path, params=params))
+        except ProviderError as error:
+            return Health(ok=False, detail=str(error))
+        if status == httpx.codes.OK or (may_lack and status == httpx.codes.NOT_FOUND):
+            return Health(ok=True, detail=f"{self.name} answers.")
+        return Health(ok=False, detail=str(self.refusal(status, headers, body)))
 
     async def aclose(self) -> None:
         """Give back the connections. Idempotent."""

@@ -3,7 +3,6 @@
 OpenAI itself, LiteLLM, Kokoro-FastAPI, Speaches, LocalAI, vLLM, another Refrain.
 """
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from types import MappingProxyType
@@ -12,7 +11,6 @@ from typing import Any, Final
 import httpx
 
 from providers import limits, options
-from providers.errors import ProviderError, Unavailable
 from providers.interface import (
     Capabilities,
     Health,
@@ -122,27 +120,12 @@ class OpenAI:
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; OpenAI's thirteen where the server has no `/audio/voices`."""
-        status, headers, body = await self._line.read(self._line.request("GET", "/audio/voices"))
-        if status in {httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED}:
-            return [ListedVoice(voice, voice.capitalize()) for voice in VOICES]
-        if status != httpx.codes.OK:
-            raise self._line.refusal(status, headers, body)
-        try:
-            return _listed(json.loads(body))
-        except (ValueError, TypeError, KeyError):
-            raise Unavailable(
-                f"{self.name} lists its voices in an unknown form.", provider=self.name
-            ) from None
+        thirteen = [ListedVoice(voice, voice.capitalize()) for voice in VOICES]
+        return await self._line.listing("/audio/voices", _listed, absent=thirteen)
 
     async def health(self) -> Health:
         """See `Provider`; asks for the list of models."""
-        try:
-            status, headers, body = await self._line.read(self._line.request("GET", "/models"))
-        except ProviderError as error:
-            return Health(ok=False, detail=str(error))
-        if status in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
-            return Health(ok=True, detail=f"{self.name} answers.")
-        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
+        return await self._line.health("/models", may_lack=True)
 
     async def warm(self) -> None:
         """See `Provider`; opens a connection."""

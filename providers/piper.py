@@ -4,7 +4,6 @@ import asyncio
 import functools
 import importlib
 import importlib.util
-import json
 import os
 import re
 import threading
@@ -113,17 +112,9 @@ class PiperServer:
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; empty where the server is too old to tell."""
-        status, headers, body = await self._line.read(self._line.request("GET", "/voices"))
-        if status in {httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED}:
-            return []
-        if status != httpx.codes.OK:
-            raise self._line.refusal(status, headers, body)
-        try:
-            return [_listed(name, voice) for name, voice in json.loads(body).items()]
-        except (ValueError, TypeError, AttributeError):
-            raise Unavailable(
-                f"{self.name} lists its voices in an unknown form.", provider=self.name
-            ) from None
+        return await self._line.listing(
+            "/voices", lambda told: [_listed(name, voice) for name, voice in told.items()], absent=[]
+        )
 
     async def health(self) -> Health:
         """See `Provider`; asks for its voices."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 
 from providers import limits, options
-from providers.errors import ProviderError, Unavailable
+from providers.errors import ProviderError
 from providers.interface import (
     Capabilities,
     Health,
@@ -144,33 +144,16 @@ class Polly:
         found: list[ListedVoice] = []
         query: dict[str, str] = {}
         for _ in range(20):
-            status, headers, body = await self._line.read(
-                self._line.request("GET", "/v1/voices", params=query)
-            )
-            if status != httpx.codes.OK:
-                raise self._line.refusal(status, headers, body)
-            try:
-                page = json.loads(body)
-                found += [_listed(entry) for entry in page["Voices"]]
-            except (ValueError, TypeError, KeyError):
-                raise Unavailable(
-                    f"{self.name} lists its voices in an unknown form.", provider=self.name
-                ) from None
-            if not page.get("NextToken"):
+            page, token = await self._line.listing("/v1/voices", _page, params=query)
+            found += page
+            if not token:
                 break
-            query = {"NextToken": str(page["NextToken"])}
+            query = {"NextToken": token}
         return found
 
     async def health(self) -> Health:
         """See `Provider`; asks for the voices of one language."""
-        try:
-            request = self._line.request("GET", "/v1/voices", params={"LanguageCode": "en-US"})
-            status, headers, body = await self._line.read(request)
-        except ProviderError as error:
-            return Health(ok=False, detail=str(error))
-        if status == httpx.codes.OK:
-            return Health(ok=True, detail=f"{self.name} answers.")
-        return Health(ok=False, detail=str(self._line.refusal(status, headers, body)))
+        return await self._line.health("/v1/voices", params={"LanguageCode": "en-US"})
 
     async def warm(self) -> None:
         """See `Provider`; finds the credentials, and opens a connection."""
@@ -212,6 +195,11 @@ def _mark(line: bytes) -> tuple[str, float] | None:
     except ValueError:
         pass
     return None
+
+
+def _page(told: Any) -> tuple[list[ListedVoice], str | None]:
+    """Its voices, and what to ask for the next one by."""
+    return [*map(_listed, told["Voices"])], told.get("NextToken")
 
 
 def _listed(entry: Any) -> ListedVoice:
