@@ -56,8 +56,6 @@ class Circuit:
         """How often it was opened or closed."""
         self.probing = False
         """It is open, and this process is finding out whether it may be closed."""
-        self.opened = 0
-        """How often it was opened here, by what this process saw."""
         self.budget = RetryBudget()
         self._slow = slow
         self._clock = clock
@@ -112,11 +110,10 @@ class Circuit:
         elif not isinstance(error, Refused | CircuitOpen):
             self._count(error.code)
 
-    def open(self, reason: str, *, heard: bool = False) -> None:
-        """Let nobody through, and let those go who wait. `heard`: another process found out."""
+    def open(self, reason: str) -> None:
+        """Let nobody through, and let those go who wait."""
         if self.reason is None:
             self.changes += 1
-            self.opened += not heard
             for waiting in self._waiting:
                 waiting.reschedule(asyncio.get_running_loop().time())
         self.reason = reason

@@ -120,7 +120,7 @@ class Circuits:
         if reason is not None:
             if circuit.reason is None:
                 log.warning("provider %s: circuit opened elsewhere (%s)", name, reason)
-            circuit.open(reason, heard=True)
+            circuit.open(reason)
             self._told[name] = reason
         elif name in self._told:
             del self._told[name]
@@ -146,7 +146,7 @@ class Circuits:
             # Well within the time for which it is told: a vendor that drips must not let its circuit run out.
             await _patiently(probe, name, PATIENCE * circuit.rules.probe)
         except ProviderError as error:
-            circuit.open(error.code, heard=True)
+            circuit.open(error.code)
             if await fleet.post(name, error.code, PROBES * circuit.pause):
                 self._told[name] = error.code
         else:
