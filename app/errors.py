@@ -2,10 +2,13 @@
 
     RefrainError
     ├── BadRequest        InvalidJson, InvalidInput, InvalidSsml, UnknownVoice, UnsupportedFormat
+    ├── Unadmitted        MissingKey, InvalidKey, Revoked, Forbidden
     ├── Absent            NotFound, NotCached, MethodNotAllowed
     ├── TooMuch           BodyTooLarge, InputTooLong
-    ├── UnsupportedMedia
-    ├── Unable            ProviderFailed, ProvidersUnavailable, CacheUnavailable, Draining, DeadlineExceeded
+    ├── UnsupportedMedia, IdempotencyMismatch
+    ├── OverLimit         RateLimited, CharactersExceeded, TooManyConcurrent, BudgetExceeded
+    ├── Unable            ProviderFailed, ProvidersUnavailable, CacheUnavailable, UsersUnavailable, Draining,
+    │                     DeadlineExceeded
     └── Internal          a defect of ours; says nothing but the request's id
 
 Messages are one or two sentences that say what was wrong and what to do. They never carry the text, a key,
@@ -60,6 +63,22 @@ class UnsupportedFormat(RefrainError):
     """The format, or the sample rate with this format, is not one of ours."""
 
 
+class MissingKey(RefrainError):
+    """The request carries no key and no token, and this address needs one."""
+
+
+class InvalidKey(RefrainError):
+    """The key or token is none of ours, has expired, or is not made out for this service."""
+
+
+class Revoked(RefrainError):
+    """The key or token was good once and has been revoked."""
+
+
+class Forbidden(RefrainError):
+    """Who asks is known, and may not do this."""
+
+
 class NotFound(RefrainError):
     """Nothing is at this address, or no longer."""
 
@@ -89,6 +108,32 @@ class UnsupportedMedia(RefrainError):
     """The body is announced as something other than JSON."""
 
 
+class IdempotencyMismatch(RefrainError):
+    """The `Idempotency-Key` was sent before with another body."""
+
+
+class OverLimit(RefrainError):
+    """More than the user's plan has. `headers` say how much that is and how much is left."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class RateLimited(OverLimit):
+    """More requests than the user's plan has for a minute."""
+
+
+class CharactersExceeded(OverLimit):
+    """More characters to be spoken anew than the user's plan has for a minute, or for a day."""
+
+
+class TooManyConcurrent(OverLimit):
+    """As many requests of the user are being spoken as the plan has at once."""
+
+
+class BudgetExceeded(OverLimit):
+    """What is to be spoken would cost more than is left of the user's budget for this month."""
+
+
 class ProviderFailed(RefrainError):
     """Every provider of the voice's chain was asked, and at least one cannot be expected to recover by itself."""
 
@@ -99,6 +144,10 @@ class ProvidersUnavailable(RefrainError):
 
 class CacheUnavailable(RefrainError):
     """What was to be forgotten could not be forgotten everywhere: the cache that replicas share does not answer."""
+
+
+class UsersUnavailable(RefrainError):
+    """Keys, tokens or budgets cannot be checked: the Redis that keeps them does not answer."""
 
 
 class Draining(RefrainError):
@@ -124,6 +173,8 @@ class Row:
 
 _BAD = "invalid_request_error"
 _OURS = "server_error"
+_WHO = "authentication_error"
+_LIMIT = "rate_limit_error"
 
 TABLE: dict[type[RefrainError], Row] = {
     InvalidJson: Row(400, "invalid_json", _BAD),
@@ -131,16 +182,26 @@ TABLE: dict[type[RefrainError], Row] = {
     InvalidSsml: Row(400, "invalid_ssml", _BAD),
     UnknownVoice: Row(400, "unknown_voice", _BAD),
     UnsupportedFormat: Row(400, "unsupported_format", _BAD),
+    MissingKey: Row(401, "missing_key", _WHO),
+    InvalidKey: Row(401, "invalid_key", _WHO),
+    Revoked: Row(401, "revoked", _WHO),
+    Forbidden: Row(403, "forbidden", "permission_error"),
     NotFound: Row(404, "not_found", _BAD),
     NotCached: Row(404, "not_cached", _BAD),
     MethodNotAllowed: Row(405, "method_not_allowed", _BAD),
     BodyTooLarge: Row(413, "body_too_large", _BAD),
     InputTooLong: Row(413, "input_too_long", _BAD),
     UnsupportedMedia: Row(415, "unsupported_media_type", _BAD),
+    IdempotencyMismatch: Row(422, "idempotency_mismatch", _BAD),
+    RateLimited: Row(429, "rate_limited", _LIMIT),
+    CharactersExceeded: Row(429, "characters_exceeded", _LIMIT),
+    TooManyConcurrent: Row(429, "too_many_concurrent", _LIMIT),
+    BudgetExceeded: Row(429, "budget_exceeded", "insufficient_quota"),
     Internal: Row(500, "internal_error", _OURS),
     ProviderFailed: Row(502, "provider_failed", _OURS),
     ProvidersUnavailable: Row(503, "providers_unavailable", _OURS),
     CacheUnavailable: Row(503, "cache_unavailable", _OURS),
+    UsersUnavailable: Row(503, "users_unavailable", _OURS),
     Draining: Row(503, "draining", _OURS),
     DeadlineExceeded: Row(504, "deadline_exceeded", _OURS),
 }
@@ -162,7 +223,7 @@ class ErrorsPage:
         "# Errors\n\n"
         "Made from the table in `app/errors.py` by `python -m app.errors`; a test compares the two.\n\n"
         'On `/v1/audio/*` an error is `{"error": {"message", "type", "param", "code"}}`, elsewhere '
-        "`application/problem+json`\n(RFC 9457) with the same `code`. With 502 and 503 comes `Retry-After`.\n\n"
+        "`application/problem+json`\n(RFC 9457) with the same `code`. With 429, 502 and 503 comes `Retry-After`.\n\n"
         "| Status | Code | Means |\n|---|---|---|\n"
     )
 

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from litestar import Litestar
-from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -19,12 +18,13 @@ from app.company import Company
 from app.errors import RefrainError
 from app.http.captions import CaptionSurface
 from app.http.documentation import document
+from app.http.doorway import Doorway
 from app.http.envelope import Envelope
 from app.http.forgetting import ForgettingSurface
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
 from app.http.operations import CLOSING, Lifecycle, operations
-from app.http.owner import Owners, asker_of
+from app.http.owner import Owners
 from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
@@ -46,8 +46,8 @@ from app.speech.refreshes import Refreshes
 from app.speech.standing import Reporter, Standings
 from app.speech.studio import Studio
 from app.speech.voices import Voices
+from app.users.desk import Desk, open_desk
 from app.warmth import Warmth
-from cache.asker import asking
 from cache.cache import Cache, CacheStatistics, open_cache
 from cache.embedded import start as start_embedded
 from cache.tending import keep_on
@@ -85,6 +85,7 @@ class House:
     metrics: Metrics
     studio: Studio
     reporter: Reporter
+    desk: Desk
 
     @property
     def voices(self) -> Voices:
@@ -184,7 +185,12 @@ async def open_house(
         )
         stack.push_async_callback(_close, "circuits", functools.partial(_ended, watching), left)
         reporter = Reporter(metrics, source.promptness, company.workload, circuits)
-        yield House(settings, company, lanes, casting, circuits, cache, metrics, studio, reporter)
+        assert cache.errands is not None, "there is a Redis, be it our own"
+        # What was asked for at the end is settled before the connections go.
+        desk = await stack.enter_async_context(
+            open_desk(settings, cache.errands, lambda: casting.now.settings)
+        )
+        yield House(settings, company, lanes, casting, circuits, cache, metrics, studio, reporter, desk)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -205,7 +211,7 @@ def _cast(settings: Settings, fixed: Settings, providers: Mapping[str, Provider]
         fixed.server.max_input_chars,
         settings.sound.loudness,
     )
-    return Cast(Voices(settings.voices), Outputs(settings.sound), Plans(planner, lanes), providers)
+    return Cast(Voices(settings.voices), Outputs(settings.sound), Plans(planner, lanes), providers, settings)
 
 
 async def _close(what: str, aclose: Callable[[], Awaitable[None]], left: Callable[[], float]) -> None:
@@ -289,9 +295,7 @@ class Refrain(Litestar):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """ASGI."""
-        owner = asker_of(scope) if scope["type"] == ScopeType.HTTP else None
-        with asking(owner):
-            await self.envelope(scope, receive, send)
+        await self.envelope(scope, receive, send)
 
 
 def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -> Refrain:
@@ -305,11 +309,14 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
 
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
+        assert isinstance(app, Refrain)
         async with open_house(settings, metrics, lifecycle.left) as house:
             max_body = settings.server.max_body
             studio, casting = house.studio, house.casting
             owners = Owners(settings.cache.scope)
-            app.register(SpeechSurface(studio, casting, owners, metrics=metrics, max_body=max_body).route())
+            app.register(
+                SpeechSurface(studio, casting, owners, house.desk, metrics=metrics, max_body=max_body).route()
+            )
             app.register(PlanSurface(studio, casting, owners, max_body).route())
             app.register(ReplaySurface(studio, owners).route())
             app.register(CaptionSurface(studio, owners).router())
@@ -317,6 +324,11 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(listings(casting))
             app.register(providers(house.standings))
             document(app)
+            app.envelope.doorway = Doorway(
+                house.desk.doorman,
+                public_listings=settings.server.public_listings,
+                open_role="admin" if settings.server.is_loopback else "user",
+            )
             await warm(house)
             async with reload.answered(house.recast), Warmth(casting, metrics.asked).kept():
                 yield

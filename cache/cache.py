@@ -77,6 +77,7 @@ class Cache:
         self._claims = Claims(None if shared is None else shared.link)
         self.slots = Slots(None if shared is None else shared.link)
         self.bulletin = Bulletin(None if shared is None else shared.link)
+        self.errands = None if shared is None else shared.errands
         if shared is not None:
             if archive is not None:
                 archive.heed(shared.late, shared.tier.has)
@@ -316,6 +317,7 @@ class Cache:
         await asyncio.gather(*(one.aclose(left) for one in writing if one is not None))
         await self.slots.aclose()
         if shared is not None:
+            await shared.errands.aclose()
             await shared.ledger.aclose()
             await shared.purges.aclose()
             await shared.tier.aclose()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from redis.asyncio import Connection, Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError, RedisError, TryAgainError
 
 from cache.address import parse
@@ -65,6 +66,10 @@ class Script:
         except NoScriptError:
             return await self._client.eval(self._source, len(keys), *keys, *arguments)
 
+    def queue(self, pipe: Pipeline, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> None:
+        """Into a pipeline, where it comes to NoScriptError at a server that does not know it."""
+        pipe.evalsha(self._digest, len(keys), *keys, *arguments)
+
 
 class RedisLink:
     """One Redis for a process, of whatever kind: every command goes through `call`, which raises only `Away`.
@@ -103,9 +108,9 @@ class RedisLink:
         """Open while nothing can be had; a cluster of which some nodes are away is not."""
         return self.servers.outage
 
-    def script(self, name: str) -> Script:
-        """The script in `scripts/NAME.lua`."""
-        return Script(self.client, (_SCRIPTS / f"{name}.lua").read_text())
+    def script(self, name: str, folder: Path = _SCRIPTS) -> Script:
+        """The script in `NAME.lua`."""
+        return Script(self.client, (folder / f"{name}.lua").read_text())
 
     def connection(self) -> Connection:
         """A connection of one's own, not yet connected, beside the pool: for what listens. Only within a call.

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cache import value
+from cache.errands import Errand, Errands
 from cache.errors import Away, Damaged
 from cache.interface import Entry, TierStatistics
-from cache.link import RedisLink
+from cache.link import Answer, RedisLink
 from cache.tending import tell
 
 _READERS = 4
@@ -34,8 +35,12 @@ class RedisTier:
     one clip cost one read and one check. `now` gives seconds since the epoch.
     """
 
-    def __init__(self, link: RedisLink, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, link: RedisLink, errands: Errands | None = None, *, now: Callable[[], float] = time.time
+    ) -> None:
+        """`errands` are taken along: of the same link, where it leads to one server only."""
         self._link = link
+        self._errands = errands
         self._now = now
         self._looks: deque[_Look] = deque()
         self._readers: set[asyncio.Task[None]] = set()
@@ -193,8 +198,12 @@ class RedisTier:
 
     async def _entries(self, digests: list[str]) -> dict[str, Entry | None]:
         keys = [self._link.keys.of("clip", digest) for digest in digests]
+        errands = self._errands.take() if self._errands is not None else []
         try:
-            values = await self._link.call(lambda: self._link.client.mget(keys))
+            if errands and self._errands is not None:
+                values = await self._along(keys, self._errands, errands)
+            else:
+                values = await self._link.call(lambda: self._link.client.mget(keys))
         except Away:
             return {}
         return {
@@ -202,6 +211,34 @@ class RedisTier:
             for digest, encoded in zip(digests, values, strict=True)
             if isinstance(encoded, bytes)
         }
+
+    async def _along(self, keys: list[str], errands: Errands, taken: list[Errand]) -> list[Answer]:
+        """What the keys have, and in the same trip the errands.
+
+        Raises:
+            Away: as `RedisLink.call`, or the look-up itself came to an error.
+        """
+
+        async def send() -> list[Answer]:
+            pipe = self._link.client.pipeline(transaction=False)
+            pipe.mget(keys)
+            for errand in taken:
+                errand.queue(pipe)
+            return await pipe.execute(raise_on_error=False)
+
+        came: list[Answer] | Away = Away("cancelled")
+        try:
+            came = await self._link.call(send)
+        except Away as error:
+            came = error
+            raise
+        finally:  # also when cancelled: nobody is left waiting
+            errands.bring(taken, came if isinstance(came, Away) else came[1:])
+        if isinstance(came[0], Exception):
+            self._link.errors += 1
+            raise Away(type(came[0]).__name__)
+        values: list[Answer] = came[0]
+        return values
 
 
 def _answer(look: _Look, entries: dict[str, Entry | None]) -> None:

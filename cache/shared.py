@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cache.cluster import Cluster
+from cache.errands import Errands
 from cache.labels import Labels
 from cache.late import Late
 from cache.lease import Leases
@@ -20,6 +22,7 @@ class Shared:
     """What a process has of one Redis."""
 
     link: RedisLink
+    errands: Errands
     tier: RedisTier
     notices: Notices
     leases: Leases
@@ -41,9 +44,11 @@ def share(
 ) -> Shared:
     """One Redis by its URL (see `cache.address`); connects at first use. Times are in seconds."""
     link = RedisLink(url, keys=keys, timeout=timeout)
-    tier = RedisTier(link, now=now)
+    errands = Errands(link)
+    # In a cluster each command goes to the node of its key: nothing is taken along.
+    tier = RedisTier(link, None if isinstance(link.servers, Cluster) else errands, now=now)
     notices = Notices(link)
     leases = Leases(link, tier, notices, length=lease)
     ledger = Ledger(link, owner_budget, brief=brief, now=now)
     purges = Purges(link)
-    return Shared(link, tier, notices, leases, Labels(link, now=now), purges, Late(purges), ledger)
+    return Shared(link, errands, tier, notices, leases, Labels(link, now=now), purges, Late(purges), ledger)

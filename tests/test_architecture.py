@@ -24,12 +24,13 @@ ARROWS: dict[str, set[str]] = {
         "app.units", "app.toml_lines", "app.text.normalize", "app.text.language", "app.text.pronunciation",
         "app.audio.offers", "cache.address", "providers.interface", "providers.kinds",
     },
+    "app.users": {"app.errors", "app.settings", "cache"},
     "app.speech": {
-        "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
+        "app.users", "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
         "cache", "providers.interface", "providers.errors",
     },
     "app.http": {
-        "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
+        "app.users", "cache.asker", "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
         "app.text.intake.kinds", "app.text.language",
     },
     "app.company": {

@@ -59,7 +59,7 @@ def configured(config: str) -> Cast:
     providers: dict[str, Provider] = {
         name: Touched(name, price=1.0 if name == "cheap" else 2.0) for name in settings.providers
     }
-    return Cast(Voices(settings.voices), Outputs(settings.sound), assumed("Plans", None), providers)
+    return Cast(Voices(settings.voices), Outputs(settings.sound), assumed("Plans", None), providers, settings)
 
 
 class Time:

@@ -24,7 +24,7 @@ from app.http.connection import Connection, bound_unsent
 from app.http.operations import Handler, Lifecycle
 from app.reload import Reload
 from app.server import Refrain, archive_url, create_app
-from app.settings import BadConfiguration, Settings, load
+from app.settings import BadConfiguration, Problem, Settings, load
 from app.settings.loading import DEFAULT_FILE
 from cache.embedded import start as start_embedded
 from cache.objects import open_objects
@@ -56,10 +56,32 @@ def serve(
         config_file = DEFAULT_FILE
     if config_file:
         os.environ["REFRAIN_CONFIG"] = str(config_file.resolve())
-    host = host or settings.server.host
+    settings = _listening_on(settings, host)
+    host = settings.server.host
     port = settings.server.port if port is None else port
     with _bound(host, port) as listening, _share(settings):
         _run(listening, settings, workers=workers, access_log=access_log)
+
+
+def _listening_on(settings: Settings, host: str | None) -> Settings:
+    """The settings with the address that is listened on, which is to be reached by others only where that is meant.
+
+    Raises:
+        BadConfiguration: everybody would be let in from anywhere, and nobody has said so.
+    """
+    if host:
+        server = settings.server.model_copy(update={"host": host})
+        settings = settings.model_copy(update={"server": server})
+    if settings.auth.mode == "open" and not settings.server.is_loopback:
+        if "mode" not in settings.auth.model_fields_set:
+            problem = Problem(
+                "auth.mode",
+                f"everybody who reaches {settings.server.host} could speak at your cost; "
+                'use "keys" or "jwt", or write "open" to let them',
+            )
+            raise BadConfiguration([problem], "the configuration")
+        log.warning("everybody who reaches %s may speak: auth.mode is open", settings.server.host)
+    return settings
 
 
 def _check_archive(settings: Settings) -> None:

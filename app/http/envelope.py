@@ -8,11 +8,14 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.status_codes import HTTP_204_NO_CONTENT
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from app.errors import RefrainError
 from app.http import request_id
+from app.http.doorway import Doorway
 from app.http.operations import Lifecycle, draining
 from app.http.problems import allowed, send_error
 from app.http.wire import HEAD
 from app.metrics import Metrics
+from cache.asker import asking
 
 log = logging.getLogger("refrain")
 
@@ -21,7 +24,9 @@ class Envelope:
     """Puts `X-Request-Id` on every answer, 404s among them, and counts it by route and status."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, lifecycle: Lifecycle) -> None:
+        """The `doorway` is there when the service is open."""
         self._app = app
+        self.doorway: Doorway | None = None
         self._lifecycle = lifecycle
         # Remembered, as finding one among the labels costs more than counting: routes and statuses are few.
         self._counter = functools.cache(
@@ -54,7 +59,7 @@ class Envelope:
 
         with self._lifecycle.request():
             try:
-                await self._app(scope, receive, enveloped)
+                await self._let_in(scope, receive, enveloped)
             except asyncio.CancelledError:
                 if not self._lifecycle.draining:
                     raise
@@ -62,6 +67,16 @@ class Envelope:
                 log.warning("cut short: draining (request %s)", request_id.current())
                 if not begun:
                     await send_error(scope["path"], draining(), enveloped)
+
+    async def _let_in(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        assert self.doorway is not None, "requests come when the service is open"
+        try:
+            user = await self.doorway.enter(scope)
+        except RefrainError as error:
+            await send_error(scope["path"], error, send)
+            return
+        with asking(user.owner):
+            await self._app(scope, receive, send)
 
 
 def _as_get(scope: HTTPScope) -> HTTPScope:

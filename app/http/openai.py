@@ -8,6 +8,7 @@ import base64
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from logging import getLogger
 
 import msgspec
@@ -17,6 +18,7 @@ from litestar.types import HTTPScope, Receive, Send
 
 from app.errors import NotFound, ProvidersUnavailable, RefrainError, whereabouts
 from app.http import request_id
+from app.http.doorway import user_of
 from app.http.owner import Owners
 from app.http.problems import defect, openai_body
 from app.http.requests import SpeechBody, decode, speech_request
@@ -42,9 +44,26 @@ from app.speech.ready import Ready, Short
 from app.speech.report import report
 from app.speech.shelf import MadeAnew
 from app.speech.studio import Studio
+from app.users.desk import Desk
+from app.users.limits import Due
+from app.users.visit import Visit
 from providers.errors import ProviderError
 
 log = getLogger("refrain")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be heard, since when (`perf_counter`), and on whose bill."""
+
+    body: SpeechBody
+    began: float
+    visit: Visit
+
+    @property
+    def sse(self) -> bool:
+        """Whether as events."""
+        return self.body.stream_format == "sse"
 
 
 class SpeechSurface:
@@ -55,11 +74,13 @@ class SpeechSurface:
         studio: Studio,
         casting: Casting,
         owners: Owners,
+        desk: Desk,
         *,
         metrics: Metrics,
         max_body: int,
     ) -> None:
         """`max_body` in bytes."""
+        self._desk = desk
         self._owners = owners
         self._studio = studio
         self._casting = casting
@@ -83,19 +104,28 @@ class SpeechSurface:
             cast = self._casting.now
             asked = speech_request(body, cast.voices, cast.outputs, self._owners.of(scope))
             plan = await self._studio.plan(asked)
-            await self._answer(receive, send, body, plan, began)
+            with self._desk.visit(user_of(scope)) as visit:
+                await self._answer(receive, send, Wish(body, began, visit), plan)
         except ClientGone:
             return
 
-    async def _answer(self, receive: Receive, send: Send, body: SpeechBody, plan: Plan, began: float) -> None:
+    async def _answer(self, receive: Receive, send: Send, wish: Wish, plan: Plan) -> None:
+        visit = wish.visit
         for _ in range(TRIES):
+            visit.ask()
             async with self._studio.perform(plan) as speech:
+                await visit.admit()
                 if isinstance(speech, Live):
                     async with WhileConnected(receive):
-                        await self._send_live(send, body, speech, began)
+                        await visit.reserve(speech.due)
+                        speech.over = visit.close
+                        visit.lend()
+                        await self._send_live(send, wish, speech)
                     return
+                if visit.charges_hits:
+                    await visit.reserve(Due(plan.characters, 0.0))
                 try:
-                    await self._send_ready(receive, send, body, speech, began)
+                    await self._send_ready(receive, send, wish, speech)
                 except (NotFound, MadeAnew):
                     # Nothing has left yet: what was there has gone, or is another by now, and is looked for again.
                     continue
@@ -103,13 +133,12 @@ class SpeechSurface:
         message = "Some of this speech is being replaced over and over. Ask for it again."
         raise ProvidersUnavailable(message, retry_after=1.0)
 
-    async def _send_ready(
-        self, receive: Receive, send: Send, body: SpeechBody, speech: Ready, began: float
-    ) -> None:
-        took = time.perf_counter() - began
+    async def _send_ready(self, receive: Receive, send: Send, wish: Wish, speech: Ready) -> None:
+        took = time.perf_counter() - wish.began
         self._metrics.first_audio.observe(took)
-        headers = ready_headers(speech, took, sse=body.stream_format == "sse")
-        if body.stream_format != "sse":
+        headers = ready_headers(speech, took, sse=wish.sse)
+        headers += wish.visit.headers
+        if not wish.sse:
             if isinstance(speech, Short):
                 await send_whole(send, 200, encoded(headers), speech.parts)
                 return
@@ -134,16 +163,17 @@ class SpeechSurface:
         for part in window:
             await send_slices(send, _delta(part))
 
-    async def _send_live(self, send: Send, body: SpeechBody, speech: Live, began: float) -> None:
-        sse = body.stream_format == "sse"
+    async def _send_live(self, send: Send, wish: Wish, speech: Live) -> None:
+        sse = wish.sse
         head_sent = False
         try:
             async with aclosing(speech.sound()) as sound:
                 async for piece in sound:
                     if not head_sent:
-                        took = time.perf_counter() - began
+                        took = time.perf_counter() - wish.began
                         self._metrics.first_audio.observe(took)
-                        await send_head(send, 200, encoded(live_headers(speech, took, sse=sse)))
+                        headers = [*live_headers(speech, took, sse=sse), *wish.visit.headers]
+                        await send_head(send, 200, encoded(headers))
                         head_sent = True
                     await send_slices(send, _delta(piece) if sse else piece)
         except (RefrainError, ProviderError) as error:

@@ -9,9 +9,18 @@ from contextlib import suppress
 from litestar import Request, Response
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.status_codes import HTTP_401_UNAUTHORIZED
 from litestar.types import Scope, Send
 
-from app.errors import Internal, InvalidInput, MethodNotAllowed, NotFound, RefrainError, whereabouts
+from app.errors import (
+    Internal,
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    OverLimit,
+    RefrainError,
+    whereabouts,
+)
 from app.http import request_id
 from app.http.wire import encoded, send_whole
 
@@ -20,7 +29,7 @@ log = logging.getLogger("refrain")
 
 def headers_of(error: RefrainError) -> dict[str, str]:
     """What goes beside the body: when to come back, and what is allowed."""
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = dict(error.headers) if isinstance(error, OverLimit) else {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
         headers["Retry-After-Ms"] = str(max(1, round(error.retry_after * 1000)))
@@ -29,6 +38,8 @@ def headers_of(error: RefrainError) -> dict[str, str]:
         headers["X-Should-Retry"] = "false"
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allow
+    if error.row.status == HTTP_401_UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return headers
 
 

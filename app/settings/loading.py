@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.settings.mistakes import BadConfiguration, Problem, Where, dotted, sentences
 from app.settings.pronunciation import repeated
-from app.settings.tables import Cache, Link, ProviderTable, Redis, Settings, VoiceTable
+from app.settings.tables import LEAST_SECRET, Auth, Cache, Link, ProviderTable, Redis, Settings, VoiceTable
 from app.toml_lines import line_of, lines
 from providers.kinds import KINDS
 
@@ -140,6 +140,7 @@ def _sound_parts(document: dict[str, Any]) -> Settings:
     return Settings.model_construct(
         redis=_valid(Redis, document.get("redis", {})) or Redis(),
         cache=_valid(Cache, document.get("cache", {})) or Cache(),
+        auth=_valid(Auth, document.get("auth", {})) or Auth(),
         providers={name: table for name, table in providers.items() if table},
         voices={name: table for name, table in voices.items() if table},
     )
@@ -161,6 +162,7 @@ def _cross_checks(settings: Settings, providers: Collection[str]) -> Iterator[tu
             ("cache", "soft_ttl"),
             'is longer than cache.ttl, so that nothing would ever be made anew; shorten it, or write "never"',
         )
+    yield from _auth_checks(settings.auth)
     for name, provider in settings.providers.items():
         where = ("providers", name)
         options = provider.model_extra or {}
@@ -174,6 +176,25 @@ def _cross_checks(settings: Settings, providers: Collection[str]) -> Iterator[tu
         for alias in voice.aliases:
             if owners.setdefault(alias, name) != name:
                 yield ("voices", name, "aliases"), f'"{alias}" already names the voice "{owners[alias]}"'
+
+
+def _auth_checks(auth: Auth) -> Iterator[tuple[Where, str]]:
+    jwt = auth.jwt
+    where = ("auth", "jwt")
+    shared = [name for name in jwt.algorithms if name.startswith("HS")]
+    key = jwt.public_key.get_secret_value()
+    if auth.takes_tokens and not jwt.jwks_url and not key:
+        yield where, "needs jwks_url or public_key: without a key no token can be checked"
+    if jwt.jwks_url and key:
+        yield where, "has both jwks_url and public_key; keep one of them"
+    if shared and (len(shared) < len(jwt.algorithms) or jwt.jwks_url):
+        # A public key is no secret: taken as one, anybody could sign with it.
+        yield (
+            (*where, "algorithms"),
+            "HS* may not be mixed with others, nor be used with jwks_url; choose one kind",
+        )
+    elif shared and key and len(key) < LEAST_SECRET:
+        yield (*where, "public_key"), f"is too short a secret; use {LEAST_SECRET} random characters or more"
 
 
 def _link_checks(link: Link, settings: Settings, providers: Collection[str]) -> Iterator[tuple[Where, str]]:

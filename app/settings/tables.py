@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,10 +21,17 @@ from providers.kinds import KINDS
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
 class Server(Table):
     """Where the server listens and what it takes. `deadline`: seconds until the next sound, at most.
 
-    `grace`: seconds from the signal to end until the process is gone, whatever hangs.
+    `grace`: seconds from the signal to end until the process is gone, whatever hangs. `public_listings`: voices and
+    models are listed for who has no key, too.
     """
 
     host: str = "127.0.0.1"
@@ -32,6 +40,22 @@ class Server(Table):
     max_input_chars: Annotated[int, Field(ge=1)] = 200_000
     deadline: Annotated[Seconds, Field(gt=0)] = 60.0
     grace: Annotated[Seconds, Field(ge=1, le=3600)] = 15.0
+    public_listings: bool = True
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return _is_loopback(self.host)
+
+
+LEAST_SECRET = 32
+"""Characters."""
+
+
+def _long(value: SecretStr) -> SecretStr:
+    if 0 < len(value.get_secret_value()) < LEAST_SECRET:
+        raise ValueError(f"is too short; use {LEAST_SECRET} random characters or more")
+    return value
 
 
 def _address(url: str) -> str:
@@ -41,10 +65,13 @@ def _address(url: str) -> str:
 class Redis(Table):
     """`url` empty: the embedded Valkey, kept in `data_dir`. There may be a password in it: it is a secret.
 
+    `users_url`: where keys, limits and usage are; empty: in the same.
+
     `timeout`: seconds for a command with its connecting; what a server that hangs adds to a request, once.
     """
 
     url: Annotated[str, BeforeValidator(secret), AfterValidator(_address), Field(repr=False)] = ""
+    users_url: Annotated[str, BeforeValidator(secret), AfterValidator(_address), Field(repr=False)] = ""
     data_dir: Path = Path(".refrain")
     timeout: Annotated[Seconds, Field(ge=0.01, le=10)] = 0.1
 
@@ -214,10 +241,91 @@ class VoiceTable(Table):
     hedge: Annotated[Literal["p95"] | Annotated[float, Field(gt=0)] | None, BeforeValidator(_hedge)] = None
 
 
-class Auth(Table):
-    """Who may speak. Keys and tokens are not built yet, so nothing but `open` is taken."""
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+    "HS256", "HS384", "HS512",
+]  # fmt: skip
+"""`none` is not among them."""
 
-    mode: Literal["open"] = "open"
+
+class Jwt(Table):
+    """Which tokens are taken. The keys are those at `jwks_url`, or `public_key` (PEM, or the secret of HS256).
+
+    `plan_claim` and `role_claim` name the claims that say what a token's user may do; `leeway` is in seconds.
+    """
+
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256",)
+    jwks_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    public_key: Annotated[SecretStr, BeforeValidator(secret)] = SecretStr("")
+    audience: str = ""
+    issuer: str = ""
+    plan_claim: str = "plan"
+    role_claim: str = "role"
+    leeway: Annotated[Seconds, Field(ge=0, le=300)] = 10.0
+
+
+class Auth(Table):
+    """Who may speak. `open`: everybody who reaches the server.
+
+    `secret` is what keys are hashed with, query tokens signed and users' addresses salted: at least 32 characters, the
+    same for all replicas. Empty: made once, and kept in Redis beside what it protects.
+    """
+
+    mode: Literal["open", "keys", "jwt", "keys+jwt"] = "open"
+    secret: Annotated[SecretStr, BeforeValidator(secret), AfterValidator(_long)] = SecretStr("")
+    jwt: Jwt = Jwt()
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether API keys are."""
+        return "keys" in self.mode
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether JWTs are."""
+        return "jwt" in self.mode
+
+
+def _off(value: Any) -> Any:
+    return None if value == "off" else value
+
+
+Number = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_off)]
+"""None (`off` in the file): no such limit."""
+
+
+class LimitTable(Table):
+    """What one user may have: the `[limits.default]`, or of a `[limits.plans.NAME]`.
+
+    Characters are those that are to be spoken anew, and with `charge_hits` all; `spend_per_month` is in the currency
+    of the prices.
+    """
+
+    requests_per_minute: Number = 120
+    characters_per_minute: Number = 60_000
+    characters_per_day: Number = 2_000_000
+    concurrent_requests: Number = 20
+    spend_per_month: Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_off)] = None
+    charge_hits: bool = False
+
+
+NO_LIMITS = LimitTable(
+    requests_per_minute=None,
+    characters_per_minute=None,
+    characters_per_day=None,
+    concurrent_requests=None,
+)
+
+
+class Limits(Table):
+    """Of users. What a plan leaves out is as in `default`.
+
+    `alone` is the part of a limit that each process grants while the Redis that counts does not answer.
+    """
+
+    default: LimitTable = LimitTable()
+    plans: dict[Name, LimitTable] = Field(default_factory=dict)
+    alone: Annotated[float, Field(gt=0, le=1)] = 0.25
 
 
 class Settings(Table):
@@ -232,6 +340,20 @@ class Settings(Table):
     voices: dict[Name, VoiceTable] = Field(default_factory=dict)
     pronunciation: Lists = Field(default_factory=dict)
     auth: Auth = Auth()
+    limits: Limits = Limits()
+
+    def limits_of(self, plan: str) -> LimitTable:
+        """Of a user with this plan; of one that is not configured those of everybody.
+
+        Where everybody is let in and no limits are written down, there are none.
+        """
+        if self.auth.mode == "open" and "limits" not in self.model_fields_set:
+            return NO_LIMITS
+        table = self.limits.plans.get(plan)
+        if table is None:
+            return self.limits.default
+        own = {key: getattr(table, key) for key in table.model_fields_set}
+        return self.limits.default.model_copy(update=own)
 
 
 def _pairs(extra: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.settings import Settings
 from app.speech.outputs import Outputs
 from app.speech.plans import Plans
 from app.speech.voices import Voices
@@ -11,12 +12,13 @@ from providers.interface import Provider
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The voices, and everything that a request with one of them is planned with."""
+    """The voices, and everything that a request with one of them is planned with; and the settings it comes from."""
 
     voices: Voices
     outputs: Outputs
     plans: Plans
     providers: Mapping[str, Provider]
+    settings: Settings
 
 
 class Casting:

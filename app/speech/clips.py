@@ -26,6 +26,7 @@ from app.speech.promptness import Promptness
 from app.speech.refreshes import Refreshes
 from app.speech.timings import NONE as UNTIMED
 from app.speech.timings import on_clip, packed
+from app.users.tally import Line, tally
 from cache.asker import asker
 from cache.cache import Cache
 from cache.errors import FlightFailed
@@ -160,6 +161,8 @@ class ClipSource:
         self._metrics.chunks.labels(outcome=clip.outcome).inc()
         kind = "charged" if clip.outcome == "made" else "saved"
         self._metrics.characters.labels(kind=kind).inc(clip.meta.characters)
+        if (own := tally()) is not None:
+            own.add(request.voice.name, clip.meta.provider, _line(clip, candidate))
         return clip
 
     async def _make_for_all(
@@ -304,6 +307,13 @@ def _recorder(candidate: Candidate, sound: Sound, output: Output, leveling: Leve
         tempo=candidate.tempo,
         leveling=leveling,
     )
+
+
+def _line(clip: Clip, candidate: Candidate) -> Line:
+    """What its asker is charged with, or is spared."""
+    if clip.outcome == "made":
+        return Line(charged=clip.meta.characters, spend=clip.cost)
+    return Line(saved=clip.meta.characters, spared=clip.meta.characters * candidate.price / 1e6)
 
 
 def _nobody(_: bytes) -> None:

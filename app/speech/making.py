@@ -12,6 +12,7 @@ from app.speech.clips import Clip
 from app.speech.live import ChunkEnd, Item, Rehearsal
 from app.speech.manifest import ClipLine, Manifest, keep, rests
 from app.speech.plan import Plan
+from app.users.limits import Due
 from cache.cache import Cache
 from cache.draft import Draft
 
@@ -19,11 +20,16 @@ from cache.draft import Draft
 class Live:
     """Its `clips` grow as `sound` is read, and who asks for its address meanwhile follows them. To be closed.
 
-    `rests` is the silence behind each of them, in samples at 24 kHz.
+    `rests` is the silence behind each of them, in samples at 24 kHz. `due` is what it may come to. `over` is called
+    as soon as nothing more of it will be made, maybe more than once.
     """
 
-    def __init__(self, plan: Plan, rehearsal: Rehearsal, cache: Cache, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, plan: Plan, rehearsal: Rehearsal, cache: Cache, clock: Callable[[], float], due: Due
+    ) -> None:
         """`clock` is the time of day, in epoch seconds."""
+        self.due = due
+        self.over: Callable[[], None] = lambda: None
         self.plan = plan
         self.clips: list[Clip] = []
         self.rests = rests(plan)
@@ -93,7 +99,10 @@ class Live:
         """End what is under way; followers are cut where it is not whole. Idempotent."""
         # First, and without an await: who comes from here on is not given a beginning only.
         self._drafts.close()
-        await self._rehearsal.aclose()
+        try:
+            await self._rehearsal.aclose()
+        finally:
+            self.over()
 
     async def _items(self, draft: Draft) -> AsyncGenerator[Item]:
         """What comes, told to who follows before anybody hears it."""
@@ -107,6 +116,8 @@ class Live:
                     elif not self.clips and not self._rehearsal.opens_known:
                         draft.add_piece(item)
                     yield item
+            # Before its listener hears the end: then he may ask for the next.
+            self.over()
             draft.end(whole=await self._keep(draft))
         except Exception:  # not: that its listener leaves
             draft.end(whole=False)

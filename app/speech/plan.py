@@ -109,14 +109,6 @@ class Plan:
         return sum(len(planned.candidates[0].utterance.text) for planned in self.chunks)
 
 
-def owner_of(credential: str) -> str:
-    """Whose sound it is that somebody with this credential asks for (empty: nobody in particular).
-
-    A hash: it goes into digests and is kept with speeches, and neither may give the credential away.
-    """
-    return digest("owner", [credential])
-
-
 class Planner:
     """Plans requests. Pure but for the providers' capabilities, which need no I/O."""
 

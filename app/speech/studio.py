@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
@@ -27,6 +27,8 @@ from app.speech.sizes import clips_within
 from app.speech.unattended import Unattended
 from app.speech.windows import FIRST_WINDOW
 from app.text.origin import Origin
+from app.users.limits import Due
+from app.users.tally import Line, tally
 from cache.cache import Cache
 from cache.errors import Unreachable
 from cache.interface import Entry
@@ -111,7 +113,9 @@ class Studio:
                 param="cache",
             )
         self._count_hits((clip.outcome, clip.meta.characters) for clip in found.values())
-        live = Live(plan, Rehearsal(plan, found, self._chain, self._deadline), self._cache, self._clock)
+        _note_hits(plan, {position: clip.meta.provider for position, clip in found.items()})
+        due = _due(plan, found)
+        live = Live(plan, Rehearsal(plan, found, self._chain, self._deadline), self._cache, self._clock, due)
         try:
             yield live
         finally:
@@ -274,6 +278,7 @@ class Studio:
         self._count_hits(
             ("stale" if at in stale else "hit", line.characters) for at, line in enumerate(manifest.clips)
         )
+        _note_hits(plan, {at: line.provider for at, line in enumerate(manifest.clips)})
         at_hand = [clip.entry for clip in clips]
         read = self._shelf.reader(
             plan.digest,
@@ -339,3 +344,27 @@ class Studio:
         for outcome, number in found:
             self._counter(outcome).inc()
             self._saved.inc(number)
+
+
+def _note_hits(plan: Plan, providers: Mapping[int, str]) -> None:
+    """What the request that this task works for was spared: these chunks, whom they were once spoken by."""
+    own = tally()
+    if own is None:
+        return
+    for position, provider in providers.items():
+        first = plan.chunks[position].candidates[0]
+        characters = len(first.utterance.text)
+        own.add(
+            plan.request.voice.name, provider, Line(saved=characters, spared=characters * first.price / 1e6)
+        )
+
+
+def _due(plan: Plan, found: Container[int]) -> Due:
+    """What is yet to be made, at the price of the chain's dearest: who speaks in the end is not known before."""
+    missing = [chunk for position, chunk in enumerate(plan.chunks) if position not in found]
+    characters = sum(len(chunk.candidates[0].utterance.text) for chunk in missing)
+    cost = sum(
+        max(len(candidate.utterance.text) * candidate.price for candidate in chunk.candidates)
+        for chunk in missing
+    )
+    return Due(characters, cost / 1e6)

@@ -1,0 +1,65 @@
+"""Who asks, found out before anything else is done for him."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from litestar.types import HTTPScope
+
+from app.errors import Forbidden
+from app.http.wire import header
+from app.users.doorman import Doorman
+from app.users.user import Role, User, anybody
+
+_ANYBODYS: Final = re.compile(r"/(healthz|readyz|metrics|docs(/.*)?|page/.*)?")
+"""The process' own state, and what a browser needs before anybody can give it a key."""
+_LISTINGS: Final = re.compile(r"/v1/(audio/voices|audio/models|models(/.*)?|voices)|/v2/voices")
+_ADMINS: Final = re.compile(r"/v1/(providers|cache/.*)")
+
+
+class Doorway:
+    """Lets in whom the doorman knows, where it takes somebody."""
+
+    def __init__(self, doorman: Doorman, *, public_listings: bool, open_role: Role) -> None:
+        """`open_role` is what everybody may do where everybody is let in."""
+        self._doorman = doorman
+        self._public_listings = public_listings
+        self._open_role = open_role
+
+    async def enter(self, scope: HTTPScope) -> User:
+        """Who asks; `user_of` tells him from here on.
+
+        Raises:
+            MissingKey, InvalidKey, Revoked, UsersUnavailable: as `Doorman.check`.
+            Forbidden: he may not ask this.
+        """
+        credential = credential_of(scope)
+        path = scope["path"]
+        if self._doorman.is_open or self._takes_anybody(path):
+            user = anybody(credential, self._open_role if self._doorman.is_open else "user")
+        else:
+            user = self._doorman.recall(credential) or await self._doorman.check(credential)
+        if not user.is_admin and _ADMINS.fullmatch(path):
+            raise Forbidden("This is for keys with the admin role. Use one of those.")
+        scope["user"] = user
+        return user
+
+    def _takes_anybody(self, path: str) -> bool:
+        return bool(_ANYBODYS.fullmatch(path) or (self._public_listings and _LISTINGS.fullmatch(path)))
+
+
+def user_of(scope: HTTPScope) -> User:
+    """Who asks."""
+    user: User = scope["user"]
+    return user
+
+
+def credential_of(scope: HTTPScope) -> str:
+    """As OpenAI's clients present it, or as ElevenLabs' do; empty: none."""
+    scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
+    if scheme.lower() == "bearer" and (token := token.strip()):
+        return token
+    return (header(scope, b"xi-api-key") or "").strip()
+
+
+Enter = Callable[[HTTPScope], User]

@@ -1,0 +1,327 @@
+"""How much a user may have: counted by scripts on Redis' own clock, exactly, over all replicas.
+
+A request is let in by `enter`, which rides to Redis with the look-up of what it asks for, so that a hit stays one
+trip. Only what has to be made is reserved, in a trip of its own before anybody is called, and settled at its end.
+"""
+
+import asyncio
+import contextvars
+import functools
+import math
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.errors import (
+    BudgetExceeded,
+    CharactersExceeded,
+    OverLimit,
+    RateLimited,
+    TooManyConcurrent,
+    UsersUnavailable,
+)
+from app.settings.tables import LimitTable
+from app.users.buckets import Buckets
+from app.users.store import named
+from app.users.tally import Line, Tally
+from app.users.told import Left, Pairs, headers
+from app.users.user import User
+from cache.errands import Errands
+from cache.errors import Away
+from cache.link import Answer
+from cache.tending import keep_on, tell_of
+
+SCRIPTS: Final = Path(__file__).parent / "scripts"
+LEASE: Final = 15.0
+"""Seconds after which a place of a process that was killed is free again; the living lengthen it every third of it."""
+MILLION: Final = 1_000_000
+_UNSETTLED: Final = 10_000
+"""Requests whose end is kept while Redis is away, for when it is back."""
+_PAUSE: Final = 0.5
+_CLOSING_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a request would come to at the most: characters to be spoken anew, and their price."""
+
+    characters: int
+    cost: float
+
+
+@dataclass(slots=True)
+class Entrance:
+    """Of one request: on its way to Redis, or back."""
+
+    user: User
+    limits: LimitTable
+    asked: "asyncio.Future[Answer | Away] | None"
+    requests: Left | None = None
+    characters: Left | None = None
+
+    @property
+    def headers(self) -> Pairs:
+        """What the answer says of limits."""
+        return headers(self.limits, self.requests, self.characters)
+
+    def refuse(self, error: OverLimit) -> OverLimit:
+        """The error with what is left of all that there is."""
+        error.headers = self.headers
+        return error
+
+
+@dataclass(slots=True)
+class Hold:
+    """What is reserved for one request, until it is settled; once, however often that is asked for."""
+
+    _settle: Callable[[Line], None]
+    _tally: Tally
+    _is_settled: bool = False
+
+    def settle(self) -> None:
+        """Charge what the tally has now, and give back the rest: soon, and nobody waits for it."""
+        if not self._is_settled:
+            self._is_settled = True
+            self._settle(self._tally.sum)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settlement:
+    user: str
+    token: str
+    characters: int
+    money: int
+
+
+class Limits:
+    """Counts for all replicas. `limits_of` says what a plan has; `alone`: see `settings.Limits`."""
+
+    def __init__(
+        self,
+        errands: Errands,
+        limits_of: Callable[[str], LimitTable],
+        alone: Callable[[], float] = lambda: 0.25,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        token: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        """`clock` is monotonic, in seconds; `token` gives a new string at each call."""
+        self._errands = errands
+        self._limits_of = limits_of
+        self._alone = alone
+        self._sleep = sleep
+        self._token = token
+        self._buckets = Buckets(clock)
+        link = errands.link
+        self._enter, self._reserve, self._settle, self._lengthen = (
+            link.script(name, SCRIPTS) for name in ("enter", "reserve", "settle", "lengthen")
+        )
+        self._speaking: defaultdict[str, set[str]] = defaultdict(set)
+        self._unsettled: list[_Settlement] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lengthening: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[None] | None = None
+
+    def enter(self, user: User) -> Entrance:
+        """Ask for a request of this user's to be let in; begun before the look-up it goes along with it."""
+        limits = self._limits_of(user.plan)
+        if limits.requests_per_minute is None:
+            return Entrance(user, limits, None)
+        key = named("requests", user.id)
+        return Entrance(user, limits, self._errands.run(self._enter, [key], [limits.requests_per_minute, 1]))
+
+    async def admit(self, entrance: Entrance) -> None:
+        """Until it is known; whoever was not let in is told so.
+
+        Raises:
+            RateLimited: it was one too many.
+        """
+        room = entrance.limits.requests_per_minute
+        if entrance.asked is None or room is None:
+            return
+        came = await entrance.asked
+        if isinstance(came, Away):
+            poured = self._buckets.pour(f"requests {entrance.user.id}", 1, max(1.0, room * self._alone()))
+            ok, left, seconds = poured.ok, poured.left, poured.seconds
+        else:
+            ok, left, milliseconds = bool(came[0]), int(came[1]), int(came[2])
+            seconds = milliseconds / 1000
+        entrance.requests = Left(left, seconds or 0.0)
+        if not ok:
+            raise entrance.refuse(
+                RateLimited(
+                    f"That is more than your {room} requests a minute. Ask again after Retry-After.",
+                    retry_after=seconds,
+                )
+            )
+
+    async def reserve(self, entrance: Entrance, due: Due, tally: Tally) -> "Hold":
+        """Set it aside until the hold is settled, by what is in `tally` then.
+
+        Raises:
+            CharactersExceeded, TooManyConcurrent, BudgetExceeded: nothing is reserved.
+            UsersUnavailable: there is a budget, and it cannot be checked.
+        """
+        user = entrance.user
+        if _unlimited(entrance.limits):
+            return Hold(lambda _: None, tally)
+        token = self._token()
+        hold = Hold(functools.partial(self._settle_soon, user.id, token), tally)
+        # Before the first await: a request that is being asked for has its place, too.
+        self._speaking[user.id].add(token)
+        try:
+            await self._ask(entrance, due, token)
+        except BaseException:
+            # Also when cancelled, and when the answer was lost: it may have been a yes.
+            hold.settle()
+            raise
+        return hold
+
+    async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
+        """Settle what has ended, for so many seconds or a few. Idempotent."""
+        if self._lengthening is not None:
+            self._lengthening.cancel()
+        if self._settling is not None:
+            _, late = await asyncio.wait([self._settling], timeout=min(seconds, _CLOSING_SECONDS))
+            for task in late:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _ask(self, entrance: Entrance, due: Due, token: str) -> None:
+        user, limits = entrance.user, entrance.limits
+        money = math.ceil(due.cost * MILLION)
+        arguments: list[str | bytes | int] = [
+            token, due.characters, money,
+            _or_none(limits.characters_per_minute), _or_none(limits.characters_per_day),
+            _or_none(limits.concurrent_requests),
+            -1 if limits.spend_per_month is None else round(limits.spend_per_month * MILLION),
+            int(LEASE * 1000),
+        ]  # fmt: skip
+        came = await self._errands.run(self._reserve, _places(user.id), arguments)
+        if isinstance(came, Away):
+            self._ask_nobody(entrance, due)
+            return
+        if limits.concurrent_requests is not None and self._lengthening is None:
+            self._lengthening = self._spawn(keep_on("places", self._lengthen_all))
+        said, milliseconds, left, refilled = came[0].decode(), int(came[1]), int(came[2]), int(came[3])
+        if limits.characters_per_minute is not None:
+            entrance.characters = Left(left, refilled / 1000)
+        if said != "ok":
+            raise entrance.refuse(_refusal(said, limits, None if milliseconds < 0 else milliseconds / 1000))
+
+    def _ask_nobody(self, entrance: Entrance, due: Due) -> None:
+        """This process' own share; money that cannot be counted is not spent."""
+        user, limits = entrance.user, entrance.limits
+        if limits.spend_per_month is not None:
+            raise UsersUnavailable(
+                "Your budget cannot be checked at the moment, so nothing new is spoken. Try again.",
+                retry_after=1.0,
+            )
+        share = self._alone()
+        places = limits.concurrent_requests
+        if places is not None and len(self._speaking[user.id]) > max(1.0, places * share):
+            raise entrance.refuse(_refusal("concurrent", limits, None))
+        if (room := limits.characters_per_minute) is not None:
+            poured = self._buckets.pour(f"characters {user.id}", due.characters, max(1.0, room * share))
+            entrance.characters = Left(poured.left, poured.seconds or 0.0)
+            if not poured.ok:
+                raise entrance.refuse(_refusal("minute", limits, poured.seconds or STEP_SECONDS))
+
+    def _settle_soon(self, user: str, token: str, total: Line) -> None:
+        tokens = self._speaking[user]
+        tokens.discard(token)
+        if not tokens:
+            del self._speaking[user]
+        if len(self._unsettled) < _UNSETTLED:
+            settlement = _Settlement(user, token, total.charged, round(total.spend * MILLION))
+            self._unsettled.append(settlement)
+        # No await between looking and setting: what waits has one who settles it.
+        if self._settling is None:
+            self._settling = self._spawn(keep_on("settling", self._settle_all))
+
+    async def _settle_all(self) -> None:
+        """Until nothing waits. Sent again where the answer was lost: the token counts once."""
+        while self._unsettled:
+            some = self._unsettled[:100]
+            answers = [
+                self._errands.run(self._settle, _places(one.user), [one.token, one.characters, one.money])
+                for one in some
+            ]
+            came = [await answer for answer in answers]
+            # Nothing was taken out meanwhile: only this task does, and others add behind.
+            lost = [one for one, answer in zip(some, came, strict=True) if isinstance(answer, Away)]
+            self._unsettled[: len(some)] = lost
+            if lost:
+                await self._sleep(_PAUSE)
+        self._settling = None
+
+    async def _lengthen_all(self) -> None:
+        while self._speaking:
+            await self._sleep(LEASE / 3)
+            for user, tokens in tuple(self._speaking.items()):
+                # Lost, it is in time for the next one.
+                arguments: list[str | bytes | int] = [int(LEASE * 1000), *sorted(tokens)]
+                await self._errands.run(self._lengthen, [_places(user)[2]], arguments)
+        # No await between finding none and this: who begins from now on is lengthened by another.
+        self._lengthening = None
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(tell_of("limits"))
+        return task
+
+
+STEP_SECONDS: Final = 10.0
+"""When a text that is too long for one process' share may do: when Redis is back."""
+
+
+def _unlimited(limits: LimitTable) -> bool:
+    return (
+        limits.characters_per_minute is None
+        and limits.characters_per_day is None
+        and limits.concurrent_requests is None
+        and limits.spend_per_month is None
+    )
+
+
+def _places(user: str) -> list[str]:
+    return [named(thing, user) for thing in ("characters", "counts", "speaking", "reserved")]
+
+
+def _or_none(limit: int | None) -> int:
+    return -1 if limit is None else limit
+
+
+def _refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:
+    match said:
+        case "minute":
+            room = limits.characters_per_minute
+            if seconds is None:
+                message = f"This text alone is more than your {room} characters a minute. Send it in parts."
+                return CharactersExceeded(message, hopeless=True)
+            message = f"That is more than your {room} characters a minute. Ask again after Retry-After."
+            return CharactersExceeded(message, retry_after=seconds)
+        case "day":
+            room = limits.characters_per_day
+            if seconds is None:
+                message = f"This text alone is more than your {room} characters a day. Send it in parts."
+                return CharactersExceeded(message, hopeless=True)
+            message = f"That is more than your {room} characters a day (UTC). Ask again tomorrow."
+            return CharactersExceeded(message, retry_after=seconds)
+        case "concurrent":
+            places = limits.concurrent_requests
+            message = f"You have {places} requests at once, and all are being spoken. Wait for one to end."
+            return TooManyConcurrent(message, retry_after=1.0)
+        case _:
+            return BudgetExceeded(
+                "This would cost more than is left of your budget for this month. Ask the operator for more.",
+                hopeless=True,
+            )

@@ -1,0 +1,50 @@
+"""Where users' things are: a Redis, by names that tell nothing of anybody."""
+
+import secrets
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from cache.digest import digest
+from cache.errors import Away
+from cache.link import RedisLink
+
+SECRET_BYTES: Final = 32
+
+
+def named(thing: str, *parts: str) -> str:
+    """The key of a thing. What it is of is hashed: names of keys are seen by many. The braces are for clusters.
+
+    Apart from the cache's names, and with a version of its own: a new layout of clips must not forget users.
+    """
+    return f"refrain-users:1:{thing}:{{{digest('users', parts)}}}"
+
+
+@dataclass(slots=True)
+class Secret:
+    """What keys are hashed with, addresses salted and query tokens signed; the same for all replicas.
+
+    Given by the operator, or made by whoever needs it first and kept in Redis.
+    """
+
+    link: RedisLink
+    given: str = ""
+    _known: bytes = b""
+
+    async def get(self) -> bytes:
+        """The secret.
+
+        Raises:
+            Away: it is kept in Redis, which does not answer.
+        """
+        if self.given:
+            return self.given.encode()
+        if not self._known:
+            key, client = named("secret"), self.link.client
+            # Whoever is second gets what the first has set.
+            await self.link.call(partial(client.set, key, secrets.token_bytes(SECRET_BYTES), nx=True))
+            found = await self.link.call(partial(client.get, key))
+            if not isinstance(found, bytes):
+                raise Away("no secret")
+            self._known = found
+        return self._known

@@ -1,0 +1,64 @@
+"""What one request has had made, noted where it is made and charged where the request ends."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Line(NamedTuple):
+    """What there was of one voice by one provider. Characters as they were sent, money in the prices' currency."""
+
+    charged: int = 0
+    saved: int = 0
+    spend: float = 0.0
+    spared: float = 0.0
+
+    def plus(self, other: "Line") -> "Line":
+        """Both together."""
+        return Line(
+            self.charged + other.charged,
+            self.saved + other.saved,
+            self.spend + other.spend,
+            self.spared + other.spared,
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """Lines by voice and provider."""
+
+    lines: dict[tuple[str, str], Line] = field(default_factory=dict)
+
+    def add(self, voice: str, provider: str, line: Line) -> None:
+        """One clip more."""
+        place = (voice, provider)
+        before = self.lines.get(place)
+        self.lines[place] = line if before is None else before.plus(line)
+
+    @property
+    def sum(self) -> Line:
+        """Of all."""
+        total = Line()
+        for line in self.lines.values():
+            total = total.plus(line)
+        return total
+
+
+_tally: ContextVar[Tally | None] = ContextVar("tally", default=None)
+
+
+def tally() -> Tally | None:
+    """Of the request that this task works for; None: for none."""
+    return _tally.get()
+
+
+@contextmanager
+def tallying(own: Tally) -> Iterator[None]:
+    """Within it, and in tasks begun there, what is made is noted in `own`."""
+    token = _tally.set(own)
+    try:
+        yield
+    finally:
+        _tally.reset(token)
