@@ -239,6 +239,7 @@ async def warm(house: House) -> None:
     async with asyncio.TaskGroup() as together:
         together.create_task(_warm(house.providers.values(), WARM_UP))
         together.create_task(_warm_cache(house.cache))
+        together.create_task(house.desk.limits.warm())
 
 
 async def _warm_unhurried(providers: Iterable[Provider]) -> None:
@@ -317,7 +318,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(
                 SpeechSurface(studio, casting, owners, house.desk, metrics=metrics, max_body=max_body).route()
             )
-            app.register(PlanSurface(studio, casting, owners, max_body).route())
+            app.register(PlanSurface(studio, casting, owners, house.desk.limits, max_body).route())
             app.register(ReplaySurface(studio, owners).route())
             app.register(CaptionSurface(studio, owners).router())
             app.register(ForgettingSurface(studio, owners).route())

@@ -45,7 +45,7 @@ from app.speech.report import report
 from app.speech.shelf import MadeAnew
 from app.speech.studio import Studio
 from app.users.desk import Desk
-from app.users.limits import Due
+from app.users.limits import NOTHING
 from app.users.visit import Visit
 from providers.errors import ProviderError
 
@@ -117,13 +117,13 @@ class SpeechSurface:
                 await visit.admit()
                 if isinstance(speech, Live):
                     async with WhileConnected(receive):
-                        await visit.reserve(speech.due)
+                        await visit.reserve(visit.due(speech.due, plan.characters))
                         speech.over = visit.close
                         visit.lend()
                         await self._send_live(send, wish, speech)
                     return
                 if visit.charges_hits:
-                    await visit.reserve(Due(plan.characters, 0.0))
+                    await visit.reserve(visit.due(NOTHING, plan.characters))
                 try:
                     await self._send_ready(receive, send, wish, speech)
                 except (NotFound, MadeAnew):

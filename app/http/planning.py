@@ -5,19 +5,24 @@ from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Send
 
+from app.http.doorway import user_of
 from app.http.owner import Owners
 from app.http.requests import decode, speech_request
 from app.http.wire import ClientGone, encoded, read_json_body, require_method, send_whole
 from app.speech.cast import Casting
 from app.speech.estimate import estimate
 from app.speech.studio import Studio
+from app.users.limits import Limits
 
 
 class PlanSurface:
     """Decodes, plans, answers."""
 
-    def __init__(self, studio: Studio, casting: Casting, owners: Owners, max_body: int) -> None:
+    def __init__(
+        self, studio: Studio, casting: Casting, owners: Owners, limits: Limits, max_body: int
+    ) -> None:
         """`max_body` in bytes."""
+        self._limits = limits
         self._owners = owners
         self._studio = studio
         self._casting = casting
@@ -41,6 +46,10 @@ class PlanSurface:
         cast = self._casting.now
         asked = speech_request(body, cast.voices, cast.outputs, self._owners.of(scope))
         plan = await self._studio.plan(asked)
-        answer = msgspec.json.encode(await estimate(self._studio, plan))
+        entrance = self._limits.enter(user_of(scope))
+        estimated = await estimate(self._studio, plan)
+        await self._limits.admit(entrance)
+        answer = msgspec.json.encode(estimated)
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
+        headers += entrance.headers
         await send_whole(send, 200, encoded(headers), [answer])

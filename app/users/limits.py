@@ -53,6 +53,9 @@ class Due:
     cost: float
 
 
+NOTHING: Final = Due(0, 0.0)
+
+
 @dataclass(slots=True)
 class Entrance:
     """Of one request: on its way to Redis, or back."""
@@ -171,7 +174,8 @@ class Limits:
         if _unlimited(entrance.limits):
             return Hold(lambda _: None, tally)
         token = self._token()
-        hold = Hold(functools.partial(self._settle_soon, user.id, token), tally)
+        charge_hits = entrance.limits.charge_hits
+        hold = Hold(functools.partial(self._settle_soon, user.id, token, charge_hits=charge_hits), tally)
         # Before the first await: a request that is being asked for has its place, too.
         self._speaking[user.id].add(token)
         try:
@@ -181,6 +185,19 @@ class Limits:
             hold.settle()
             raise
         return hold
+
+    async def warm(self) -> None:
+        """Have the scripts known before the first request: sent whole, one may be overtaken by what comes after it."""
+        nobody = _places("")
+        await self._errands.run(self._enter, [named("requests", "")], [1, 0])
+        await self._errands.run(self._reserve, nobody, ["warm", 0, 0, -1, -1, -1, -1, 1])
+        await self._errands.run(self._settle, nobody, ["warm", 0, 0])
+        await self._errands.run(self._lengthen, [nobody[2]], [1])
+
+    @property
+    def settled(self) -> bool:
+        """Whether what has ended is counted."""
+        return self._settling is None
 
     async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
         """Settle what has ended, for so many seconds or a few. Idempotent."""
@@ -233,13 +250,14 @@ class Limits:
             if not poured.ok:
                 raise entrance.refuse(_refusal("minute", limits, poured.seconds or STEP_SECONDS))
 
-    def _settle_soon(self, user: str, token: str, total: Line) -> None:
+    def _settle_soon(self, user: str, token: str, total: Line, *, charge_hits: bool) -> None:
         tokens = self._speaking[user]
         tokens.discard(token)
         if not tokens:
             del self._speaking[user]
         if len(self._unsettled) < _UNSETTLED:
-            settlement = _Settlement(user, token, total.charged, round(total.spend * MILLION))
+            characters = total.charged + (total.saved if charge_hits else 0)
+            settlement = _Settlement(user, token, characters, round(total.spend * MILLION))
             self._unsettled.append(settlement)
         # No await between looking and setting: what waits has one who settles it.
         if self._settling is None:

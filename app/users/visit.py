@@ -66,6 +66,10 @@ class Visit:
         """Whether what costs nothing counts all the same."""
         return self._entrance is not None and self._entrance.limits.charge_hits
 
+    def due(self, new: Due, characters: int) -> Due:
+        """What counts of a text of so many characters, of which `new` is to be made."""
+        return Due(characters, new.cost) if self.charges_hits else new
+
     @property
     def headers(self) -> Pairs:
         """What the answer says of limits."""

@@ -1,6 +1,7 @@
 """Real servers for the tests: Refrain in a process of its own, or in the test's loop; Valkey on its own."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -274,7 +275,7 @@ async def inside(
 
     monkeypatch.setattr(app.server, "build", recorded)
     monkeypatch.setattr(uvicorn.server, "asyncio", _Brisk())
-    table = "".join(f"{key} = {value!r}\n" for key, value in server.items())
+    table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in server.items())
     settings = parse(
         f'[server]\n{table}[redis]\nurl = "{redis_url}"\n{config}', {"REFRAIN_CACHE__ARCHIVE": archive}
     )

@@ -1,0 +1,229 @@
+"""Keys and limits as clients meet them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import httpx
+import pytest
+from openai import AsyncOpenAI, AuthenticationError, RateLimitError
+
+from app.users.keys import Keys
+from app.users.store import Secret
+from app.users.user import Role
+from cache.link import RedisLink
+from providers.scripted import Script
+from tests.http.servers import VOICES, Inside, Valkey, inside
+
+KEYS = '[auth]\nmode = "keys"\n' + VOICES
+TEXT = "Who may say this?"
+
+
+@pytest.fixture
+async def keys(valkey: Valkey) -> AsyncIterator[Keys]:
+    """As the command line makes them, in an empty Redis."""
+    valkey.command("FLUSHALL")
+    link = RedisLink(valkey.url, timeout=5)
+    yield Keys(link, Secret(link))
+    await link.aclose()
+
+
+class Opening:
+    """Servers of this test's own on the common Valkey."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, valkey: Valkey) -> None:
+        self._monkeypatch = monkeypatch
+        self._valkey = valkey
+
+    def __call__(self, config: str, **server: object) -> AbstractAsyncContextManager[Inside]:
+        """One more."""
+        return inside(self._monkeypatch, self._valkey.url, config, **server)
+
+
+@pytest.fixture
+def opening(monkeypatch: pytest.MonkeyPatch, valkey: Valkey) -> Opening:
+    """Of this test's own."""
+    return Opening(monkeypatch, valkey)
+
+
+def bearer(key: str) -> dict[str, str]:
+    """As OpenAI's clients say it."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def say(house: Inside, key: str, text: str = TEXT, **body: object) -> httpx.Response:
+    """Speech for who has the key."""
+    return await house.client.post("/v1/audio/speech", json={"input": text, **body}, headers=bearer(key))
+
+
+async def test_a_key_opens_in_both_spellings(opening: Opening, keys: Keys):
+    """One of the two ecosystems' clients would be locked out."""
+    _, key = await keys.create("alice")
+    async with opening(KEYS) as house:
+        for headers in (bearer(key), {"xi-api-key": key}, {"authorization": f"bearer  {key}"}):
+            answer = await house.client.post("/v1/audio/speech", json={"input": TEXT}, headers=headers)
+            assert answer.status_code == 200, answer.text
+        made = answer.headers["content-location"]
+        assert (await house.client.get(made)).status_code == 401
+        assert (await house.client.get(made, headers=bearer(key))).status_code == 200
+        assert (await house.client.head(made, headers=bearer(key))).status_code == 200
+
+
+async def test_nobody_gets_in_without(opening: Opening, keys: Keys):
+    """Anybody would speak at the operator's cost."""
+    key, presented = await keys.create("bob")
+    await keys.revoke(key.id)
+    async with opening(KEYS) as house:
+        found = {}
+        for name, headers in {
+            "none": {}, "wrong": bearer("rf_" + "a" * 16 + "_" + "b" * 32), "revoked": bearer(presented),
+            "basic": {"Authorization": "Basic Zm9vOmJhcg=="}, "empty": {"xi-api-key": ""},
+        }.items():  # fmt: skip
+            answer = await house.client.post("/v1/audio/speech", json={"input": TEXT}, headers=headers)
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.headers["x-request-id"]
+            found[name] = (answer.status_code, answer.json()["error"]["code"])
+        assert found == {
+            "none": (401, "missing_key"), "wrong": (401, "invalid_key"), "revoked": (401, "revoked"),
+            "basic": (401, "missing_key"), "empty": (401, "missing_key"),
+        }  # fmt: skip
+        assert house.calls == 0
+        for path in ("/v1/speech/" + "0" * 40, "/v1/speech/plan", "/v1/providers", "/nowhere"):
+            answer = await house.client.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (401, "missing_key"), path
+
+
+async def test_what_needs_no_key_needs_none(opening: Opening, keys: Keys):
+    """A balancer, a scraper or a browser that has no key yet would be refused."""
+    async with opening(KEYS) as house:
+        for path in ("/healthz", "/readyz", "/metrics", "/", "/page/page.js", "/docs", "/docs/openapi.json",
+                     "/v1/audio/voices", "/v1/models", "/v1/audio/models", "/v1/models/tts-1"):  # fmt: skip
+            assert (await house.client.get(path)).status_code == 200, path
+    async with opening(KEYS, public_listings=False) as house:
+        assert (await house.client.get("/v1/audio/voices")).status_code == 401
+        assert (await house.client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize(("role", "status"), [("user", 403), ("admin", 200)])
+async def test_how_providers_stand_is_for_admins(opening: Opening, keys: Keys, role: Role, status: int):
+    """Any user would see what the operator pays for."""
+    _, key = await keys.create("carol", role=role)
+    async with opening(KEYS) as house:
+        answer = await house.client.get("/v1/providers", headers=bearer(key))
+        assert answer.status_code == status
+        if status == 403:
+            assert answer.json()["code"] == "forbidden"
+
+
+async def test_openais_client_understands_the_refusals(opening: Opening, keys: Keys):
+    """A stock client would raise something else than its user expects."""
+    _, key = await keys.create("dave", plan="tiny")
+    config = "[limits.plans.tiny]\nrequests_per_minute = 1\n" + KEYS
+    async with opening(config) as house:
+        async with AsyncOpenAI(
+            base_url=f"{house.client.base_url}/v1", api_key="rf_no", max_retries=0
+        ) as client:
+            with pytest.raises(AuthenticationError):
+                await client.audio.speech.create(input=TEXT, model="tts-1", voice="alloy")
+        async with AsyncOpenAI(base_url=f"{house.client.base_url}/v1", api_key=key, max_retries=0) as client:
+            spoken = await client.audio.speech.with_raw_response.create(
+                input=TEXT, model="tts-1", voice="alloy"
+            )
+            assert spoken.headers["x-ratelimit-remaining-requests"] == "0"
+            with pytest.raises(RateLimitError) as caught:
+                await client.audio.speech.create(input=TEXT, model="tts-1", voice="alloy")
+            assert caught.value.code == "rate_limited"
+            assert int(caught.value.response.headers["retry-after"]) <= 60
+
+
+async def test_hits_cost_no_characters(opening: Opening, keys: Keys):
+    """What was said once is never paid for again: a user who hears it often would be out of characters."""
+    _, key = await keys.create("erin")
+    config = f"[limits.default]\ncharacters_per_minute = {len(TEXT)}\n" + KEYS
+    async with opening(config) as house:
+        first = await say(house, key)
+        assert first.status_code == 200
+        assert '"characters";r=0;t=' in first.headers["ratelimit"]
+        assert [(await say(house, key)).status_code for _ in range(3)] == [200] * 3
+        refused = await say(house, key, "A little more.")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "characters_exceeded")
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert house.calls == 1
+
+
+async def test_hits_are_charged_where_that_is_wanted(opening: Opening, keys: Keys):
+    """Who sells characters by what is heard would give them away."""
+    _, key = await keys.create("frank")
+    config = f"[limits.default]\ncharacters_per_day = {2 * len(TEXT)}\ncharge_hits = true\n" + KEYS
+    async with opening(config) as house:
+        assert [(await say(house, key)).status_code for _ in range(3)] == [200, 200, 429]
+
+
+async def test_a_failure_costs_nothing(opening: Opening, keys: Keys):
+    """A provider's bad hour would use up its users' day."""
+    _, key = await keys.create("grace")
+    config = f"[limits.default]\ncharacters_per_day = {len(TEXT)}\n" + KEYS
+    async with opening(config) as house:
+        house.scripted["first"].script = Script(fault="bad_request", fault_calls=1)
+        assert (await say(house, key)).status_code >= 400
+        assert (await say(house, key, TEXT[::-1])).status_code == 200
+
+
+async def test_a_follower_is_not_charged(opening: Opening, keys: Keys):
+    """One synthesis would be paid for by all who happened to want it at once."""
+    users = [(await keys.create(f"user {number}"))[1] for number in range(5)]
+    config = f"[limits.default]\ncharacters_per_day = {len(TEXT)}\n" + KEYS
+    async with opening(config) as house:
+        house.scripted["first"].script = Script(delay=0.1)
+        answers = await asyncio.gather(*(say(house, key) for key in users))
+        assert {answer.status_code for answer in answers} == {200}
+        assert house.calls == 1
+
+        left = [await say(house, key, f"{number} {TEXT[2:]}") for number, key in enumerate(users)]
+        assert sorted(answer.status_code for answer in left) == [200] * 4 + [429]
+
+
+async def test_too_many_at_once_are_refused_and_come_back(opening: Opening, keys: Keys):
+    """One user with a thousand connections would hold all that there is."""
+    _, key = await keys.create("heidi")
+    _, other = await keys.create("ivan")
+    config = "[limits.default]\nconcurrent_requests = 2\n" + KEYS
+    async with opening(config) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        long = [asyncio.create_task(say(house, key, f"Long text number {number}.")) for number in range(2)]
+        await first.called(2)
+        refused = await say(house, key, "One too many.")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_concurrent")
+        others = asyncio.create_task(say(house, other, "Somebody else's."))
+        await first.called(3)
+        first.before_first.set()
+        assert {answer.status_code for answer in await asyncio.gather(*long, others)} == {200}
+        assert (await say(house, key, "Now it may.")).status_code == 200
+
+
+async def test_a_revoked_key_stops_on_all_replicas(opening: Opening, keys: Keys):
+    """Promise 29: whoever has stolen a key would go on where it was used last."""
+    key, presented = await keys.create("judy")
+    async with opening(KEYS) as one, opening(KEYS) as two:
+        assert [(await say(house, presented)).status_code for house in (one, two)] == [200, 200]
+        await keys.revoke(key.id)
+        began = asyncio.get_running_loop().time()
+        for house in (one, two):
+            answer = await say(house, presented)
+            while answer.status_code == 200:
+                await asyncio.sleep(0.05)
+                answer = await say(house, presented)
+            assert answer.json()["error"]["code"] == "revoked"
+        assert asyncio.get_running_loop().time() - began < 5 + 2  # two for a busy machine
+
+
+async def test_open_mode_has_no_limits_unless_they_are_written(opening: Opening, valkey: Valkey):
+    """Who tries it out would be cut off after two minutes; who writes limits down would find that nobody heeds them."""
+    valkey.command("FLUSHALL")
+    async with opening(VOICES) as house:
+        answers = await asyncio.gather(*(house.post(input=TEXT) for _ in range(150)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert "ratelimit" not in answers[0].headers
+    async with opening("[limits.default]\nrequests_per_minute = 3\n" + VOICES) as house:
+        assert [(await house.post(input=TEXT)).status_code for _ in range(4)] == [200, 200, 200, 429]

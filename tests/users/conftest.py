@@ -1,0 +1,57 @@
+"""A real Valkey, and users of each test's own in it."""
+
+import itertools
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.users.user import User
+from cache.errands import Errands
+from cache.link import RedisLink
+from tests.cache.conftest import Server
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Server]:
+    """One server for all tests of a worker: for tests that do not hurt it."""
+    with tempfile.TemporaryDirectory() as home:
+        server = Server(Path(home))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def victim() -> Iterator[Server]:
+    """A server of the test's own, to be hurt."""
+    with tempfile.TemporaryDirectory() as home:
+        server = Server(Path(home))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+async def link(valkey: Server) -> AsyncIterator[RedisLink]:
+    """To the common server."""
+    link = RedisLink(valkey.url, timeout=5)
+    yield link
+    await link.aclose()
+
+
+@pytest.fixture
+async def errands(link: RedisLink) -> AsyncIterator[Errands]:
+    """To the common server."""
+    errands = Errands(link)
+    yield errands
+    await errands.aclose()
+
+
+@pytest.fixture
+def user() -> User:
+    """Nobody has asked as him before."""
+    name = f"user-{next(_numbers)}-{uuid.uuid4().hex}"
+    return User(name, "user", "default", "key:test", name)

@@ -1,0 +1,128 @@
+"""Who is let in: what was checked a moment ago is believed, for a few seconds only."""
+
+import signal
+
+import pytest
+
+from app.errors import InvalidKey, MissingKey, Revoked, UsersUnavailable
+from app.users.doorman import BELIEVED, DISBELIEVED, Doorman
+from app.users.keys import Key, Keys
+from app.users.store import Secret
+from cache.link import RedisLink
+from tests.cache.conftest import Server
+from tests.users.test_keys import Clock
+
+
+class Counted(Keys):
+    """How often Redis was looked at."""
+
+    looks = 0
+
+    async def find(self, presented: str) -> Key | None:
+        """As it does."""
+        self.looks += 1
+        return await super().find(presented)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Of the test's own."""
+    return Clock()
+
+
+@pytest.fixture
+def keys(link: RedisLink) -> Counted:
+    """In the common server."""
+    return Counted(link, Secret(link))
+
+
+@pytest.fixture
+def doorman(keys: Counted, link: RedisLink, clock: Clock) -> Doorman:
+    """Who takes keys only."""
+    return Doorman(keys, None, Secret(link), clock=clock)
+
+
+async def test_a_checked_key_costs_no_look_for_a_while(doorman: Doorman, keys: Counted, clock: Clock):
+    """Each hit would cost a second trip to Redis."""
+    key, presented = await keys.create("alice", role="admin", plan="pro")
+    user = await doorman.check(presented)
+    assert (user.id, user.role, user.plan, user.credential) == ("alice", "admin", "pro", f"key:{key.id}")
+    assert doorman.recall(presented) is user
+    clock.now += BELIEVED - 0.01
+    assert await doorman.check(presented) is user
+    assert keys.looks == 1
+    clock.now += 0.02
+    assert doorman.recall(presented) is None
+    assert await doorman.check(presented) == user
+    assert keys.looks == 2
+
+
+async def test_a_revoked_key_stops_within_five_seconds(doorman: Doorman, keys: Counted, clock: Clock):
+    """Whoever has stolen it would go on."""
+    key, presented = await keys.create("bob")
+    await doorman.check(presented)
+    await keys.revoke(key.id)
+    clock.now += 5
+    with pytest.raises(Revoked):
+        await doorman.check(presented)
+
+
+async def test_what_is_none_is_not_looked_up_again_at_once(doorman: Doorman, keys: Counted, clock: Clock):
+    """A client with a wrong key would keep Redis busy."""
+    wrong = "rf_" + "a" * 16 + "_" + "b" * 32
+    for _ in range(5):
+        with pytest.raises(InvalidKey):
+            await doorman.check(wrong)
+    assert keys.looks == 1
+    clock.now += DISBELIEVED
+    with pytest.raises(InvalidKey):
+        await doorman.check(wrong)
+    assert keys.looks == 2
+
+
+@pytest.mark.parametrize("credential", ["nonsense", "sk-1234", "a.b.c", "\udce4", "x" * 100_000])
+async def test_what_is_no_key_costs_no_look(doorman: Doorman, keys: Counted, credential: str):
+    """Rubbish would keep Redis busy, or be a defect of ours."""
+    with pytest.raises(InvalidKey):
+        await doorman.check(credential)
+    assert keys.looks == 0
+
+
+async def test_without_a_key_it_says_how_to_send_one(doorman: Doorman):
+    """A newcomer would not know what is missing."""
+    with pytest.raises(MissingKey, match="Authorization"):
+        await doorman.check("")
+
+
+async def test_a_key_that_cannot_be_checked_is_refused(victim: Server, clock: Clock):
+    """An outage of Redis would let everybody in; who was checked a moment ago goes on."""
+    link = RedisLink(victim.url, timeout=0.1)
+    keys = Keys(link, Secret(link))
+    doorman = Doorman(keys, None, Secret(link), clock=clock)
+    _, presented = await keys.create("carol")
+    _, other = await keys.create("dave")
+    user = await doorman.check(presented)
+    victim.send(signal.SIGSTOP)
+    assert await doorman.check(presented) is user
+    with pytest.raises(UsersUnavailable):
+        await doorman.check(other)
+    clock.now += 5
+    with pytest.raises(UsersUnavailable):
+        await doorman.check(presented)
+    victim.send(signal.SIGCONT)
+    await link.aclose()
+
+
+async def test_two_keys_of_one_user_own_the_same(doorman: Doorman, keys: Counted):
+    """Who renews his key would lose his sound; and what is his must not be guessed from his name."""
+    _, first = await keys.create("one", user="erin")
+    _, second = await keys.create("two", user="erin")
+    _, other = await keys.create("three", user="frank")
+    users = [await doorman.check(presented) for presented in (first, second, other)]
+    assert users[0].owner == users[1].owner != users[2].owner
+    assert len(users[0].owner) == 40
+
+
+def test_without_keys_and_tokens_it_is_open(link: RedisLink):
+    """At home nobody wants keys."""
+    assert Doorman(None, None, Secret(link)).is_open

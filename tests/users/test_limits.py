@@ -1,0 +1,372 @@
+"""How much users may have: counted once, over all processes, and given back."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from app.errors import (
+    BudgetExceeded,
+    CharactersExceeded,
+    RateLimited,
+    TooManyConcurrent,
+    UsersUnavailable,
+)
+from app.settings.tables import NO_LIMITS, LimitTable
+from app.users import limits as limits_module
+from app.users.limits import Due, Entrance, Limits
+from app.users.store import named
+from app.users.tally import Line, Tally
+from app.users.user import User
+from cache.errands import Errands
+from cache.link import RedisLink
+from tests.cache.conftest import Server
+from tests.http.servers import until
+
+
+def having(**limits: object) -> LimitTable:
+    """Only these limits."""
+    return NO_LIMITS.model_copy(update=limits)
+
+
+@asynccontextmanager
+async def counting(errands: Errands, table: LimitTable) -> AsyncIterator[Limits]:
+    """One process' limits."""
+    limits = Limits(errands, lambda _: table)
+    yield limits
+    await limits.aclose()
+
+
+@asynccontextmanager
+async def replicas(valkey: Server, table: LimitTable, count: int) -> AsyncIterator[list[Limits]]:
+    """As many, each with connections of its own."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for _ in range(count):
+            link = RedisLink(valkey.url, timeout=5)
+            stack.push_async_callback(link.aclose)
+            errands = Errands(link)
+            stack.push_async_callback(errands.aclose)
+            made.append(await stack.enter_async_context(counting(errands, table)))
+        yield made
+
+
+async def admitted(limits: Limits, user: User) -> bool:
+    """Whether a request is."""
+    try:
+        await limits.admit(limits.enter(user))
+    except RateLimited:
+        return False
+    return True
+
+
+async def reserved(limits: Limits, user: User, due: Due, tally: Tally | None = None) -> limits_module.Hold:
+    """Entered and reserved."""
+    entrance = limits.enter(user)
+    await limits.admit(entrance)
+    return await limits.reserve(entrance, due, tally or Tally())
+
+
+async def settled(limits: Limits) -> None:
+    """Until what has ended is counted."""
+    await until(lambda: limits.settled)
+
+
+class TestRequests:
+    """Requests in a minute."""
+
+    @pytest.mark.parametrize("room", [1, 7, 100])
+    async def test_exactly_so_many_are_let_in_over_four_processes(
+        self, valkey: Server, user: User, room: int
+    ):
+        """A limit that counts for each replica is four times what the operator wrote."""
+        async with replicas(valkey, having(requests_per_minute=room), 4) as four:
+            asked = [admitted(four[number % 4], user) for number in range(5 * room)]
+            assert sum(await asyncio.gather(*asked)) == room
+
+    async def test_users_are_counted_apart(self, errands: Errands, user: User):
+        """One user's flood would be everybody's."""
+        other = User(user.id + "2", "user", "default", "", "")
+        async with counting(errands, having(requests_per_minute=2)) as limits:
+            assert [await admitted(limits, user) for _ in range(3)] == [True, True, False]
+            assert await admitted(limits, other)
+
+    async def test_who_is_refused_hears_when_to_come_back(self, errands: Errands, user: User):
+        """A client that comes back at once makes a storm of a limit."""
+        async with counting(errands, having(requests_per_minute=6)) as limits:
+            entrances = [limits.enter(user) for _ in range(6)]
+            for entrance in entrances:
+                await limits.admit(entrance)
+            # Those that leave together need not arrive in order where the server has to be sent the script first.
+            told = {dict(entrance.headers)["RateLimit"].split(";")[1] for entrance in entrances}
+            assert told == {f"r={left}" for left in range(6)}
+            refused = limits.enter(user)
+            with pytest.raises(RateLimited) as caught:
+                await limits.admit(refused)
+        error = caught.value
+        assert error.retry_after is not None
+        assert 0 < error.retry_after <= 10
+        told = dict(error.headers)
+        assert told["RateLimit-Policy"] == '"requests";q=6;w=60'
+        assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("6", "0")
+
+    async def test_the_bucket_is_refilled_in_six_steps(self, link: RedisLink, errands: Errands, user: User):
+        """Who used up his minute would wait for all of it."""
+        async with counting(errands, having(requests_per_minute=6)) as limits:
+            assert all([await admitted(limits, user) for _ in range(6)])
+            assert not await admitted(limits, user)
+            key = named("requests", user.id)
+            since = int(await link.client.hget(key, "since"))
+            await link.client.hset(key, "since", since - 20_000)  # as if 20 seconds had passed
+            assert [await admitted(limits, user) for _ in range(3)] == [True, True, False]
+
+    async def test_thirds_of_a_request_are_nobodys(self, link: RedisLink, errands: Errands, user: User):
+        """Refills that do not add up to a whole would lose or give away a request now and then."""
+        async with counting(errands, having(requests_per_minute=4)) as limits:
+            key = named("requests", user.id)
+            let_in = 0
+            for _ in range(13):
+                let_in += sum([await admitted(limits, user) for _ in range(5)])
+                since = int(await link.client.hget(key, "since"))
+                await link.client.hset(key, "since", since - 10_000)
+            assert let_in == 4 + 12 * 4 // 6
+
+    async def test_without_a_limit_nobody_is_asked(self, errands: Errands, user: User):
+        """Who is not limited would pay a trip for each request."""
+        async with counting(errands, NO_LIMITS) as limits:
+            entrance = limits.enter(user)
+            await limits.admit(entrance)
+            assert (entrance.asked, entrance.headers, errands.take()) == (None, (), [])
+
+
+class TestCharacters:
+    """Characters in a minute and a day: only those that are spoken anew."""
+
+    async def test_what_was_not_spoken_is_given_back(self, errands: Errands, user: User):
+        """A provider's failure would use up the user's limit."""
+        async with counting(errands, having(characters_per_minute=100, characters_per_day=1000)) as limits:
+            hold = await reserved(limits, user, Due(100, 0.0))
+            with pytest.raises(CharactersExceeded):
+                await reserved(limits, user, Due(1, 0.0))
+            hold.settle()
+            hold.settle()
+            await settled(limits)
+            (await reserved(limits, user, Due(100, 0.0))).settle()
+
+    async def test_what_was_spoken_stays_counted(self, errands: Errands, user: User):
+        """A limit that forgets is none."""
+        async with counting(errands, having(characters_per_minute=100)) as limits:
+            tally = Tally()
+            hold = await reserved(limits, user, Due(100, 0.0), tally)
+            tally.add("default", "first", Line(charged=60))
+            hold.settle()
+            await settled(limits)
+            with pytest.raises(CharactersExceeded) as caught:
+                await reserved(limits, user, Due(41, 0.0))
+            assert dict(caught.value.headers)["x-ratelimit-remaining-tokens"] == "40"
+            await reserved(limits, user, Due(40, 0.0))
+
+    async def test_a_text_that_never_fits_is_told_so(self, errands: Errands, user: User):
+        """A client would try it every minute for ever."""
+        async with counting(errands, having(characters_per_minute=100, characters_per_day=50)) as limits:
+            with pytest.raises(CharactersExceeded) as caught:
+                await reserved(limits, user, Due(60, 0.0))
+            assert caught.value.hopeless
+        async with counting(errands, having(characters_per_minute=100)) as limits:
+            with pytest.raises(CharactersExceeded) as caught:
+                await reserved(limits, user, Due(101, 0.0))
+            assert caught.value.hopeless
+
+    async def test_a_day_ends_at_midnight(self, link: RedisLink, errands: Errands, user: User):
+        """Yesterday's characters would be counted today, or today's forgotten."""
+        async with counting(errands, having(characters_per_day=100)) as limits:
+            tally = Tally()
+            hold = await reserved(limits, user, Due(100, 0.0), tally)
+            tally.add("default", "first", Line(charged=100))
+            hold.settle()
+            await settled(limits)
+            with pytest.raises(CharactersExceeded) as caught:
+                await reserved(limits, user, Due(1, 0.0))
+            assert caught.value.retry_after is not None
+            assert caught.value.retry_after <= 86_400
+            key = named("counts", user.id)
+            today = int(await link.client.hget(key, "day"))
+            await link.client.hset(key, "day", today - 1)
+            await reserved(limits, user, Due(100, 0.0))
+
+
+class TestConcurrent:
+    """Requests that are being spoken at once."""
+
+    async def test_places_are_shared_by_all_processes(self, valkey: Server, user: User):
+        """Twenty at once would be twenty for each replica."""
+        async with replicas(valkey, having(concurrent_requests=3), 2) as (one, two):
+            holds = [await reserved(limits, user, Due(1, 0.0)) for limits in (one, two, one)]
+            with pytest.raises(TooManyConcurrent) as caught:
+                await reserved(two, user, Due(1, 0.0))
+            assert caught.value.retry_after == 1.0
+            holds[0].settle()
+            await settled(one)
+            await reserved(two, user, Due(1, 0.0))
+
+    async def test_places_of_a_process_that_was_killed_come_back(
+        self, valkey: Server, user: User, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A crash would lock its users out for good."""
+        monkeypatch.setattr(limits_module, "LEASE", 0.3)
+        async with replicas(valkey, having(concurrent_requests=1), 2) as (dead, alive):
+            await reserved(dead, user, Due(1, 0.0))
+            assert dead._lengthening is not None
+            dead._lengthening.cancel()  # as if it was gone
+            while True:
+                try:
+                    await reserved(alive, user, Due(1, 0.0))
+                except TooManyConcurrent:
+                    await asyncio.sleep(0.02)
+                else:
+                    break
+
+    async def test_places_are_kept_by_who_lives(
+        self, valkey: Server, user: User, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A long speech would lose its place, and its user have more at once than he may."""
+        monkeypatch.setattr(limits_module, "LEASE", 0.6)
+        async with replicas(valkey, having(concurrent_requests=1), 2) as (one, two):
+            await reserved(one, user, Due(1, 0.0))
+            for _ in range(20):
+                with pytest.raises(TooManyConcurrent):
+                    await reserved(two, user, Due(1, 0.0))
+                await asyncio.sleep(0.06)  # two leases in all
+
+
+class TestBudget:
+    """Money in a month."""
+
+    async def test_it_is_never_passed(self, valkey: Server, user: User):
+        """A budget that is checked and then spent is passed by as many as come at once."""
+        async with replicas(valkey, having(spend_per_month=1.0), 4) as four:
+
+            async def ask(limits: Limits) -> float:
+                tally = Tally()
+                try:
+                    hold = await reserved(limits, user, Due(10, 0.3), tally)
+                except BudgetExceeded:
+                    return 0.0
+                tally.add("default", "first", Line(charged=10, spend=0.25))
+                hold.settle()
+                await settled(limits)
+                return 0.25
+
+            for _ in range(4):
+                spent = await asyncio.gather(*(ask(limits) for limits in four * 5))
+            assert sum(spent) <= 1.0
+            with pytest.raises(BudgetExceeded) as caught:
+                await reserved(four[0], user, Due(10, 0.3))
+            assert caught.value.hopeless
+
+    @pytest.mark.parametrize(
+        ("days", "month"),
+        [(0, 1970 * 12 + 1), (59, 1970 * 12 + 3), (11_016, 2000 * 12 + 2), (11_017, 2000 * 12 + 3),
+         (20_781, 2026 * 12 + 11), (20_787, 2026 * 12 + 11), (20_788, 2026 * 12 + 12), (20_819, 2027 * 12 + 1)],
+    )  # fmt: skip
+    async def test_months_are_the_calendars(self, link: RedisLink, days: int, month: int):
+        """A budget that begins anew on the wrong day is either lost or had twice."""
+        source = (limits_module.SCRIPTS / "reserve.lua").read_text()
+        start, end = source.index("local function month_of"), source.index("local today")
+        answer = await link.client.eval(f"{source[start:end]}\nreturn month_of({days})", 0)
+        assert answer == month
+
+
+class TestLostReplies:
+    """What is not known is neither charged twice nor waved through."""
+
+    async def test_a_reservation_that_is_asked_for_twice_is_one(self, errands: Errands, user: User):
+        """A retry after a lost answer would charge twice."""
+        table = having(characters_per_minute=100, concurrent_requests=5)
+        limits = Limits(errands, lambda _: table, token=lambda: "the same")
+        first, second = [await reserved(limits, user, Due(60, 0.0)) for _ in range(2)]
+        first.settle()
+        second.settle()
+        await settled(limits)
+        await reserved(limits, user, Due(100, 0.0))
+        await limits.aclose()
+
+    async def test_a_lost_yes_is_given_back(self, victim: Server, user: User):
+        """Characters that nobody spoke would be lost to the user until the day ends."""
+        link = RedisLink(victim.url, timeout=0.15)
+        errands = Errands(link)
+        table = having(characters_per_day=100, spend_per_month=10.0)
+        limits = Limits(errands, lambda _: table)
+        (await reserved(limits, user, Due(1, 0.0))).settle()
+        await settled(limits)
+        asking = asyncio.create_task(reserved(limits, user, Due(100, 1.0)))
+        await asyncio.sleep(0)
+        victim.send(signal.SIGSTOP)
+        with pytest.raises(UsersUnavailable):
+            await asking
+        victim.send(signal.SIGCONT)
+        await settled(limits)  # sent again until Redis is back
+        tally = Tally()
+        hold = await reserved(limits, user, Due(100, 1.0), tally)
+        hold.settle()
+        await limits.aclose()
+        await errands.aclose()
+        await link.aclose()
+
+
+class TestWithoutRedis:
+    """Its own share for each process; nothing that costs money."""
+
+    @pytest.fixture
+    async def away(self, victim: Server) -> AsyncIterator[Callable[[LimitTable], Limits]]:
+        """Limits whose Redis is gone."""
+        link = RedisLink(victim.url, timeout=0.1)
+        errands = Errands(link)
+        victim.send(signal.SIGKILL)
+        made: list[Limits] = []
+
+        def limits(table: LimitTable) -> Limits:
+            made.append(Limits(errands, lambda _: table, lambda: 0.25))
+            return made[-1]
+
+        yield limits
+        for one in made:
+            await one.aclose(0.01)
+        await errands.aclose()
+        await link.aclose()
+
+    async def test_a_process_grants_its_share(self, away: Callable[[LimitTable], Limits], user: User):
+        """Without Redis either nobody would be let in, or everybody."""
+        limits = away(having(requests_per_minute=40, characters_per_minute=400))
+        assert sum([await admitted(limits, user) for _ in range(15)]) == 10
+        other = User(user.id + "2", "user", "default", "", "")
+        await reserved(limits, other, Due(100, 0.0))
+        with pytest.raises(CharactersExceeded):
+            await reserved(limits, other, Due(1, 0.0))
+
+    async def test_places_are_shared_out_too(self, away: Callable[[LimitTable], Limits], user: User):
+        """A hundred long speeches at once would be begun in an outage."""
+        limits = away(having(concurrent_requests=8))
+        holds = [await reserved(limits, user, Due(1, 0.0)) for _ in range(2)]
+        with pytest.raises(TooManyConcurrent):
+            await reserved(limits, user, Due(1, 0.0))
+        holds[0].settle()
+        await reserved(limits, user, Due(1, 0.0))
+
+    async def test_a_budget_that_cannot_be_checked_is_not_spent(
+        self, away: Callable[[LimitTable], Limits], user: User
+    ):
+        """An outage of Redis would be the way around every budget."""
+        limits = away(having(spend_per_month=10.0))
+        with pytest.raises(UsersUnavailable) as caught:
+            await reserved(limits, user, Due(1, 0.01))
+        assert caught.value.retry_after == 1.0
+
+
+async def test_an_entrance_that_nobody_waits_for_is_no_defect(errands: Errands, user: User):
+    """A request that fails before it is admitted would leave an exception that nobody ever looks at."""
+    async with counting(errands, having(requests_per_minute=5)) as limits:
+        entrance: Entrance = limits.enter(user)
+        assert entrance.asked is not None
