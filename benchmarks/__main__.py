@@ -18,6 +18,7 @@ from benchmarks import (
     planning,
     reuse,
     starting,
+    users,
 )
 from benchmarks.figures import HEAD, Figure
 
@@ -28,6 +29,7 @@ MEASURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "joining": joining.measure,
     "checks": checks.measure,
     "crowd": crowd.measure,
+    "users": users.measure,
     "followers": followers.measure,
     "failover": failover.measure,
     "memory": memory.measure,

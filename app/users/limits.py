@@ -26,6 +26,7 @@ from app.errors import (
 )
 from app.settings.tables import LimitTable
 from app.users.buckets import Buckets
+from app.users.purse import Purse, Purses
 from app.users.store import named
 from app.users.tally import Line, Tally
 from app.users.told import Left, Pairs, headers
@@ -42,6 +43,7 @@ MILLION: Final = 1_000_000
 _UNSETTLED: Final = 10_000
 """Requests whose end is kept while Redis is away, for when it is back."""
 _PAUSE: Final = 0.5
+_KEPT: Final = 0.25
 _CLOSING_SECONDS: Final = 2.0
 
 
@@ -119,6 +121,8 @@ class Limits:
         self._alone = alone
         self._sleep = sleep
         self._token = token
+        self._clock = clock
+        self._purses = Purses(clock)
         self._buckets = Buckets(clock)
         link = errands.link
         self._enter, self._reserve, self._settle, self._lengthen = (
@@ -133,10 +137,16 @@ class Limits:
     def enter(self, user: User) -> Entrance:
         """Ask for a request of this user's to be let in; begun before the look-up it goes along with it."""
         limits = self._limits_of(user.plan)
-        if limits.requests_per_minute is None:
+        room = limits.requests_per_minute
+        if room is None:
             return Entrance(user, limits, None)
-        key = named("requests", user.id)
-        return Entrance(user, limits, self._errands.run(self._enter, [key], [limits.requests_per_minute, 1]))
+        now = self._clock()
+        purse = self._purses.of(user.id)
+        if purse.ask(now):
+            left = Left(purse.left + purse.paid, purse.refilled - now)
+            return Entrance(user, limits, None, requests=left)
+        more = purse.more(now, room)
+        return Entrance(user, limits, self._errands.run(self._enter, _bucket(user.id), [room, 1, more]))
 
     async def admit(self, entrance: Entrance) -> None:
         """Until it is known; whoever was not let in is told so.
@@ -152,8 +162,10 @@ class Limits:
             poured = self._buckets.pour(f"requests {entrance.user.id}", 1, max(1.0, room * self._alone()))
             ok, left, seconds = poured.ok, poured.left, poured.seconds
         else:
-            ok, left, milliseconds = bool(came[0]), int(came[1]), int(came[2])
-            seconds = milliseconds / 1000
+            ok, left, seconds = bool(came[0]), int(came[1]), int(came[2]) / 1000
+            if came[3]:
+                self._pay(entrance.user.id, room, int(came[3]), left, seconds)
+                left += int(came[3])
         entrance.requests = Left(left, seconds or 0.0)
         if not ok:
             raise entrance.refuse(
@@ -189,7 +201,7 @@ class Limits:
     async def warm(self) -> None:
         """Have the scripts known before the first request: sent whole, one may be overtaken by what comes after it."""
         nobody = _places("")
-        await self._errands.run(self._enter, [named("requests", "")], [1, 0])
+        await self._errands.run(self._enter, _bucket(""), [1, 0, 0])
         await self._errands.run(self._reserve, nobody, ["warm", 0, 0, -1, -1, -1, -1, 1])
         await self._errands.run(self._settle, nobody, ["warm", 0, 0])
         await self._errands.run(self._lengthen, [nobody[2]], [1])
@@ -250,6 +262,25 @@ class Limits:
             if not poured.ok:
                 raise entrance.refuse(_refusal("minute", limits, poured.seconds or STEP_SECONDS))
 
+    def _pay(self, user: str, room: int, count: int, left: int, seconds: float) -> None:
+        """So many of the next requests are paid for. No await from here to who asks next."""
+        purse = self._purses.of(user)
+        purse.paid += count
+        purse.left, purse.refilled = left, self._clock() + seconds
+        if not purse.is_watched:
+            purse.is_watched = True
+            asyncio.get_running_loop().call_later(_KEPT, self._give_back, user, room, purse)
+
+    def _give_back(self, user: str, room: int, purse: Purse) -> None:
+        """What was not used in time. Lost on the way, it is refilled with the rest."""
+        if purse.paid and self._clock() - purse.last < _KEPT / 2:
+            asyncio.get_running_loop().call_later(_KEPT, self._give_back, user, room, purse)
+            return
+        purse.is_watched = False
+        if purse.paid:
+            unused, purse.paid = purse.paid, 0
+            self._errands.run(self._enter, _bucket(user), [room, 0, -unused])
+
     def _settle_soon(self, user: str, token: str, total: Line, *, charge_hits: bool) -> None:
         tokens = self._speaking[user]
         tokens.discard(token)
@@ -308,6 +339,10 @@ def _unlimited(limits: LimitTable) -> bool:
         and limits.concurrent_requests is None
         and limits.spend_per_month is None
     )
+
+
+def _bucket(user: str) -> list[str]:
+    return [named("requests", user)]
 
 
 def _places(user: str) -> list[str]:

@@ -370,3 +370,67 @@ async def test_an_entrance_that_nobody_waits_for_is_no_defect(errands: Errands, 
     async with counting(errands, having(requests_per_minute=5)) as limits:
         entrance: Entrance = limits.enter(user)
         assert entrance.asked is not None
+
+
+class TestPaidAhead:
+    """Who asks steadily does not wait for Redis each time; nobody gets more than he may."""
+
+    class Clock:
+        """Moved by hand."""
+
+        now = 100.0
+
+        def __call__(self) -> float:
+            """The time."""
+            return self.now
+
+    async def steadily(self, limits: Limits, clock: Clock, user: User, count: int, rate: float) -> list[bool]:
+        """Whether each of so many, so many a second, went to Redis."""
+        asked = []
+        for _ in range(count):
+            clock.now += 1 / rate
+            entrance = limits.enter(user)
+            await limits.admit(entrance)
+            asked.append(entrance.asked is not None)
+        return asked
+
+    async def test_a_steady_user_seldom_waits(self, errands: Errands, user: User):
+        """Each hit from memory would wait for a trip to Redis after all."""
+        clock = self.Clock()
+        table = having(requests_per_minute=100_000)
+        limits = Limits(errands, lambda _: table, clock=clock)
+        asked = await self.steadily(limits, clock, user, 400, 100)
+        assert all(asked[:99]), "who has just come is counted one by one"
+        assert sum(asked[200:]) < 200 / 8
+        left = int(dict(limits.enter(user).headers)["x-ratelimit-remaining-requests"])
+        assert left == 100_000 - 401, "what is paid ahead is his still"
+        await limits.aclose()
+
+    async def test_the_second_half_of_a_bucket_is_counted_one_by_one(self, errands: Errands, user: User):
+        """What one replica has paid ahead, another would have to refuse."""
+        clock = self.Clock()
+        table = having(requests_per_minute=1_000)
+        limits = Limits(errands, lambda _: table, clock=clock)
+        asked = await self.steadily(limits, clock, user, 1_000, 400)
+        assert not all(asked[:500])
+        assert all(asked[520:])
+        assert not await admitted(limits, user)
+        await limits.aclose()
+
+    async def test_what_is_not_used_goes_back(self, link: RedisLink, errands: Errands, user: User):
+        """Who stops asking would lose requests."""
+        clock = self.Clock()
+        table = having(requests_per_minute=100_000)
+        limits = Limits(errands, lambda _: table, clock=clock)
+        while not limits._purses.of(user.id).paid:
+            await self.steadily(limits, clock, user, 1, 100)
+        let_in = limits._purses.of(user.id).asked
+        clock.now += 10
+
+        async def used() -> float:
+            return float(await link.client.hget(named("requests", user.id), "used"))
+
+        while await used() != let_in:  # noqa: ASYNC110 - Redis has no event to wait for
+            await asyncio.sleep(0.01)
+        assert await admitted(limits, user)
+        await limits.aclose()
