@@ -360,10 +360,37 @@ def test_bit_rates_are_those_on_offer():
         assert problem.startswith(f"line 2: sound.{key}: use one of 32000, 48000, 64000, 96000, 128000")
 
 
-def test_auth_that_is_not_built_is_refused():
-    """A server that was told to check keys and does not would be open without anyone knowing."""
-    (found,) = problems('[auth]\nmode = "keys"\n')
-    assert "auth.mode" in found
+@pytest.mark.parametrize(
+    ("auth", "said"),
+    [
+        ('mode = "none"', "auth.mode"),
+        ('secret = "short"', "32"),
+        ('mode = "jwt"', "jwks_url or public_key"),
+        ('mode = "jwt"\njwt = { algorithms = ["none"], public_key = "x" }', "auth.jwt.algorithms"),
+        ('mode = "jwt"\njwt = { algorithms = [], public_key = "x" }', "auth.jwt.algorithms"),
+        ('mode = "jwt"\njwt = { algorithms = ["RS256", "HS256"], public_key = "x" }', "HS*"),
+        ('mode = "jwt"\njwt = { algorithms = ["HS256"], public_key = "short" }', "too short"),
+        ('jwt = { jwks_url = "https://example.org/keys", public_key = "x" }', "one of them"),
+    ],
+)
+def test_auth_that_lets_in_the_wrong_is_refused(auth: str, said: str):
+    """Tokens that anybody can sign would be taken without anyone knowing."""
+    (found, *_) = problems(f"[auth]\n{auth}\n")
+    assert said in found
+
+
+def test_what_a_plan_leaves_out_is_as_in_the_default():
+    """Whoever raises one limit of a plan would lower the others."""
+    settings = parse(
+        "[limits.default]\nrequests_per_minute = 7\nspend_per_month = 3.5\n"
+        '[limits.plans.pro]\nrequests_per_minute = "off"\ncharge_hits = true\n',
+        {},
+    )
+    pro, default = settings.limits_of("pro"), settings.limits_of("nobody's")
+    assert (default.requests_per_minute, default.spend_per_month, default.charge_hits) == (7, 3.5, False)
+    assert (pro.requests_per_minute, pro.spend_per_month, pro.charge_hits) == (None, 3.5, True)
+    assert parse("", {}).limits_of("default").requests_per_minute is None, "open, and none written down"
+    assert parse('[auth]\nmode = "keys"\n', {}).limits_of("default").requests_per_minute == 120
 
 
 @pytest.mark.parametrize(

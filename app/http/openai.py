@@ -8,7 +8,7 @@ import base64
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import getLogger
 
 import msgspec
@@ -16,7 +16,7 @@ from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Send
 
-from app.errors import NotFound, ProvidersUnavailable, RefrainError, whereabouts
+from app.errors import InvalidInput, NotFound, ProvidersUnavailable, RefrainError, whereabouts
 from app.http import request_id
 from app.http.doorway import user_of
 from app.http.owner import Owners
@@ -28,6 +28,7 @@ from app.http.wire import (
     ClientGone,
     WhileConnected,
     encoded,
+    header,
     read_json_body,
     require_method,
     send_end,
@@ -45,6 +46,7 @@ from app.speech.report import report
 from app.speech.shelf import MadeAnew
 from app.speech.studio import Studio
 from app.users.desk import Desk
+from app.users.idempotency import HEADER, Claim
 from app.users.limits import NOTHING
 from app.users.visit import Visit
 from providers.errors import ProviderError
@@ -103,11 +105,28 @@ class SpeechSurface:
             began = time.perf_counter()
             cast = self._casting.now
             asked = speech_request(body, cast.voices, cast.outputs, self._owners.of(scope))
-            plan = await self._studio.plan(asked)
-            with self._desk.visit(user_of(scope)) as visit:
+            # Behind the checks: a request that was refused for its form may be mended and sent under the same key.
+            claim = await self._claim(scope, body)
+            if claim is not None and claim.standing == "done" and asked.cache == "refresh":
+                asked = replace(asked, cache="default")  # it was made anew
+            # By the same cast: there may have been another meanwhile.
+            plan = await cast.plans.get(asked)
+            with self._desk.visit(user_of(scope), claim) as visit:
                 await self._answer(receive, send, Wish(body, began, visit), plan)
         except ClientGone:
             return
+
+    async def _claim(self, scope: HTTPScope, body: SpeechBody) -> Claim | None:
+        key = header(scope, b"idempotency-key")
+        if key is None:
+            return None
+        if body.cache == "bypass":
+            message = (
+                'With "cache": "bypass" nothing is kept that could be given again. Leave out one of the two.'
+            )
+            raise InvalidInput(message, param=HEADER)
+        # As it was understood: the same request may be written in other words of JSON.
+        return await self._desk.idempotency.claim(user_of(scope), key, msgspec.json.encode(body))
 
     async def _answer(self, receive: Receive, send: Send, wish: Wish, plan: Plan) -> None:
         visit = wish.visit
@@ -121,6 +140,8 @@ class SpeechSurface:
                         speech.over = visit.close
                         visit.lend()
                         await self._send_live(send, wish, speech)
+                    if len(speech.clips) == len(plan.chunks):
+                        self._finish(visit)
                     return
                 if visit.charges_hits:
                     await visit.reserve(visit.due(NOTHING, plan.characters))
@@ -129,9 +150,14 @@ class SpeechSurface:
                 except (NotFound, MadeAnew):
                     # Nothing has left yet: what was there has gone, or is another by now, and is looked for again.
                     continue
+                self._finish(visit)
                 return
         message = "Some of this speech is being replaced over and over. Ask for it again."
         raise ProvidersUnavailable(message, retry_after=1.0)
+
+    def _finish(self, visit: Visit) -> None:
+        if visit.claim is not None:
+            self._desk.idempotency.finish(visit.claim)
 
     async def _send_ready(self, receive: Receive, send: Send, wish: Wish, speech: Ready) -> None:
         took = time.perf_counter() - wish.began

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.settings import Settings
 from app.users.doorman import Doorman, Tokens
+from app.users.idempotency import Claim, Idempotency
 from app.users.keys import Keys
 from app.users.limits import Limits
 from app.users.store import Secret
@@ -24,10 +25,11 @@ class Desk:
     keys: Keys
     limits: Limits
     usage: Usage
+    idempotency: Idempotency
 
-    def visit(self, user: User) -> Visit:
+    def visit(self, user: User, claim: Claim | None = None) -> Visit:
         """One request of his."""
-        return Visit(user, self.limits, self.usage)
+        return Visit(user, self.limits, self.usage, claim)
 
 
 @asynccontextmanager
@@ -51,4 +53,4 @@ async def open_desk(
         doorman = Doorman(keys if settings.auth.takes_keys else None, tokens, secret)
         limits = Limits(errands, lambda plan: current().limits_of(plan), lambda: current().limits.alone)
         stack.push_async_callback(limits.aclose)
-        yield Desk(doorman, keys, limits, Usage())
+        yield Desk(doorman, keys, limits, Usage(), Idempotency(errands, secret))

@@ -175,8 +175,10 @@ class Limits:
                 )
             )
 
-    async def reserve(self, entrance: Entrance, due: Due, tally: Tally) -> "Hold":
-        """Set it aside until the hold is settled, by what is in `tally` then.
+    async def reserve(
+        self, entrance: Entrance, due: Due, tally: Tally, *, charge_hits: bool = False
+    ) -> "Hold":
+        """Set it aside until the hold is settled, by what is in `tally` then: what was made, or with hits.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded: nothing is reserved.
@@ -186,7 +188,6 @@ class Limits:
         if _unlimited(entrance.limits):
             return Hold(lambda _: None, tally)
         token = self._token()
-        charge_hits = entrance.limits.charge_hits
         hold = Hold(functools.partial(self._settle_soon, user.id, token, charge_hits=charge_hits), tally)
         # Before the first await: a request that is being asked for has its place, too.
         self._speaking[user.id].add(token)

@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Self
 
+from app.users.idempotency import Claim
 from app.users.limits import Due, Entrance, Hold, Limits
 from app.users.tally import Tally, tallying
 from app.users.told import Pairs
@@ -16,8 +17,10 @@ class Visit:
     Leaving the block closes it, unless somebody else goes on with what it has begun and will.
     """
 
-    def __init__(self, user: User, limits: Limits, usage: Usage) -> None:
+    def __init__(self, user: User, limits: Limits, usage: Usage, claim: Claim | None = None) -> None:
+        """`claim`: what is known of its Idempotency-Key."""
         self.user = user
+        self.claim = claim
         self.tally = Tally()
         self._limits = limits
         self._usage = usage
@@ -59,12 +62,16 @@ class Visit:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded, UsersUnavailable: as `Limits.reserve`.
         """
         if self._entrance is not None and self._hold is None:
-            self._hold = await self._limits.reserve(self._entrance, due, self.tally)
+            self._hold = await self._limits.reserve(
+                self._entrance, due, self.tally, charge_hits=self.charges_hits
+            )
 
     @property
     def charges_hits(self) -> bool:
         """Whether what costs nothing counts all the same."""
-        return self._entrance is not None and self._entrance.limits.charge_hits
+        if self._entrance is None or (self.claim is not None and not self.claim.is_charged):
+            return False
+        return self._entrance.limits.charge_hits
 
     def due(self, new: Due, characters: int) -> Due:
         """What counts of a text of so many characters, of which `new` is to be made."""
