@@ -123,6 +123,34 @@ async def test_what_waits_behind_a_broken_write_is_written(told: Callable[[], li
     assert behind.dropped == len(told()) >= 1
 
 
+async def test_what_is_added_while_all_writers_end_is_written():
+    """What is stored again as soon as it was forgotten would stay unwritten until somebody stores something else."""
+    go = asyncio.Event()
+    written: list[str] = []
+
+    async def write(digest: str, _entry: Entry, _mark: bytes) -> None:
+        await go.wait()
+        written.append(digest)
+
+    behind = Behind(write)
+    digests = [f"{number:040x}" for number in range(4)]
+    for digest in digests:  # as many as there are writers
+        behind.add(digest, sound())
+    await until(lambda: len(behind._writing) == 4)
+
+    async def forget_and_add() -> None:
+        await behind.forget(digests[0])
+        behind.add(B, sound())
+
+    again = asyncio.create_task(forget_and_add())
+    await asyncio.sleep(0)  # it waits for the first writing
+    go.set()
+    await again
+    async with asyncio.timeout(5):
+        await until(lambda: B in written)
+    await behind.aclose()
+
+
 async def test_an_archive_that_breaks_answers_all_who_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
 ):
