@@ -345,22 +345,70 @@ async def test_a_follower_that_was_killed_counts_no_more(
         await here.deserted(DIGEST, draft)
 
 
+async def test_a_follower_who_takes_nothing_still_counts(
+    open_drafts: Callable[..., Drafts], monkeypatch: pytest.MonkeyPatch
+):
+    """A listener who stalls for some seconds would find that the rest was given up behind his back."""
+    monkeypatch.setattr("cache.drafts.NOTED", 0.6)
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"line")
+        async with aclosing((await followed(there)).lines) as lines:
+            assert await anext(lines) == b"line"
+            deserted = asyncio.create_task(here.deserted(DIGEST, draft))
+            done, _ = await asyncio.wait([deserted], timeout=1.5)
+            assert not done
+        await deserted
+
+
+async def test_it_is_wanted_at_the_pace_of_those_elsewhere(open_drafts: Callable[..., Drafts]):
+    """An hour would be made, and paid for, while its only listener, at another replica, is at the first minute."""
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"one")
+        draft.add(b"two")
+        async with aclosing((await followed(there)).lines) as lines:
+            assert await anext(lines) == b"one"
+            wanted = asyncio.create_task(here.wanted(DIGEST, draft))
+            assert await anext(lines) == b"two"
+            done, _ = await asyncio.wait([wanted], timeout=0.3)
+            assert not done, "he has not taken the last yet"
+            waiting = asyncio.ensure_future(anext(lines))
+            await wanted
+            draft.add(b"three")
+            # What is on its way to him is not wanted before he has it.
+            wanted = asyncio.create_task(here.wanted(DIGEST, draft))
+            assert await waiting == b"three"
+            done, _ = await asyncio.wait([wanted], timeout=0.3)
+            assert not done
+            # Who listens here and has taken nothing does not hold him up.
+            async with aclosing((await followed(here)).lines) as stalled:
+                assert await anext(stalled) == b"one"
+                waiting = asyncio.ensure_future(anext(lines))
+                await wanted
+                waiting.cancel()
+                await asyncio.wait([waiting])
+        await here.wanted(DIGEST, draft)  # nobody's pace
+
+
 async def test_it_is_wanted_at_the_pace_of_the_quickest():
     """An hour would be made, and paid for, while its only listener is at the first minute."""
     drafts = Drafts()
     with drafts.open(DIGEST, b"head") as draft:
-        await draft.wanted()  # nobody follows here: nobody's pace
+        await drafts.wanted(DIGEST, draft)  # nobody follows here: nobody's pace
         slow, quick = [(await followed(drafts)).lines for _ in range(2)]
         draft.add(b"one")
         draft.add(b"two")
         assert [await anext(slow), await anext(quick)] == [b"one", b"one"]
-        wanted = asyncio.create_task(draft.wanted())
+        wanted = asyncio.create_task(drafts.wanted(DIGEST, draft))
         assert await anext(quick) == b"two"
         assert not wanted.done()
         waiting = asyncio.ensure_future(anext(quick))
         await wanted
         draft.add(b"three")
-        wanted = asyncio.create_task(draft.wanted())
+        wanted = asyncio.create_task(drafts.wanted(DIGEST, draft))
         assert await waiting == b"three"
         assert not wanted.done()
         # A listener who leaves while he waits is not waited for, and wants nothing.
@@ -368,7 +416,7 @@ async def test_it_is_wanted_at_the_pace_of_the_quickest():
         await wanted
         waiting.cancel()
         await asyncio.wait([waiting])
-        wanted = asyncio.create_task(draft.wanted())
+        wanted = asyncio.create_task(drafts.wanted(DIGEST, draft))
         assert [await anext(slow), await anext(slow)] == [b"two", b"three"]
         assert not wanted.done()
         await slow.aclose()
