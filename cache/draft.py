@@ -38,6 +38,7 @@ class Draft:
         self.changed = asyncio.Event()
         self.ended = asyncio.Event()
         self.announcing = asyncio.Event()
+        self.is_told = False  # others are being told of it, and have to be told of its end
         if not told:
             self.announcing.set()
 

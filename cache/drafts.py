@@ -134,7 +134,7 @@ class Drafts:
             draft.end(whole=False)
             if draft.elements[-1] == CUT:
                 self._cut.append(draft.token.encode())
-            if telling is not None and drafts[0] is not draft:
+            if telling is not None and drafts[0] is not draft and not draft.is_told:
                 telling.cancel()  # it has told nobody anything, and waits for its turn
             drafts.remove(draft)
             if not drafts:
@@ -247,6 +247,7 @@ class Drafts:
         try:
             await self.withdrawals.note(draft)
             if await self._turn(digest, draft):
+                draft.is_told = True
                 await self._tell_all(link, digest, draft)
         finally:
             draft.announcing.set()  # cancelled too: its maker waits for this before the first sound leaves

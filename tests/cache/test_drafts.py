@@ -435,6 +435,23 @@ async def test_what_is_given_up_is_not_followed_from_that_moment_on(open_drafts:
     await until(lambda: not drafts._tasks)
 
 
+async def test_the_end_is_told_though_one_that_was_withdrawn_goes_on(open_drafts: Callable[..., Drafts]):
+    """A speech that is asked for again while who hears the deleted one still listens: its followers would be cut."""
+    tokens = iter(("withdrawn", "maker"))
+    here, there = open_drafts(), open_drafts()
+    here._token = lambda: next(tokens)
+    with here.open(DIGEST, b"old") as old:
+        await old.announced()
+        await here.withdraw(DIGEST)
+        with here.open(DIGEST, b"head") as draft:
+            await draft.announced()
+            following = await followed(there)
+            assert following.head == b"head"
+            draft.add(b"line")
+            draft.end(whole=True)
+        assert await all_lines(following) == [b"line"]
+
+
 async def test_who_never_had_his_turn_to_tell_leaves_no_task(open_drafts: Callable[..., Drafts]):
     """A thousand who come and go while one listens to the end would be remembered until then."""
     drafts = open_drafts()
