@@ -16,6 +16,7 @@ from cache.errors import Away
 from cache.link import Answer, RedisLink
 from cache.memory import MemoryTier
 from cache.server import full
+from cache.tending import tell
 
 LOOK_SECONDS = 1.0
 _NAMED = 128
@@ -225,9 +226,12 @@ class Purges:
                 forget(forgotten)
             if looked:
                 recent.append(new)
-                await self._tell_late()
-                if then is not None:
-                    await then()
+                try:
+                    await self._tell_late()
+                    if then is not None:
+                        await then()
+                except Exception as error:  # noqa: BLE001 - as above
+                    tell("heeding what was forgotten", error)
             await self._sleep(self._pause)
 
     async def _look(self) -> list[Forgotten]:

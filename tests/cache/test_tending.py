@@ -165,6 +165,51 @@ async def test_an_archive_that_breaks_answers_all_who_wait(
     await archive.aclose()
 
 
+async def test_what_fails_behind_a_look_at_the_log_does_not_end_the_looking(
+    shared: Shared, told: Callable[[], list[str]]
+):
+    """A process that looks no more would serve from memory for ever what all others have forgotten."""
+    memory = MemoryTier(1 << 20)
+    shared.purges._pause = 0.01
+    failed = asyncio.Event()
+
+    async def fails() -> None:
+        failed.set()
+        raise KeyError(SECRET)
+
+    shared.purges.watch(memory, then=fails)
+    await failed.wait()
+    memory.add(A, sound())
+    await shared.purges.delete([A])
+    async with asyncio.timeout(5):
+        await until(lambda: memory.peek(A) is None)
+    await shared.purges.aclose()
+    assert all(line.startswith("defect in heeding what was forgotten: KeyError at ") for line in told())
+
+
+async def test_a_ledger_that_breaks_says_so_and_goes_on(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
+):
+    """What one user has had stored would not be counted any more, and asyncio's own report would name him."""
+    ledger = shared.ledger
+
+    async def breaks() -> None:
+        raise KeyError(SECRET)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ledger, "_add_up", breaks)
+        ledger.see("one")
+        await until(lambda: told() != [])
+    (line,) = told()
+    assert line.startswith("defect in the ledger: KeyError at ")
+    ledger.see("two")
+    key = shared.link.keys.of("stored", str(ledger._day))
+    async with asyncio.timeout(5):
+        while not await shared.link.client.hexists(key, "two"):  # noqa: ASYNC110 - the server has no event here
+            await asyncio.sleep(0.005)
+    await ledger.aclose()
+
+
 async def test_what_goes_on_for_ever_begins_again_more_and_more_slowly(told: Callable[[], list[str]]):
     """A watch that has died is noticed by nobody; one that dies each time must not fill the log."""
     pauses: list[float] = []
