@@ -156,8 +156,8 @@ class Notices:
     def _acknowledge(self, name: str) -> None:
         self._owed[name] -= 1
         if self._owed[name] > 0:
-            # That was for ears that have been left since: behind it the channel was given up, and what is published
-            # before the server comes to the next one is heard by nobody.
+            # Perhaps that was for ears that have been left since: behind it the channel was given up, and what is
+            # published before the server comes to the next one is heard by nobody.
             return
         del self._owed[name]
         if (channel := self._channels.get(name)) is not None:

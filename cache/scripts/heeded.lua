@@ -10,6 +10,7 @@ local followers = redis.call('ZRANGEBYSCORE', KEYS[2], now[1] * 1000 + now[2] / 
 local waiting = 0
 for _, token in ipairs(followers) do
   local reached = redis.call('ZSCORE', KEYS[3], token)
-  if reached and tonumber(reached) >= tonumber(ARGV[2]) then waiting = waiting + 1 end
+  -- Of whom it is not known, since there was no memory to note it or it was evicted, he sets no pace.
+  if not reached or tonumber(reached) >= tonumber(ARGV[2]) then waiting = waiting + 1 end
 end
 return {#followers, waiting}

@@ -9,6 +9,7 @@ import pytest
 
 from cache.draft import Draft, DraftCut, Piece
 from cache.drafts import Drafts, Following
+from cache.link import Keys
 from cache.shared import Shared
 from tests.cache.conftest import Server, until
 
@@ -391,6 +392,23 @@ async def test_it_is_wanted_at_the_pace_of_those_elsewhere(open_drafts: Callable
                 waiting.cancel()
                 await asyncio.wait([waiting])
         await here.wanted(DIGEST, draft)  # nobody's pace
+
+
+async def test_who_cannot_be_asked_how_far_he_is_sets_no_pace(
+    open_drafts: Callable[..., Drafts], keys: Keys, valkey: Server
+):
+    """A full server evicts what it can: a listener would wait for the rest, and his maker for him."""
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"one")
+        async with aclosing((await followed(there)).lines) as lines:
+            assert await anext(lines) == b"one"
+            wanted = asyncio.create_task(here.wanted(DIGEST, draft))
+            done, _ = await asyncio.wait([wanted], timeout=0.3)
+            assert not done
+            valkey.command("DEL", keys.of("reached", DIGEST))
+            await wanted
 
 
 async def test_it_is_wanted_at_the_pace_of_the_quickest():
