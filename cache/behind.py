@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cache.interface import Entry
 from cache.purges import START, Mark
-from cache.tending import tell
+from cache.tending import own_task, tell
 
 _ENTRIES = 4096
 _BYTES = 32 * 1024 * 1024
@@ -68,9 +68,8 @@ class Behind:
         self._bytes += _size(entry)
         if len(self._writers) < _WRITERS:
             # An empty context: what is written is nobody's request, and must not carry one's trace.
-            writer = asyncio.create_task(self._work(), name="behind", context=contextvars.Context())
+            writer = asyncio.create_task(self._write_on(), name="behind", context=contextvars.Context())
             self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
 
     def peek(self, digest: str) -> Entry | None:
         """What waits, or is being written, under this digest."""
@@ -103,6 +102,14 @@ class Behind:
             writer.cancel()
         if writers:
             await asyncio.wait(writers)
+
+    async def _write_on(self) -> None:
+        try:
+            await self._work()
+        finally:
+            # In the step in which it found nothing to write, not by a callback a step later: what is added in between
+            # would wait for the next one that is.
+            self._writers.discard(own_task())
 
     async def _work(self) -> None:
         while (digest := self._next()) is not None:

@@ -23,7 +23,7 @@ class Piece:
 
 
 class Draft:
-    """The maker's side. Nothing here waits but `announced` and `wanted`.
+    """The maker's side. Nothing here waits but `announced` and `read`.
 
     `followers` are those in this process, `waiting` those of them who have read all that there is.
     """
@@ -38,6 +38,7 @@ class Draft:
         self.changed = asyncio.Event()
         self.ended = asyncio.Event()
         self.announcing = asyncio.Event()
+        self.is_told = False  # others are being told of it, and have to be told of its end
         if not told:
             self.announcing.set()
 
@@ -70,11 +71,6 @@ class Draft:
     async def announced(self) -> None:
         """Until it can be followed from everywhere, or nobody can be told: a round trip after its beginning."""
         await self.announcing.wait()
-
-    async def wanted(self) -> None:
-        """Until one who follows here has read all that there is; at once if nobody does."""
-        while self.followers and not self.waiting:
-            await self.stirred.wait()
 
     async def read(self) -> AsyncGenerator[bytes | Piece]:
         """As `cache.drafts.Following.lines`, where it is."""

@@ -33,9 +33,9 @@ from cache.withdrawals import Withdrawals
 LIFETIME: Final = 4.0
 """Seconds that a draft in Redis outlives its maker; renewed every third of it. So of a maker that was
 killed followers learn after 6 seconds at the latest."""
-NOTED: Final = 30.0
-"""Seconds after its last reading for which a follower elsewhere counts as one, unless it says that it leaves: as long
-as a listener may take nothing."""
+NOTED: Final = 6.0
+"""Seconds for which a follower elsewhere counts as one, unless it says that it leaves; renewed every third of it, also
+while its listener takes nothing. So of a process that was killed its followers are made for no longer."""
 _AT_ONCE: Final = 1_000
 """Lines that are read in one trip."""
 _BYTES_AT_ONCE: Final = 2**18
@@ -43,7 +43,9 @@ _GATHERING_SECONDS = 0.05
 """For which pieces are gathered before they are told: a trip for each of a hundred would be most of all trips."""
 _REMEMBERED: Final = 256
 _LINGER_SECONDS = 0.1
-"""Between two looks whether anybody elsewhere follows still."""
+"""Between two looks whether anybody elsewhere follows still, or has read all."""
+_FIRST_PAUSE_SECONDS = 0.02
+"""Between the first two of the latter, since who only stores what he follows takes no time for it."""
 _CLOSING_SECONDS = 1.0
 
 
@@ -56,6 +58,22 @@ class Following:
 
     head: bytes
     lines: AsyncGenerator[bytes | Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class _Heed:
+    """How many follow in other processes, and how many of them have read all that there is."""
+
+    followers: int = 0
+    waiting: int = 0
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One that follows a draft in Redis; the next element that it asks for is number `at`."""
+
+    token: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +134,7 @@ class Drafts:
             draft.end(whole=False)
             if draft.elements[-1] == CUT:
                 self._cut.append(draft.token.encode())
-            if telling is not None and drafts[0] is not draft:
+            if telling is not None and drafts[0] is not draft and not draft.is_told:
                 telling.cancel()  # it has told nobody anything, and waits for its turn
             drafts.remove(draft)
             if not drafts:
@@ -170,7 +188,10 @@ class Drafts:
     async def is_followed(self, digest: str, draft: Draft) -> bool:
         """Whether anybody follows it, here or in another process; while Redis is away, nobody there can."""
         # Looked at again: somebody may have come while others were asked.
-        return draft.followers > 0 or await self._is_heeded(digest, draft) or draft.followers > 0
+        if draft.followers > 0:
+            return True
+        heed = await self._heed(digest, draft)
+        return draft.followers + heed.followers > 0
 
     async def deserted(self, digest: str, draft: Draft) -> None:
         """Until nobody follows it any more."""
@@ -180,15 +201,30 @@ class Drafts:
             while draft.followers:
                 await draft.stirred.wait()
 
-    async def _is_heeded(self, digest: str, draft: Draft) -> bool:
+    async def wanted(self, digest: str, draft: Draft) -> None:
+        """Until one who follows it, wherever, has read all that there is; at once if nobody follows."""
+        pause = None if self._link is None else _FIRST_PAUSE_SECONDS
+        while not draft.waiting:
+            # Taken before anything is awaited: who comes, or reads, while we ask is not missed.
+            stirred = draft.stirred
+            heed = await self._heed(digest, draft)
+            if heed.waiting or not draft.followers + heed.followers:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await stirred.wait()
+            pause = pause and min(2 * pause, _LINGER_SECONDS)
+
+    async def _heed(self, digest: str, draft: Draft) -> _Heed:
         link = self._link
         if link is None:
-            return False
-        keys = [link.keys.of(thing, digest) for thing in ("draft", "followers")]
+            return _Heed()
+        keys = [link.keys.of(thing, digest) for thing in ("draft", "followers", "reached")]
+        arguments: list[str | bytes | int] = [draft.token, len(draft.elements)]
         try:
-            return bool(await link.call(lambda: self._heeded(keys, [draft.token])))
+            return _Heed(*await link.call(lambda: self._heeded(keys, arguments)))
         except Away:
-            return False
+            return _Heed()
 
     async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
         """Cut what is open, and tell the followers, within so many seconds or a moment. Idempotent."""
@@ -211,6 +247,7 @@ class Drafts:
         try:
             await self.withdrawals.note(draft)
             if await self._turn(digest, draft):
+                draft.is_told = True
                 await self._tell_all(link, digest, draft)
         finally:
             draft.announcing.set()  # cancelled too: its maker waits for this before the first sound leaves
@@ -278,16 +315,18 @@ class Drafts:
         except Away:
             return None
 
-    async def _read(self, digest: str, position: int, follower: str = "") -> "_Found | None":
+    async def _read(
+        self, digest: str, position: int, follower: str = "", most: int = _AT_ONCE
+    ) -> _Found | None:
         """The elements from a position on, not all where they are many; None: no draft, or Redis is away.
 
-        `follower` is noted as one, if it is somebody.
+        `follower` is noted as one, if it is somebody, and with it the position.
         """
         link = self._link
         if link is None:
             return None
-        keys = [link.keys.of(thing, digest) for thing in ("draft", "followers")]
-        arguments: list[str | bytes | int] = [position, _AT_ONCE, _BYTES_AT_ONCE, follower, int(NOTED * 1000)]
+        keys = [link.keys.of(thing, digest) for thing in ("draft", "followers", "reached")]
+        arguments: list[str | bytes | int] = [position, most, _BYTES_AT_ONCE, follower, int(NOTED * 1000)]
         try:
             answer = await link.call(lambda: self._drafted(keys, arguments))
         except Away:
@@ -300,21 +339,20 @@ class Drafts:
 
     async def _lines(self, digest: str, token: bytes) -> AsyncGenerator[bytes | Piece]:
         assert self._link is not None
-        at = 2
-        follower = secrets.token_hex(8)
-        async with self._following(self._link, digest, follower), self._ear(digest) as ear:
+        reader = _Reader(secrets.token_hex(8), 2)
+        async with self._following(self._link, digest, reader), self._ear(digest) as ear:
             while True:
                 # Listen first, then look: what is written in between is seen, what is written after it is heard.
                 await ear.listen()
-                found = await self._read(digest, at, follower)
+                found = await self._read(digest, reader.at, reader.token)
                 if found is None or found.token != token:  # it has run out, was replaced, or Redis is away
                     raise DraftCut
                 for element in found.elements:
                     line = told(element)
                     if line is None:
                         return
-                    at += 1
                     yield line
+                reader.at += len(found.elements)  # behind the last of them: until then it has not taken them
                 if not found.elements:
                     await ear.wait(self._lifetime / 2)
 
@@ -324,15 +362,24 @@ class Drafts:
         return self._notices.ear(self._link.keys.of("drafted", digest))
 
     @asynccontextmanager
-    async def _following(self, link: RedisLink, digest: str, follower: str) -> AsyncIterator[None]:
+    async def _following(self, link: RedisLink, digest: str, reader: _Reader) -> AsyncIterator[None]:
         """Whoever makes it is told when this follower leaves, so that it does not go on for it."""
+        staying = asyncio.create_task(self._stay(digest, reader), name="following a draft")
+        staying.add_done_callback(tell_of("following a draft"))
         try:
             yield
         finally:
+            staying.cancel()
             # A task of its own: who leaves may have been cancelled, and waits for nothing.
-            self._spawn(self._say_goodbye(link, digest, follower), "leaving a draft")
+            self._spawn(self._say_goodbye(link, digest, reader.token), "leaving a draft")
+
+    async def _stay(self, digest: str, reader: _Reader) -> None:
+        """Stay noted while nothing is read, since the listener takes nothing."""
+        while True:
+            await asyncio.sleep(NOTED / 3)
+            await self._read(digest, reader.at, reader.token, most=0)
 
     async def _say_goodbye(self, link: RedisLink, digest: str, follower: str) -> None:
-        keys = [link.keys.of("followers", digest)]
+        keys = [link.keys.of(thing, digest) for thing in ("followers", "reached")]
         with suppress(Away):  # then it lapses by itself
             await link.call(lambda: self._leave(keys, [follower]))

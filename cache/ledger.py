@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from cache.errors import Away
 from cache.interface import Entry
 from cache.link import Answer, RedisLink
+from cache.tending import tell_of
 
 _WINDOW = 86400.0
 _PERIOD = 1.0
@@ -97,6 +98,7 @@ class Ledger:
             if self._teller is None:
                 # An empty context: it is nobody's request.
                 self._teller = asyncio.create_task(self._tell(), name="ledger", context=contextvars.Context())
+                self._teller.add_done_callback(tell_of("the ledger"))
 
     def _turn(self) -> None:
         """A new day: everybody begins with nothing."""

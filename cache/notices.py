@@ -6,6 +6,7 @@ the state again, and who never waits without a time-out.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ _REST_SECONDS = 1.0
 
 @dataclass(slots=True)
 class _Channel:
-    """Who listens to one channel here, and whether the server has acknowledged it."""
+    """Who listens to one channel here, and whether the server has acknowledged what was sent for them."""
 
     ears: "set[Ear]" = field(default_factory=set)
     acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,6 +68,8 @@ class Notices:
         self._rests_until = 0.0
         self._channels: dict[str, _Channel] = {}
         self._connection: Connection | None = None
+        # Sent on this connection and not acknowledged yet, by channel: the server acknowledges each, in order.
+        self._owed: Counter[str] = Counter()
         self._connecting = asyncio.Lock()
         self._listener: asyncio.Task[None] | None = None
         self._farewells: set[asyncio.Task[None]] = set()
@@ -111,6 +114,7 @@ class Notices:
                 self._connection = connection
                 self._listener = asyncio.create_task(self._listen(connection), name="redis-listener")
             connection = self._connection
+        self._owed[channel] += 1
         await connection.send_command("SUBSCRIBE", channel)
         await acknowledged.wait()
 
@@ -142,23 +146,29 @@ class Notices:
 
     def _hear(self, message: object) -> None:
         match message:
-            case [kind, bytes(name), *_]:
-                channel = self._channels.get(name.decode())
-            case _:
-                return
-        if channel is None:
+            case [b"subscribe", bytes(name), *_]:
+                self._acknowledge(name.decode())
+            case [b"message", bytes(name), *_]:
+                if (channel := self._channels.get(name.decode())) is not None:
+                    for ear in channel.ears:
+                        ear.wake()
+
+    def _acknowledge(self, name: str) -> None:
+        self._owed[name] -= 1
+        if self._owed[name] > 0:
+            # Perhaps that was for ears that have been left since: behind it the channel was given up, and what is
+            # published before the server comes to the next one is heard by nobody.
             return
-        if kind == b"subscribe":
+        del self._owed[name]
+        if (channel := self._channels.get(name)) is not None:
             channel.acknowledged.set()
-        elif kind == b"message":
-            for ear in channel.ears:
-                ear.wake()
 
     def _forget(self, connection: Connection) -> None:
         """The connection is lost, and so may be notices: everybody looks for himself."""
         if self._connection is not connection:
             return
         self._connection = None
+        self._owed.clear()
         for channel in self._channels.values():
             # Who waits for an acknowledgement goes on, too: it will not come, and would count as an outage.
             channel.acknowledged.set()

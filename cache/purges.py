@@ -16,6 +16,7 @@ from cache.errors import Away
 from cache.link import Answer, RedisLink
 from cache.memory import MemoryTier
 from cache.server import full
+from cache.tending import tell_of
 
 LOOK_SECONDS = 1.0
 _NAMED = 128
@@ -75,6 +76,7 @@ class Purges:
         self._looks = 0
         self._untold: deque[str] = deque(maxlen=_UNTOLD)
         self._watching: asyncio.Task[None] | None = None
+        self._after: asyncio.Task[None] | None = None
 
     @property
     def mark(self) -> Mark:
@@ -136,7 +138,8 @@ class Purges:
     ) -> None:
         """Begin to take out of this process' memory what anybody has forgotten.
 
-        `heed` is called with each digest that was forgotten by name, `then` after each look; neither raises.
+        `heed` is called with each digest that was forgotten by name, `then` after each look, unless it still runs;
+        neither raises.
         """
 
         def forget(forgotten: Forgotten) -> None:
@@ -151,9 +154,10 @@ class Purges:
 
     async def aclose(self) -> None:
         """End the watching. Idempotent."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
+        for task in (self._watching, self._after):  # in this order: the first begins the second
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
 
     @property
     def _key(self) -> str:
@@ -225,10 +229,17 @@ class Purges:
                 forget(forgotten)
             if looked:
                 recent.append(new)
-                await self._tell_late()
-                if then is not None:
-                    await then()
+                # In a task of its own: after an outage it may have thousands of late writes to look for, and what is
+                # forgotten meanwhile must not wait for that.
+                if self._after is None or self._after.done():
+                    self._after = asyncio.create_task(self._then(then), name="purge-watch-after")
+                    self._after.add_done_callback(tell_of("heeding what was forgotten"))
             await self._sleep(self._pause)
+
+    async def _then(self, then: Callable[[], Awaitable[object]] | None) -> None:
+        await self._tell_late()
+        if then is not None:
+            await then()
 
     async def _look(self) -> list[Forgotten]:
         """What is new in the log, which is begun if there is none.

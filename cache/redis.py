@@ -14,7 +14,7 @@ from cache.errands import Errand, Errands
 from cache.errors import Away, Damaged
 from cache.interface import Entry, TierStatistics
 from cache.link import Answer, RedisLink
-from cache.tending import tell
+from cache.tending import own_task, tell
 
 _READERS = 4
 # Digests in one MGET: some 4 MB of clips. More would hold up everybody else's commands at the server, and on an
@@ -92,9 +92,7 @@ class RedisTier:
         look = _Look(digests, asyncio.get_running_loop().create_future())
         self._looks.append(look)
         if len(self._readers) < _READERS:
-            reader = asyncio.create_task(self._read(), name="redis-reader")
-            self._readers.add(reader)
-            reader.add_done_callback(self._readers.discard)
+            self._readers.add(asyncio.create_task(self._read_on(), name="redis-reader"))
         return await look.found
 
     async def put(self, digest: str, entry: Entry) -> None:
@@ -172,6 +170,14 @@ class RedisTier:
             await asyncio.wait(self._readers)
         while self._looks:
             _answer(self._looks.popleft(), {})
+
+    async def _read_on(self) -> None:
+        try:
+            await self._read()
+        finally:
+            # In the very step in which it found nobody waiting, not by a callback a step later: who comes in between
+            # would be left to four readers that have ended.
+            self._readers.discard(own_task())
 
     async def _read(self) -> None:
         """Read for everybody who waits, until nobody does."""

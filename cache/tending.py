@@ -31,6 +31,13 @@ def tell_of(what: str) -> Callable[[asyncio.Task[None]], None]:
     return ended
 
 
+def own_task() -> asyncio.Task[None]:
+    """The task that this is called in, for one that takes itself out of the set of its owner's."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
 async def keep_on(
     what: str,
     work: Callable[[], Awaitable[None]],

@@ -70,7 +70,7 @@ class Live:
         return self._draft is not None and not self._draft.over and self._is_kept
 
     async def go_on(self) -> None:
-        """Have the rest of it made for those who follow it, no faster than one of those in this process listens.
+        """Have the rest of it made for those who follow it, no faster than one of them listens.
 
         Ends when nobody does any more, here or elsewhere.
 
@@ -126,7 +126,7 @@ class Live:
     async def _rest(self, draft: Draft) -> None:
         async with aclosing(self._items(draft)) as items:
             async for _ in items:
-                await draft.wanted()
+                await self._cache.drafts.wanted(self.plan.digest, draft)
 
     def _joined(self, joining: Joiner, item: Item) -> bytes:
         """A piece of a clip, or what is left of it at its end and the silence behind it."""

@@ -1,5 +1,6 @@
 -- Follow no longer.
 --
--- KEYS[1] followers
+-- KEYS[1] followers   KEYS[2] reached: of a draft only
 -- ARGV[1] the follower's token
-return redis.call('ZREM', KEYS[1], ARGV[1])
+for _, key in ipairs(KEYS) do redis.call('ZREM', key, ARGV[1]) end
+return 1

@@ -114,8 +114,8 @@ async def close(shared: Shared) -> None:
 
 @pytest.fixture
 async def shared(valkey: Server, keys: Keys) -> AsyncIterator[Shared]:
-    """One process' share in the common server."""
-    shared = share(valkey.url, keys=keys)
+    """One process' share in the common server, which is no outage when it takes its time on a busy machine."""
+    shared = share(valkey.url, keys=keys, timeout=10.0)
     yield shared
     await close(shared)
 

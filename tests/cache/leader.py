@@ -38,7 +38,7 @@ async def _make(emit: Callable[[bytes], None]) -> Made:
 
 
 async def _lead() -> None:
-    cache = open_cache(memory_bytes=0, redis_url=sys.argv[1], keys=Keys(prefix=sys.argv[2]))
+    cache = open_cache(memory_bytes=0, redis_url=sys.argv[1], keys=Keys(prefix=sys.argv[2]), timeout=10.0)
     async with cache.board(sys.argv[3], _make) as seat:
         await seat.entry()
 

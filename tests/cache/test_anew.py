@@ -24,7 +24,9 @@ async def replica(valkey: Server, keys: Keys) -> AsyncIterator[Replicas]:
     made: list[Cache] = []
 
     def more(**arguments: object) -> Cache:
-        settings = {"memory_bytes": 1 << 20, "redis_url": valkey.url, "keys": keys} | arguments
+        # A server that takes its time on a busy machine is no outage, in which more than one would make it.
+        settings = {"memory_bytes": 1 << 20, "redis_url": valkey.url, "keys": keys, "timeout": 10.0}
+        settings |= arguments
         made.append(open_cache(**settings))
         return made[-1]
 

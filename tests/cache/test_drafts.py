@@ -9,6 +9,7 @@ import pytest
 
 from cache.draft import Draft, DraftCut, Piece
 from cache.drafts import Drafts, Following
+from cache.link import Keys
 from cache.shared import Shared
 from tests.cache.conftest import Server, until
 
@@ -345,22 +346,87 @@ async def test_a_follower_that_was_killed_counts_no_more(
         await here.deserted(DIGEST, draft)
 
 
+async def test_a_follower_who_takes_nothing_still_counts(
+    open_drafts: Callable[..., Drafts], monkeypatch: pytest.MonkeyPatch
+):
+    """A listener who stalls for some seconds would find that the rest was given up behind his back."""
+    monkeypatch.setattr("cache.drafts.NOTED", 0.6)
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"line")
+        async with aclosing((await followed(there)).lines) as lines:
+            assert await anext(lines) == b"line"
+            deserted = asyncio.create_task(here.deserted(DIGEST, draft))
+            done, _ = await asyncio.wait([deserted], timeout=1.5)
+            assert not done
+        await deserted
+
+
+async def test_it_is_wanted_at_the_pace_of_those_elsewhere(open_drafts: Callable[..., Drafts]):
+    """An hour would be made, and paid for, while its only listener, at another replica, is at the first minute."""
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"one")
+        draft.add(b"two")
+        async with aclosing((await followed(there)).lines) as lines:
+            assert await anext(lines) == b"one"
+            wanted = asyncio.create_task(here.wanted(DIGEST, draft))
+            assert await anext(lines) == b"two"
+            done, _ = await asyncio.wait([wanted], timeout=0.3)
+            assert not done, "he has not taken the last yet"
+            waiting = asyncio.ensure_future(anext(lines))
+            await wanted
+            draft.add(b"three")
+            # What is on its way to him is not wanted before he has it.
+            wanted = asyncio.create_task(here.wanted(DIGEST, draft))
+            assert await waiting == b"three"
+            done, _ = await asyncio.wait([wanted], timeout=0.3)
+            assert not done
+            # Who listens here and has taken nothing does not hold him up.
+            async with aclosing((await followed(here)).lines) as stalled:
+                assert await anext(stalled) == b"one"
+                waiting = asyncio.ensure_future(anext(lines))
+                await wanted
+                waiting.cancel()
+                await asyncio.wait([waiting])
+        await here.wanted(DIGEST, draft)  # nobody's pace
+
+
+async def test_who_cannot_be_asked_how_far_he_is_sets_no_pace(
+    open_drafts: Callable[..., Drafts], keys: Keys, valkey: Server
+):
+    """A full server evicts what it can: a listener would wait for the rest, and his maker for him."""
+    here, there = open_drafts(), open_drafts()
+    with here.open(DIGEST, b"head") as draft:
+        await draft.announced()
+        draft.add(b"one")
+        async with aclosing((await followed(there)).lines) as lines:
+            assert await anext(lines) == b"one"
+            wanted = asyncio.create_task(here.wanted(DIGEST, draft))
+            done, _ = await asyncio.wait([wanted], timeout=0.3)
+            assert not done
+            valkey.command("DEL", keys.of("reached", DIGEST))
+            await wanted
+
+
 async def test_it_is_wanted_at_the_pace_of_the_quickest():
     """An hour would be made, and paid for, while its only listener is at the first minute."""
     drafts = Drafts()
     with drafts.open(DIGEST, b"head") as draft:
-        await draft.wanted()  # nobody follows here: nobody's pace
+        await drafts.wanted(DIGEST, draft)  # nobody follows here: nobody's pace
         slow, quick = [(await followed(drafts)).lines for _ in range(2)]
         draft.add(b"one")
         draft.add(b"two")
         assert [await anext(slow), await anext(quick)] == [b"one", b"one"]
-        wanted = asyncio.create_task(draft.wanted())
+        wanted = asyncio.create_task(drafts.wanted(DIGEST, draft))
         assert await anext(quick) == b"two"
         assert not wanted.done()
         waiting = asyncio.ensure_future(anext(quick))
         await wanted
         draft.add(b"three")
-        wanted = asyncio.create_task(draft.wanted())
+        wanted = asyncio.create_task(drafts.wanted(DIGEST, draft))
         assert await waiting == b"three"
         assert not wanted.done()
         # A listener who leaves while he waits is not waited for, and wants nothing.
@@ -368,7 +434,7 @@ async def test_it_is_wanted_at_the_pace_of_the_quickest():
         await wanted
         waiting.cancel()
         await asyncio.wait([waiting])
-        wanted = asyncio.create_task(draft.wanted())
+        wanted = asyncio.create_task(drafts.wanted(DIGEST, draft))
         assert [await anext(slow), await anext(slow)] == [b"two", b"three"]
         assert not wanted.done()
         await slow.aclose()
@@ -385,6 +451,23 @@ async def test_what_is_given_up_is_not_followed_from_that_moment_on(open_drafts:
         assert await drafts.follow(DIGEST) is None
     assert await drafts.follow(DIGEST) is None
     await until(lambda: not drafts._tasks)
+
+
+async def test_the_end_is_told_though_one_that_was_withdrawn_goes_on(open_drafts: Callable[..., Drafts]):
+    """A speech that is asked for again while who hears the deleted one still listens: its followers would be cut."""
+    tokens = iter(("withdrawn", "maker"))
+    here, there = open_drafts(), open_drafts()
+    here._token = lambda: next(tokens)
+    with here.open(DIGEST, b"old") as old:
+        await old.announced()
+        await here.withdraw(DIGEST)
+        with here.open(DIGEST, b"head") as draft:
+            await draft.announced()
+            following = await followed(there)
+            assert following.head == b"head"
+            draft.add(b"line")
+            draft.end(whole=True)
+        assert await all_lines(following) == [b"line"]
 
 
 async def test_who_never_had_his_turn_to_tell_leaves_no_task(open_drafts: Callable[..., Drafts]):

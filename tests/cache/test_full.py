@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 
 import pytest
 
@@ -144,3 +145,21 @@ async def test_a_speech_is_withdrawn_in_a_full_redis(victim: Server, fleet: Call
         draft.add(b"line")
     await until(lambda: not one.drafts._tasks)
     assert await one.get_many([B]) == [None], "the maker has what he stored for it forgotten"
+
+
+async def test_what_is_told_of_a_speech_is_followed_in_a_full_redis(
+    victim: Server, fleet: Callable[[], Cache]
+):
+    """Who listens to what another replica makes would be cut, since that he does cannot be noted."""
+    one, two = fleet(), fleet()
+    await ready(one, two)
+    with one.drafts.open(A, b"head") as draft:
+        await draft.announced()
+        following = await two.drafts.follow(A)
+        assert following is not None
+        draft.add(b"line")
+        draft.end(whole=True)
+        await until(lambda: not one.drafts._tasks)
+        fill(victim)
+        async with aclosing(following.lines) as lines:
+            assert [line async for line in lines] == [b"line"]

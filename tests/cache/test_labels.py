@@ -26,7 +26,8 @@ async def replica(valkey: Server, keys: Keys) -> AsyncIterator[Callable[[], Cach
     made: list[Cache] = []
 
     def more() -> Cache:
-        made.append(open_cache(memory_bytes=1 << 20, redis_url=valkey.url, keys=keys))
+        # The time-out is not what is tested here.
+        made.append(open_cache(memory_bytes=1 << 20, redis_url=valkey.url, keys=keys, timeout=10.0))
         assert made[-1]._shared is not None
         made[-1]._shared.purges._pause = 0.01  # before its first look: nothing has been awaited
         return made[-1]

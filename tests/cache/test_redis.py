@@ -15,6 +15,7 @@ from cache.cache import Cache, open_cache
 from cache.digest import LAYOUT
 from cache.errors import Away
 from cache.flight import Flights, Made
+from cache.interface import Entry
 from cache.labels import Label
 from cache.lease import Lead
 from cache.link import Keys
@@ -123,6 +124,30 @@ async def test_a_cancelled_look_up_disturbs_no_other(shared: Shared):
     for look in looks[::2]:
         look.cancel()
     assert [await look for look in looks[1::2]] == [[entry]] * 25
+
+
+async def test_who_looks_again_while_all_readers_end_is_not_forgotten(
+    victim: Server, open_shared: Callable[..., Shared]
+):
+    """A speech looks for its manifest, then for its clips: the second look would wait for somebody else's, for ever."""
+    shared = open_shared(victim, timeout=30.0)
+    await shared.tier.put(A, entry := sound())
+    victim.send(signal.SIGSTOP)
+
+    async def twice() -> list[Entry | None]:
+        return await shared.tier.get_many([A]) + await shared.tier.get_many([A])
+
+    looks = [asyncio.create_task(twice())]
+    for number in range(2, 5):  # each is under way by itself
+        await until(lambda number=number: len(shared.tier._readers) == number - 1 and not shared.tier._looks)
+        looks.append(asyncio.create_task(shared.tier.get_many([A])))
+    await until(lambda: len(shared.tier._readers) == 4 and not shared.tier._looks)
+    for _ in range(20):  # until all of them are sent
+        await asyncio.sleep(0.005)
+    victim.send(signal.SIGCONT)
+    time.sleep(0.1)  # noqa: ASYNC251 - a busy loop finds all four answers at once
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*looks) == [[entry] * 2, [entry], [entry], [entry]]
 
 
 async def make(_emit: Callable[[bytes], None]) -> Made:

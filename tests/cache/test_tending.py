@@ -123,6 +123,34 @@ async def test_what_waits_behind_a_broken_write_is_written(told: Callable[[], li
     assert behind.dropped == len(told()) >= 1
 
 
+async def test_what_is_added_while_all_writers_end_is_written():
+    """What is stored again as soon as it was forgotten would stay unwritten until somebody stores something else."""
+    go = asyncio.Event()
+    written: list[str] = []
+
+    async def write(digest: str, _entry: Entry, _mark: bytes) -> None:
+        await go.wait()
+        written.append(digest)
+
+    behind = Behind(write)
+    digests = [f"{number:040x}" for number in range(4)]
+    for digest in digests:  # as many as there are writers
+        behind.add(digest, sound())
+    await until(lambda: len(behind._writing) == 4)
+
+    async def forget_and_add() -> None:
+        await behind.forget(digests[0])
+        behind.add(B, sound())
+
+    again = asyncio.create_task(forget_and_add())
+    await asyncio.sleep(0)  # it waits for the first writing
+    go.set()
+    await again
+    async with asyncio.timeout(5):
+        await until(lambda: B in written)
+    await behind.aclose()
+
+
 async def test_an_archive_that_breaks_answers_all_who_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
 ):
@@ -135,6 +163,57 @@ async def test_an_archive_that_breaks_answers_all_who_wait(
     assert [line.partition(" at ")[0] for line in told()] == ["defect in a reading of the archive: KeyError"]
     assert (await archive.get_many([A]))[0] is not None
     await archive.aclose()
+
+
+@pytest.mark.parametrize("fault", ["raises", "takes for ever"])
+async def test_what_goes_on_behind_a_look_at_the_log_does_not_end_the_looking(
+    shared: Shared, told: Callable[[], list[str]], fault: str
+):
+    """A process that looks no more would serve from memory for ever what all others have forgotten.
+
+    Behind an outage it may have thousands of late writes to look for.
+    """
+    memory = MemoryTier(1 << 20)
+    shared.purges._pause = 0.01
+    begun = asyncio.Event()
+
+    async def goes_on() -> None:
+        begun.set()
+        if fault == "raises":
+            raise KeyError(SECRET)
+        await asyncio.Event().wait()
+
+    shared.purges.watch(memory, then=goes_on)
+    await begun.wait()
+    memory.add(A, sound())
+    await shared.purges.delete([A])
+    async with asyncio.timeout(5):
+        await until(lambda: memory.peek(A) is None)
+    await shared.purges.aclose()
+    assert all(line.startswith("defect in heeding what was forgotten: KeyError at ") for line in told())
+
+
+async def test_a_ledger_that_breaks_says_so_and_goes_on(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
+):
+    """What one user has had stored would not be counted any more, and asyncio's own report would name him."""
+    ledger = shared.ledger
+
+    async def breaks() -> None:
+        raise KeyError(SECRET)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ledger, "_add_up", breaks)
+        ledger.see("one")
+        await until(lambda: told() != [])
+    (line,) = told()
+    assert line.startswith("defect in the ledger: KeyError at ")
+    ledger.see("two")
+    key = shared.link.keys.of("stored", str(ledger._day))
+    async with asyncio.timeout(5):
+        while not await shared.link.client.hexists(key, "two"):  # noqa: ASYNC110 - the server has no event here
+            await asyncio.sleep(0.005)
+    await ledger.aclose()
 
 
 async def test_what_goes_on_for_ever_begins_again_more_and_more_slowly(told: Callable[[], list[str]]):

@@ -91,7 +91,7 @@ class Heard:
 @asynccontextmanager
 async def asking(server: Server, number: int, **body: object) -> AsyncIterator[Heard]:
     """A listener who reads as it comes."""
-    body["input"] = TEXT.format(number=number)
+    body.setdefault("input", TEXT.format(number=number))
     async with httpx.AsyncClient(base_url=server.url, timeout=30, verify=UNTRUSTING) as client:  # noqa: SIM117
         async with client.stream("POST", "/v1/audio/speech", json=body) as response:
             assert response.status_code == 200
@@ -250,3 +250,25 @@ async def test_when_they_have_left_too_the_provider_is_left(replicas: tuple[Serv
         assert time.monotonic() - left < 5  # promised: 0.5 s, on a machine that has time
         await asyncio.sleep(0.01)
     assert two.get(address).status_code == 404
+
+
+async def test_when_the_only_followers_replica_is_killed_little_more_is_made(victims: tuple[Server, Server]):
+    """A replica that crashes cannot say that its listeners have gone: the rest of a book would be made for nobody."""
+    one, two = victims
+    text = " ".join(TEXT.format(number=number) for number in range(100, 160))
+    address = await address_of(one, text)
+    async with AsyncExitStack() as asked:
+        first = await asked.enter_async_context(asking(one, 0, input=text))
+        await first.some()
+        async with at_its_address(two, address) as follower:
+            await follower.some()
+            await asked.aclose()
+            await follower.some()
+            two.process.send_signal(signal.SIGKILL)
+            with pytest.raises(httpx.TransportError):
+                await follower.rest()
+    killed = time.monotonic()
+    while one.client.head(address).status_code == 200:
+        assert time.monotonic() - killed < 15  # promised: 6 s, on a machine that has time
+        await asyncio.sleep(0.05)
+    assert calls(one) < 40  # of 60

@@ -16,6 +16,7 @@ from tests.http.servers import ARTICLE, UNTRUSTING, Server, Valkey
 CONFIG = """
 [redis]
 url = "{url}"
+timeout = "2s"
 [providers.slow]
 kind = "scripted"
 delay = 0.15

@@ -21,7 +21,7 @@ def keys(table: type[Table], path: tuple[str, ...] = ()) -> Iterator[tuple[str, 
     for name, field in table.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Table):
             yield from keys(field.annotation, (*path, name))
-        elif name not in {"providers", "voices", "pronunciation"}:
+        elif name not in {"providers", "voices", "pronunciation", "plans"}:
             yield (*path, name)
 
 
