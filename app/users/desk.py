@@ -5,13 +5,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from app.settings import Settings
+from app.settings.tables import LimitTable
 from app.users.doorman import Doorman, Tokens
 from app.users.idempotency import Claim, Idempotency
 from app.users.keys import Keys
 from app.users.limits import Limits
 from app.users.store import Secret
 from app.users.usage import Usage
-from app.users.user import User
+from app.users.user import DEFAULT_PLAN, User
 from app.users.visit import Visit
 from cache.errands import Errands
 from cache.link import RedisLink
@@ -30,6 +31,28 @@ class Desk:
     def visit(self, user: User, claim: Claim | None = None) -> Visit:
         """One request of his."""
         return Visit(user, self.limits, self.usage, claim)
+
+
+class Plans:
+    """What plans have, by the settings in force; put together once, since it is asked for with every request."""
+
+    def __init__(self, current: Callable[[], Settings]) -> None:
+        self._current = current
+        self._settings: Settings | None = None
+        self._known: dict[str, LimitTable] = {}
+
+    def __call__(self, plan: str) -> LimitTable:
+        """Of a user with this plan."""
+        settings = self._current()
+        if settings is not self._settings:
+            self._settings, self._known = settings, {}
+        found = self._known.get(plan)
+        if found is None:
+            found = settings.limits_of(plan)
+            # Plans that are not configured are named by tokens, which others make: they are not kept.
+            if plan in settings.limits.plans or plan == DEFAULT_PLAN:
+                self._known[plan] = found
+        return found
 
 
 @asynccontextmanager
@@ -51,6 +74,6 @@ async def open_desk(
         keys = Keys(link, secret, saves=not (settings.redis.url or settings.redis.users_url))
         tokens: Tokens | None = None
         doorman = Doorman(keys if settings.auth.takes_keys else None, tokens, secret)
-        limits = Limits(errands, lambda plan: current().limits_of(plan), lambda: current().limits.alone)
+        limits = Limits(errands, Plans(current), lambda: current().limits.alone)
         stack.push_async_callback(limits.aclose)
         yield Desk(doorman, keys, limits, Usage(), Idempotency(errands, secret))

@@ -1,8 +1,6 @@
 """What one request has had made, noted where it is made and charged where the request ends."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -54,11 +52,11 @@ def tally() -> Tally | None:
     return _tally.get()
 
 
-@contextmanager
-def tallying(own: Tally) -> Iterator[None]:
-    """Within it, and in tasks begun there, what is made is noted in `own`."""
-    token = _tally.set(own)
-    try:
-        yield
-    finally:
-        _tally.reset(token)
+def begin(own: Tally) -> Token[Tally | None]:
+    """From here on, and in tasks begun from here, what is made is noted in `own`; until `end`."""
+    return _tally.set(own)
+
+
+def end(token: Token[Tally | None]) -> None:
+    """As it was before."""
+    _tally.reset(token)

@@ -1,11 +1,13 @@
 """One request of a user's, from the door to the bill."""
 
+from contextvars import Token
 from types import TracebackType
 from typing import Self
 
+from app.users import tally
 from app.users.idempotency import Claim
 from app.users.limits import Due, Entrance, Hold, Limits
-from app.users.tally import Tally, tallying
+from app.users.tally import Tally
 from app.users.told import Pairs
 from app.users.usage import Usage
 from app.users.user import User
@@ -26,18 +28,19 @@ class Visit:
         self._usage = usage
         self._entrance: Entrance | None = None
         self._hold: Hold | None = None
-        self._tallying = tallying(self.tally)
+        self._token: Token[Tally | None] | None = None
         self._is_lent = False
         self._is_closed = False
 
     def __enter__(self) -> Self:
-        self._tallying.__enter__()
+        self._token = tally.begin(self.tally)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._tallying.__exit__(kind, error, trace)
+        if self._token is not None:
+            tally.end(self._token)
         if not self._is_lent:
             self.close()
 
