@@ -112,7 +112,12 @@ class SpeechSurface:
             # By the same cast: there may have been another meanwhile.
             plan = await cast.plans.get(asked)
             with self._desk.visit(user_of(scope), claim) as visit:
-                await self._answer(receive, send, Wish(body, began, visit), plan)
+                done = False
+                try:
+                    done = await self._answer(receive, send, Wish(body, began, visit), plan)
+                finally:
+                    if claim is not None:
+                        self._desk.idempotency.finish(claim, done=done)
         except ClientGone:
             return
 
@@ -128,7 +133,8 @@ class SpeechSurface:
         # As it was understood: the same request may be written in other words of JSON.
         return await self._desk.idempotency.claim(user_of(scope), key, msgspec.json.encode(body))
 
-    async def _answer(self, receive: Receive, send: Send, wish: Wish, plan: Plan) -> None:
+    async def _answer(self, receive: Receive, send: Send, wish: Wish, plan: Plan) -> bool:
+        """Whether all of it was said."""
         visit = wish.visit
         for _ in range(TRIES):
             visit.ask()
@@ -140,24 +146,17 @@ class SpeechSurface:
                         speech.over = visit.close
                         visit.lend()
                         await self._send_live(send, wish, speech)
-                    if len(speech.clips) == len(plan.chunks):
-                        self._finish(visit)
-                    return
-                if visit.charges_hits:
+                    return len(speech.clips) == len(plan.chunks)
+                if visit.counting == "all":
                     await visit.reserve(visit.due(NOTHING, plan.characters))
                 try:
                     await self._send_ready(receive, send, wish, speech)
                 except (NotFound, MadeAnew):
                     # Nothing has left yet: what was there has gone, or is another by now, and is looked for again.
                     continue
-                self._finish(visit)
-                return
+                return True
         message = "Some of this speech is being replaced over and over. Ask for it again."
         raise ProvidersUnavailable(message, retry_after=1.0)
-
-    def _finish(self, visit: Visit) -> None:
-        if visit.claim is not None:
-            self._desk.idempotency.finish(visit.claim)
 
     async def _send_ready(self, receive: Receive, send: Send, wish: Wish, speech: Ready) -> None:
         took = time.perf_counter() - wish.began

@@ -33,11 +33,6 @@ class Claim:
     place: str
     body: bytes
 
-    @property
-    def is_charged(self) -> bool:
-        """Whether what it costs where hits do is to be paid with this one."""
-        return self.standing == "first"
-
 
 class Idempotency:
     """Remembers keys, each of one user."""
@@ -78,7 +73,10 @@ class Idempotency:
                 return Claim("again", place, body)
         return Claim("first", place, body)
 
-    def finish(self, claim: Claim) -> None:
-        """It was carried out; soon, and nobody waits for it. Lost, it is found in the cache all the same."""
-        if claim.body and claim.standing != "done":
-            self._errands.run(self._script, [claim.place], [claim.body, int(KEPT * 1000), "1"])
+    def finish(self, claim: Claim, *, done: bool) -> None:
+        """It was carried out, or not; soon, and nobody waits for it. What the first could not, the next may."""
+        if not claim.body or claim.standing == "done":
+            return
+        if done or claim.standing == "first":
+            mark = "1" if done else "-1"
+            self._errands.run(self._script, [claim.place], [claim.body, int(KEPT * 1000), mark])

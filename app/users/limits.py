@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from app.errors import (
     BudgetExceeded,
@@ -45,6 +45,10 @@ _UNSETTLED: Final = 10_000
 _PAUSE: Final = 0.5
 _KEPT: Final = 0.25
 _CLOSING_SECONDS: Final = 2.0
+
+
+Counting = Literal["made", "all", "nothing"]
+"""Which characters of a request count: what was made for it, what was found as well, or none. Money always does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +180,9 @@ class Limits:
             )
 
     async def reserve(
-        self, entrance: Entrance, due: Due, tally: Tally, *, charge_hits: bool = False
+        self, entrance: Entrance, due: Due, tally: Tally, *, counting: Counting = "made"
     ) -> "Hold":
-        """Set it aside until the hold is settled, by what is in `tally` then: what was made, or with hits.
+        """Set it aside until the hold is settled, by what is in `tally` then. `counting`: which characters.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded: nothing is reserved.
@@ -188,7 +192,7 @@ class Limits:
         if _unlimited(entrance.limits):
             return Hold(lambda _: None, tally)
         token = self._token()
-        hold = Hold(functools.partial(self._settle_soon, user.id, token, charge_hits=charge_hits), tally)
+        hold = Hold(functools.partial(self._settle_soon, user.id, token, counting), tally)
         # Before the first await: a request that is being asked for has its place, too.
         self._speaking[user.id].add(token)
         try:
@@ -282,14 +286,14 @@ class Limits:
             unused, purse.paid = purse.paid, 0
             self._errands.run(self._enter, _bucket(user), [room, 0, -unused])
 
-    def _settle_soon(self, user: str, token: str, total: Line, *, charge_hits: bool) -> None:
+    def _settle_soon(self, user: str, token: str, counting: Counting, total: Line) -> None:
         tokens = self._speaking[user]
         tokens.discard(token)
         if not tokens:
             del self._speaking[user]
         if len(self._unsettled) < _UNSETTLED:
-            characters = total.charged + (total.saved if charge_hits else 0)
-            settlement = _Settlement(user, token, characters, round(total.spend * MILLION))
+            counted = {"made": total.charged, "all": total.charged + total.saved, "nothing": 0}
+            settlement = _Settlement(user, token, counted[counting], round(total.spend * MILLION))
             self._unsettled.append(settlement)
         # No await between looking and setting: what waits has one who settles it.
         if self._settling is None:

@@ -6,7 +6,7 @@ from typing import Self
 
 from app.users import tally
 from app.users.idempotency import Claim
-from app.users.limits import Due, Entrance, Hold, Limits
+from app.users.limits import Counting, Due, Entrance, Hold, Limits
 from app.users.tally import Tally
 from app.users.told import Pairs
 from app.users.usage import Usage
@@ -65,20 +65,25 @@ class Visit:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded, UsersUnavailable: as `Limits.reserve`.
         """
         if self._entrance is not None and self._hold is None:
-            self._hold = await self._limits.reserve(
-                self._entrance, due, self.tally, charge_hits=self.charges_hits
-            )
+            self._hold = await self._limits.reserve(self._entrance, due, self.tally, counting=self.counting)
 
     @property
-    def charges_hits(self) -> bool:
-        """Whether what costs nothing counts all the same."""
-        if self._entrance is None or (self.claim is not None and not self.claim.is_charged):
-            return False
-        return self._entrance.limits.charge_hits
+    def counting(self) -> Counting:
+        """Which of its characters count."""
+        if self._entrance is None or not self._entrance.limits.charge_hits:
+            return "made"
+        # Where all are charged it is the first of those that were sent under one key, whoever had it made.
+        return "all" if self.claim is None or self.claim.standing == "first" else "nothing"
 
     def due(self, new: Due, characters: int) -> Due:
         """What counts of a text of so many characters, of which `new` is to be made."""
-        return Due(characters, new.cost) if self.charges_hits else new
+        match self.counting:
+            case "made":
+                return new
+            case "all":
+                return Due(characters, new.cost)
+            case "nothing":
+                return Due(0, new.cost)
 
     @property
     def headers(self) -> Pairs:
