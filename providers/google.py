@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from providers import limits, options
+from providers import google_credentials, limits, options
 from providers.errors import (
     BadAudio,
     BadCredentials,
@@ -20,6 +20,7 @@ from providers.errors import (
     RateLimited,
     TooLong,
 )
+from providers.google_credentials import Bearer
 from providers.interface import (
     Capabilities,
     Health,
@@ -52,6 +53,7 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "response_format": options.choice(*FORMATS),
         "sample_rate": options.count(8_000, 48_000),
         "quota_project": options.words,
+        "credentials": google_credentials.place,
     }
 )
 VOICE: MappingProxyType[str, options.Parser] = MappingProxyType(
@@ -65,7 +67,7 @@ VOICE: MappingProxyType[str, options.Parser] = MappingProxyType(
 
 
 class Google:
-    """One project, by an API key."""
+    """One project, by an API key or by credentials."""
 
     kind = "google"
 
@@ -78,10 +80,18 @@ class Google:
         self._settings = settings
         self._format: str = chosen.get("response_format", "wav")
         self._sample_rate: int = chosen.get("sample_rate", 24_000)
-        headers = {"X-Goog-Api-Key": settings.api_key or ""}
+        headers = {"X-Goog-Api-Key": settings.api_key} if settings.api_key else {}
         if project := chosen.get("quota_project"):
             headers["X-Goog-User-Project"] = project
-        self._line = Line(settings, classify, base=BASE_URL, headers=headers, transport=transport)
+        source = chosen.get("credentials") or google_credentials.usual()
+        self._bearer = (
+            None
+            if settings.api_key or source is None
+            else Bearer(self.name, source, timeout=settings.first_byte_timeout, transport=transport)
+        )
+        self._line = Line(
+            settings, classify, base=BASE_URL, headers=headers, auth=self._bearer, transport=transport
+        )
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:
         """See `Provider`. 5,000 bytes; SSML but for generative voices; a quarter to double speed."""
@@ -159,11 +169,15 @@ class Google:
         return await self._line.health("/v1/voices", params={"languageCode": "en-GB"})
 
     async def warm(self) -> None:
-        """See `Provider`; opens a connection."""
+        """See `Provider`; finds the credentials, and opens a connection."""
+        if self._bearer is not None:
+            await self._bearer.token()
         await self._line.warm()
 
     async def aclose(self) -> None:
         """See `Provider`."""
+        if self._bearer is not None:
+            await self._bearer.aclose()
         await self._line.aclose()
 
 
@@ -214,4 +228,13 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> type[Provi
 
 def problems(settings: ProviderSettings) -> list[str]:
     """What would keep it from being built, beyond the options."""
-    return options.keyed(settings)
+    found = options.reached(settings)
+    given = "credentials" in dict(settings.options)
+    if settings.api_key and given:
+        found.append("give api_key or credentials, not both.")
+    if not (settings.api_key or given or google_credentials.usual()):
+        found.append(
+            'api_key is needed, or credentials = "file:PATH" of a service account\'s key; '
+            f"{google_credentials.VARIABLE} in the environment says the same."
+        )
+    return found

@@ -1,4 +1,4 @@
-"""One call by a vendor's own SDK. Runs in the environment of requirements.txt: `python sdk.py VENDOR URL`."""
+"""One call by a vendor's own SDK. Runs in the environment of requirements.txt: `python sdk.py VENDOR URL [FILE]`."""
 
 import sys
 from collections.abc import Callable
@@ -65,6 +65,27 @@ def google(url: str) -> None:
     )
 
 
+def google_account(url: str) -> None:
+    """The same with a service account's key, as the SDK's own client makes its transport."""
+    from google.cloud import texttospeech as speech
+    from google.cloud.texttospeech_v1.services.text_to_speech.transports import TextToSpeechRestTransport
+    from google.oauth2.service_account import Credentials
+
+    transport = TextToSpeechRestTransport(
+        host=url.removeprefix("http://"),
+        url_scheme="http",
+        credentials=Credentials.from_service_account_file(sys.argv[3]),
+        always_use_jwt_access=True,
+    )
+    speech.TextToSpeechClient(transport=transport).synthesize_speech(
+        input=speech.SynthesisInput(text=TEXT),
+        voice=speech.VoiceSelectionParams(language_code="en-US", name="en-US-Neural2-A"),
+        audio_config=speech.AudioConfig(
+            audio_encoding=speech.AudioEncoding.LINEAR16, sample_rate_hertz=24_000
+        ),
+    )
+
+
 def deepgram(url: str) -> None:
     """Bare PCM."""
     from deepgram import DeepgramClient
@@ -110,7 +131,8 @@ def polly(url: str) -> None:
 
 
 CALLS: dict[str, Callable[[str], None]] = {
-    call.__name__: call for call in (openai, elevenlabs, elevenlabs_timed, google, deepgram, cartesia, polly)
+    call.__name__: call
+    for call in (openai, elevenlabs, elevenlabs_timed, google, google_account, deepgram, cartesia, polly)
 }
 
 if __name__ == "__main__":
