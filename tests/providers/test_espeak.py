@@ -79,6 +79,22 @@ async def test_its_voices_and_health(double: Espeak) -> None:
     assert (await double.health()).detail == "eSpeak NG text-to-speech: 1.51"
 
 
+async def test_warming_costs_nothing_while_it_speaks(double: Espeak, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is warmed every minute while anybody listens: a process each time is a process for nothing."""
+    started: list[tuple[str, ...]] = []
+    start = double._process
+    monkeypatch.setattr(double, "_process", lambda *flags: started.append(flags) or start(*flags))
+    await heard(double)
+    await double.warm()
+    await double.warm()
+    assert len(started) == 1
+    monkeypatch.setattr(double, "_program", "/no/such/program")  # uninstalled meanwhile
+    with pytest.raises(errors.Unavailable):
+        await heard(double)
+    with pytest.raises(errors.Unavailable):
+        await double.warm()
+
+
 async def test_closing_ends_what_runs(double: Espeak) -> None:
     """A program that hangs would outlive the server."""
     with pytest.raises(errors.Unavailable):  # noqa: PT012
