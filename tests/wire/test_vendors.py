@@ -292,6 +292,7 @@ async def test_piper_in_process() -> None:
     assert told["again"] is True
     assert told["unknown"] == "BadVoice"
     assert told["outside"] == "BadVoice"
+    assert told["speaker"] == "BadVoice"
 
 
 async def test_polly_as_moto_has_it(make: Make) -> None:
