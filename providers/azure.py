@@ -89,7 +89,9 @@ class Azure:
             limits=(limits.escaped_characters(MOST_CHARACTERS),),
             ssml=ELEMENTS,
             speed_range=(0.5, 2.0),
-            languages=frozenset((_language_of(voice.voice).split("-")[0],)) if "-" in voice.voice else None,
+            languages=None
+            if _multilingual(voice.voice)
+            else frozenset((_language_of(voice.voice).split("-")[0],)),
             price=self._settings.price(PRICE_HD if "HD" in voice.voice else PRICE),
             formats=(self._format, *(one for one in FORMATS if one != self._format)),
         )
@@ -161,9 +163,15 @@ def _language_of(voice: str) -> str:
     return "-".join(parts[:2]) if len(parts) > 2 else "en-US"  # noqa: PLR2004 - language, region, name
 
 
+def _multilingual(voice: str) -> bool:
+    """`en-US-AvaMultilingualNeural`, `en-US-Ava:DragonHDLatestNeural`; or a name that says nothing of a language."""
+    return "Multilingual" in voice or ":DragonHD" in voice or "-" not in voice
+
+
 def _other(utterance: Utterance) -> str | None:
     """The text's language where a multilingual voice is to speak another than its own."""
     language, voice = utterance.language, utterance.voice.voice
+    # HD voices hear by themselves which language it is.
     if not language or "Multilingual" not in voice:
         return None
     return None if language.split("-")[0] == voice.split("-")[0] else language

@@ -97,6 +97,7 @@ def test_what_it_can_do(make: Make) -> None:
     able = make().capabilities(VOICE)
     assert able.price == 15
     assert able.languages == {"en"}
+    assert make().capabilities(ProviderVoice("wire", "en-US-AvaMultilingualNeural")).languages is None
     assert able.limits[0].count("a&b", None) == 7
     assert make().capabilities(ProviderVoice("wire", "en-US-Ava:DragonHDLatestNeural")).price == 30
 
