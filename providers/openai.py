@@ -47,7 +47,10 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
     }
 )
 
-_RESERVED: Final = frozenset(
+RATES: Final = frozenset(map(str, (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)))
+"""That a server may say its sound has."""
+
+RESERVED: Final = frozenset(
     ("model", "input", "voice", "response_format", "speed", "instructions", "stream_format")
 )
 
@@ -81,7 +84,7 @@ class OpenAI:
             speed_range=(0.25, 4.0),
             formats=(self._format, *(one for one in FORMATS if one != self._format)),
             instructions=model not in {"tts-1", "tts-1-hd"},
-            price=self._settings.price(PRICES.get(model, 0.0) if self._settings.base_url is None else 0.0),
+            price=self._settings.price(PRICES.get(model, 0.0) if self._line.base == BASE_URL else 0.0),
         )
 
     @asynccontextmanager
@@ -97,7 +100,7 @@ class OpenAI:
 
     def _body(self, utterance: Utterance) -> dict[str, Any]:
         voice = utterance.voice
-        body: dict[str, Any] = {key: value for key, value in voice.settings if key not in _RESERVED}
+        body: dict[str, Any] = {key: value for key, value in voice.settings if key not in RESERVED}
         body |= {
             "model": voice.model or self._model,
             "input": utterance.text,
@@ -115,7 +118,7 @@ class OpenAI:
             return Sound(encoding="file", sample_rate=0, channels=1, pieces=pieces)
         # Some servers send their voice's own rate and say so (local-tts-studio: 22,050 Hz in this header).
         said = response.headers.get("x-sample-rate", "")
-        sample_rate = int(said) if said in {"8000", "16000", "22050", "44100", "48000"} else self._sample_rate
+        sample_rate = int(said) if said in RATES else self._sample_rate
         return Sound(encoding="pcm_s16le", sample_rate=sample_rate, channels=1, pieces=pieces)
 
     async def voices(self) -> list[ListedVoice]:
