@@ -33,13 +33,22 @@ from providers.interface import (
 )
 from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
 from providers.ssml import document
-from providers.wire import by_status
+from providers.wire import by_status, said
 
 BASE_URL: Final = "https://texttospeech.googleapis.com"
 MOST_BYTES: Final = 5_000
 ROOT_BYTES: Final = 200
 """More than the root around an utterance's own markup takes; it counts as well."""
-PRICES: Final = (("Chirp3-HD", 30.0), ("Chirp-HD", 30.0), ("Neural2", 16.0), ("Standard", 4.0))
+PRICES: Final = (
+    ("Chirp3-HD", 30.0),
+    ("Chirp-HD", 30.0),
+    ("Neural2", 16.0),
+    ("News", 16.0),
+    ("Polyglot", 16.0),
+    ("Standard", 4.0),
+    ("Studio", 160.0),
+    ("Wavenet", 4.0),
+)
 """In dollars per million characters, by the family in the voice's name (price list, 2026). Gemini's voices are priced
 by tokens: what they come to is the operator's to say."""
 ELEMENTS: Final = frozenset(("break", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub"))
@@ -127,15 +136,15 @@ class Google:
     def _body(self, utterance: Utterance) -> dict[str, Any]:
         voice = utterance.voice
         language = _language_of(voice) or utterance.language or "en-US"
-        said: dict[str, Any] = {"text": utterance.text}
+        given: dict[str, Any] = {"text": utterance.text}
         if utterance.ssml is not None:
-            said = {"ssml": document(utterance, language=language)}
+            given = {"ssml": document(utterance, language=language)}
         if utterance.instructions:
-            said["prompt"] = utterance.instructions
+            given["prompt"] = utterance.instructions
         asked: dict[str, Any] = {"languageCode": language, "name": voice.voice}
         if voice.model:
             asked["modelName"] = voice.model
-        return {"input": said, "voice": asked, "audioConfig": self._config(utterance)}
+        return {"input": given, "voice": asked, "audioConfig": self._config(utterance)}
 
     def _config(self, utterance: Utterance) -> dict[str, Any]:
         config: dict[str, Any] = {
@@ -154,7 +163,7 @@ class Google:
     def _sound(self, body: bytes) -> bytes:
         try:
             sound = base64.b64decode(json.loads(body)["audioContent"], validate=True)
-        except (ValueError, TypeError, KeyError, binascii.Error):
+        except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
             sound = b""
         if not sound:
             raise BadAudio(f"{self.name} answered without sound.", provider=self.name)
@@ -200,13 +209,15 @@ def _listed(entry: Any) -> ListedVoice:
     return ListedVoice(str(entry["name"]), str(entry["name"]), str(entry["languageCodes"][0]))
 
 
-# In this order; the first that is found decides.
+_REASONS: Final[Mapping[str, type[ProviderError]]] = {
+    "API_KEY_INVALID": BadCredentials,
+    "API_KEY_EXPIRED": BadCredentials,
+    "BILLING_DISABLED": QuotaExceeded,
+    "SERVICE_DISABLED": QuotaExceeded,
+    "CONSUMER_SUSPENDED": QuotaExceeded,
+}
+# In this order; the first that is found decides. None of them shuts the account: a message may quote the text.
 _MARKS: Final[tuple[tuple[type[ProviderError], tuple[str, ...]], ...]] = (
-    (BadCredentials, ("api_key_invalid", "api key not valid", "api_key_expired")),
-    (
-        QuotaExceeded,
-        ("billing_disabled", "service_disabled", "consumer_suspended", "billing to be enabled"),
-    ),
     (TooLong, ("longer than the limit", "5000 bytes", "too long")),
     (BadVoice, ("does not exist", "voice not found", "is not supported by voice", "model not found")),
 )
@@ -218,12 +229,28 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> type[Provi
     A bad key is 400 here, with the reason API_KEY_INVALID.
     """
     kind = by_status(status)
-    said = body[:8000].decode(errors="replace").lower()
+    message, reasons = _told(said(body).get("error"))
     if kind is RateLimited:
-        return QuotaExceeded if "per day" in said else kind
+        return QuotaExceeded if "per day" in message else kind
     if kind.retryable:
         return kind
-    return next((error for error, marks in _MARKS if any(mark in said for mark in marks)), kind)
+    for reason in reasons:
+        if reason in _REASONS:
+            return _REASONS[reason]
+    if message.startswith("api key not valid"):
+        return BadCredentials
+    if status == httpx.codes.FORBIDDEN:
+        return QuotaExceeded if "billing to be enabled" in message else kind
+    return next((error for error, marks in _MARKS if any(mark in message for mark in marks)), kind)
+
+
+def _told(error: Any) -> tuple[str, list[str]]:
+    """Its message in small letters, and the reasons in its details."""
+    if not isinstance(error, dict):
+        return "", []
+    details = error.get("details")
+    each = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+    return str(error.get("message", "")).lower(), [str(one.get("reason", "")) for one in each]
 
 
 def problems(settings: ProviderSettings) -> list[str]:

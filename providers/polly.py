@@ -192,7 +192,7 @@ def _mark(line: bytes) -> tuple[str, float] | None:
         match json.loads(line):
             case {"type": "word", "time": int() | float() as time, "value": str() as value}:
                 return value, time / 1000
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return None
 

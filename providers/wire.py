@@ -1,11 +1,12 @@
 """HTTP as the vendors' adapters share it: httpx's errors into our tree, Retry-After, the class of a bare status."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import httpx
@@ -117,6 +118,15 @@ def by_status(status: int) -> type[ProviderError]:
     """What a status means where the body says nothing more certain."""
     server_side = 500
     return _BY_STATUS.get(status, Unavailable if status >= server_side else BadRequest)
+
+
+def said(body: bytes) -> dict[str, Any]:
+    """The JSON object that a refusal came with; empty where it is anything else, or cut off."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 _SENTENCES: dict[str, str] = {

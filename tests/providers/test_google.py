@@ -105,6 +105,8 @@ def test_what_it_can_do(make: Make) -> None:
     assert able.limits[0].count("\N{SNOWMAN}" * 1000, None) == 3000
     chirp = make().capabilities(ProviderVoice("wire", "en-US-Chirp3-HD-Kore"))
     assert (chirp.price, chirp.ssml, chirp.profile) == (30, frozenset(), "group")
+    assert make().capabilities(ProviderVoice("wire", "en-US-Wavenet-D")).price == 4
+    assert make().capabilities(ProviderVoice("wire", "en-US-Studio-O")).price == 160
 
 
 def said(status: str, message: str, reason: str = "") -> str:
@@ -126,6 +128,12 @@ ROWS: dict[str, tuple[int, str, type[errors.ProviderError]]] = {
     ),
     "bytes": (400, said("INVALID_ARGUMENT", "input is longer than the limit of 5000 bytes"), errors.TooLong),
     "parameter": (400, said("INVALID_ARGUMENT", "x"), errors.BadRequest),
+    "a text of keys": (
+        400,
+        said("INVALID_ARGUMENT", "Near: api_key_invalid billing_disabled"),
+        errors.BadRequest,
+    ),
+    "deep": (400, "[" * 60_000, errors.BadRequest),
     "minute": (429, said("RESOURCE_EXHAUSTED", "Quota exceeded: requests per minute"), errors.RateLimited),
     "day": (429, said("RESOURCE_EXHAUSTED", "Quota exceeded: characters per day"), errors.QuotaExceeded),
     "down": (503, said("UNAVAILABLE", "x"), errors.Unavailable),
