@@ -1,7 +1,7 @@
 """Azure's Speech service: `POST /cognitiveservices/v1` with a document of SSML, answered by sound as it is made."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from providers.interface import (
     Sound,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.line import Line, most_bytes, sound
 from providers.ssml import Element, document
 from providers.wire import by_status
 
@@ -105,21 +105,15 @@ class Azure:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._line.patience()
         request = self._line.request(
             "POST",
             "/cognitiveservices/v1",
             content=self._document(utterance).encode(),
             headers={"Content-Type": "application/ssml+xml", "X-Microsoft-OutputFormat": self._output},
         )
-        async with self._line.answer(request, patience) as response:
-            rate = 2 * int(self._rate) if self._format == "pcm" else FILE_BYTES_PER_SECOND
-            most = most_bytes(utterance, rate)
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                if self._format == "pcm":
-                    yield Sound("pcm_s16le", int(self._rate), channels=1, pieces=pieces)
-                else:
-                    yield Sound("file", sample_rate=0, channels=1, pieces=pieces)
+        rate = int(self._rate) if self._format == "pcm" else None
+        async with self._line.spoken(request, most_bytes(utterance, rate)) as (_, pieces):
+            yield sound(pieces, rate)
 
     def _document(self, utterance: Utterance) -> str:
         given = dict(utterance.voice.settings)

@@ -22,7 +22,7 @@ from providers.interface import (
     Timing,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, NOT_SOUND, Line, most_bytes
+from providers.line import NOT_SOUND, Line, most_bytes, sound
 from providers.lines import data, lines
 from providers.wire import by_status
 from providers.words import Words
@@ -99,27 +99,20 @@ class Cartesia:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._line.patience()
         body = self._body(utterance)
         path = "/tts/bytes"
         not_sound: tuple[str, ...] = NOT_SOUND
         if self._timed:
             path, not_sound, body["add_timestamps"] = "/tts/sse", NO_EVENTS, True
         request = self._line.request("POST", path, json=body)
-        async with self._line.answer(request, patience, not_sound=not_sound) as response:
-            rate = 2 * self._sample_rate if self._format == "pcm" else FILE_BYTES_PER_SECOND
-            # Base64 and the words around it take less than twice the sound.
-            most = most_bytes(utterance, rate * (2 if self._timed else 1))
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                timings: list[Timing] = []
-                heard = self._spoken(pieces, utterance.text, timings) if self._timed else pieces
-                async with aclosing(heard) as sound:
-                    yield self._sound(sound, timings)
-
-    def _sound(self, pieces: AsyncGenerator[bytes], timings: list[Timing]) -> Sound:
-        if self._format != "pcm":
-            return Sound("file", sample_rate=0, channels=1, pieces=pieces)
-        return Sound("pcm_s16le", self._sample_rate, channels=1, pieces=pieces, timings=timings)
+        rate = self._sample_rate if self._format == "pcm" else None
+        # Base64 and the words around it take less than twice the sound.
+        most = most_bytes(utterance, rate) * (2 if self._timed else 1)
+        async with self._line.spoken(request, most, not_sound=not_sound) as (_, pieces):
+            timings: list[Timing] = []
+            heard = self._spoken(pieces, utterance.text, timings) if self._timed else pieces
+            async with aclosing(heard):
+                yield sound(heard, rate, timings=timings)
 
     async def _spoken(
         self, pieces: AsyncGenerator[bytes], text: str, timings: list[Timing]
@@ -134,9 +127,9 @@ class Cartesia:
                 said = self._event(event)
                 match said.get("type"):
                     case "chunk":
-                        if sound := self._decoded(said.get("data")):
+                        if heard := self._decoded(said.get("data")):
                             any_sound = True
-                            yield sound
+                            yield heard
                     case "timestamps":
                         timings += words.timed(_told(said.get("word_timestamps")))
                     case "done":
@@ -158,9 +151,9 @@ class Cartesia:
             raise BadAudio(f"{self.name} sent an event that cannot be read.", provider=self.name)
         return said
 
-    def _decoded(self, sound: object) -> bytes:
+    def _decoded(self, told: object) -> bytes:
         try:
-            return base64.b64decode(sound if isinstance(sound, str) else "", validate=True)
+            return base64.b64decode(told if isinstance(told, str) else "", validate=True)
         except binascii.Error:
             raise BadAudio(f"{self.name} sent sound that cannot be read.", provider=self.name) from None
 

@@ -1,7 +1,7 @@
 """Deepgram's Aura: `POST /v1/speak`, the text as JSON, everything else in the query. The model is the voice."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,8 +18,8 @@ from providers.interface import (
     Sound,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
-from providers.wire import by_status, said
+from providers.line import Line, most_bytes, sound
+from providers.wire import by_status, number, said
 
 BASE_URL: Final = "https://api.deepgram.com"
 MOST_CHARACTERS: Final = 2_000
@@ -89,27 +89,17 @@ class Deepgram:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._line.patience()
         query = {"model": _model(utterance.voice)} | self._encoding() | self._query
         request = self._line.request("POST", "/v1/speak", params=query, json={"text": utterance.text})
-        async with self._line.answer(request, patience) as response:
-            rate = 2 * self._sample_rate if self._format == "pcm" else FILE_BYTES_PER_SECOND
-            most = most_bytes(utterance, rate)
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                yield self._sound(response, pieces)
+        rate = self._sample_rate if self._format == "pcm" else None
+        async with self._line.spoken(request, most_bytes(utterance, rate)) as (headers, pieces):
+            yield sound(pieces, rate, billed=number(headers.get("dg-char-count")))
 
     def _encoding(self) -> dict[str, str]:
         encoding = dict(_ENCODINGS[self._format])
         if self._format in _WITH_RATE:
             encoding["sample_rate"] = str(self._sample_rate)
         return encoding
-
-    def _sound(self, response: httpx.Response, pieces: AsyncGenerator[bytes]) -> Sound:
-        count = response.headers.get("dg-char-count", "")
-        billed = float(count) if count.isascii() and count.isdigit() else None
-        if self._format != "pcm":
-            return Sound("file", sample_rate=0, channels=1, pieces=pieces, billed=billed)
-        return Sound("pcm_s16le", self._sample_rate, channels=1, pieces=pieces, billed=billed)
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; the models that speak."""

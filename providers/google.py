@@ -31,7 +31,7 @@ from providers.interface import (
     Sound,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.line import Line, most_bytes, sound
 from providers.ssml import document
 from providers.wire import by_status, said
 
@@ -125,13 +125,11 @@ class Google:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for all of the sound: it comes in one piece."""
-        patience = self._line.patience()
         request = self._line.request("POST", "/v1/text:synthesize", json=self._body(utterance))
-        async with self._line.answer(request, patience, not_sound=NOT_JSON) as response:
-            most = 2 * most_bytes(utterance, FILE_BYTES_PER_SECOND)  # base64 and the JSON around it take less
-            sound = self._sound(await self._line.whole_body(response, patience, most))
-        async with aclosing(_once(sound)) as pieces:
-            yield Sound("file", sample_rate=0, channels=1, pieces=pieces)
+        most = 2 * most_bytes(utterance, None)  # base64 and the JSON around it take less
+        heard = self._sound(await self._line.whole(request, most, not_sound=NOT_JSON))
+        async with aclosing(_once(heard)) as pieces:
+            yield sound(pieces, None)
 
     def _body(self, utterance: Utterance) -> dict[str, Any]:
         voice = utterance.voice
@@ -162,12 +160,12 @@ class Google:
 
     def _sound(self, body: bytes) -> bytes:
         try:
-            sound = base64.b64decode(json.loads(body)["audioContent"], validate=True)
+            heard = base64.b64decode(json.loads(body)["audioContent"], validate=True)
         except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
-            sound = b""
-        if not sound:
+            heard = b""
+        if not heard:
             raise BadAudio(f"{self.name} answered without sound.", provider=self.name)
-        return sound
+        return heard
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`."""
@@ -190,8 +188,8 @@ class Google:
         await self._line.aclose()
 
 
-async def _once(sound: bytes) -> AsyncGenerator[bytes]:
-    yield sound
+async def _once(whole: bytes) -> AsyncGenerator[bytes]:
+    yield whole
 
 
 def _is_gemini(voice: ProviderVoice) -> bool:

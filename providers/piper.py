@@ -29,7 +29,7 @@ from providers.interface import (
     Utterance,
 )
 from providers.jobs import Job, pieces_of
-from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.line import Line, most_bytes, sound
 from providers.patience import Patience
 from providers.wire import by_status
 
@@ -87,14 +87,12 @@ class PiperServer:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for the head, which comes with the sound."""
-        patience = self._line.patience()
         described = await self._described(utterance.voice)
         request = self._line.request("POST", "/synthesize", json=self._body(utterance, described))
         # It calls its sound text/html; what it is, its first bytes tell.
-        async with self._line.answer(request, patience, not_sound=()) as response:
-            most = most_bytes(utterance, FILE_BYTES_PER_SECOND)
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                yield Sound("file", sample_rate=0, channels=1, pieces=pieces)
+        most = most_bytes(utterance, None)
+        async with self._line.spoken(request, most, not_sound=()) as (_, pieces):
+            yield sound(pieces, None)
 
     async def _described(self, voice: ProviderVoice) -> dict[str, Any]:
         """The voice's own file, as the server lists it; empty where it lists nothing.

@@ -20,10 +20,11 @@ from providers.interface import (
     Timing,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, MOST_LISTING, Line, most_bytes
+from providers.line import MOST_LISTING, Line, most_bytes, sound
 from providers.polly_errors import classify
 from providers.polly_signing import Signed
 from providers.ssml import document
+from providers.wire import number
 from providers.words import Words
 
 MOST_BILLED, MOST_ALL = 3_000, 6_000
@@ -96,23 +97,14 @@ class Polly:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._line.patience()
         body = _body(utterance) | {"OutputFormat": self._format, "SampleRate": RATES[self._format]}
         request = self._line.request("POST", "/v1/speech", json=body)
-        async with self._line.answer(request, patience) as response:
-            rate = 2 * int(RATES["pcm"]) if self._format == "pcm" else FILE_BYTES_PER_SECOND
-            most = most_bytes(utterance, rate)
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                timings: list[Timing] = []
-                async with aclosing(self._and_marks(pieces, utterance, timings)) as sound:
-                    yield self._sound(response, sound, timings)
-
-    def _sound(self, response: httpx.Response, pieces: AsyncGenerator[bytes], timings: list[Timing]) -> Sound:
-        count = response.headers.get("x-amzn-requestcharacters", "")
-        billed = float(count) if count.isascii() and count.isdigit() else None
-        if self._format == "pcm":
-            return Sound("pcm_s16le", int(RATES["pcm"]), 1, pieces, timings=timings, billed=billed)
-        return Sound("file", sample_rate=0, channels=1, pieces=pieces, timings=timings, billed=billed)
+        rate = int(RATES["pcm"]) if self._format == "pcm" else None
+        async with self._line.spoken(request, most_bytes(utterance, rate)) as (headers, pieces):
+            timings: list[Timing] = []
+            async with aclosing(self._and_marks(pieces, utterance, timings)) as heard:
+                billed = number(headers.get("x-amzn-requestcharacters"))
+                yield sound(heard, rate, timings=timings, billed=billed)
 
     async def _and_marks(
         self, pieces: AsyncGenerator[bytes], utterance: Utterance, timings: list[Timing]
@@ -127,11 +119,9 @@ class Polly:
                 return
 
     async def _timings(self, utterance: Utterance) -> list[Timing]:
-        patience = self._line.patience()
         body = _body(utterance) | {"OutputFormat": "json", "SpeechMarkTypes": ["word"]}
         request = self._line.request("POST", "/v1/speech", json=body)
-        async with self._line.answer(request, patience, not_sound=()) as response:
-            told = await self._line.whole_body(response, patience, MOST_LISTING)
+        told = await self._line.whole(request, MOST_LISTING, not_sound=())
         marks = [mark for line in told.splitlines() if (mark := _mark(line)) is not None]
         # Its offsets are bytes of what was sent, markup and all: words are found by what they are.
         ends = [begins for _, begins in marks[1:]] + [begins + LAST for _, begins in marks[-1:]]

@@ -79,11 +79,11 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
     `now` is in seconds since the epoch. None where nothing readable is announced (RFC 9110, 10.2.3).
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
     value = headers.get("retry-after")
-    seconds = _number(value)
+    seconds = number(value)
     if seconds is not None or value is None:
         return seconds
     try:
@@ -93,7 +93,8 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     return max(0.0, moment - (time.time() if now is None else now))
 
 
-def _number(value: str | None) -> float | None:
+def number(value: str | None) -> float | None:
+    """A header's, if it is one that makes sense."""
     try:
         number = float(value or "")
     except ValueError:
