@@ -5,12 +5,13 @@ import binascii
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
 
-from providers import google_credentials, limits, options
+from providers import google_credentials, google_marks, limits, options
 from providers.errors import (
     BadAudio,
     BadCredentials,
@@ -24,7 +25,6 @@ from providers.google_credentials import Bearer
 from providers.interface import (
     Capabilities,
     Health,
-    Limit,
     ListedVoice,
     ProviderSettings,
     ProviderVoice,
@@ -32,13 +32,12 @@ from providers.interface import (
     Utterance,
 )
 from providers.line import Line, most_bytes, sound
-from providers.ssml import document
 from providers.wire import by_status, said
 
 BASE_URL: Final = "https://texttospeech.googleapis.com"
 MOST_BYTES: Final = 5_000
-ROOT_BYTES: Final = 200
-"""More than the root around an utterance's own markup takes; it counts as well."""
+ROOT: Final = "<speak>{}</speak>"
+"""Around an utterance's own markup. Google asks for no more, and counts it and bills it as it does the text."""
 PRICES: Final = (
     ("Chirp3-HD", 30.0),
     ("Chirp-HD", 30.0),
@@ -62,6 +61,7 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "response_format": options.choice(*FORMATS),
         "sample_rate": options.count(8_000, 48_000),
         "quota_project": options.words,
+        "timestamps": options.flag,
         "credentials": google_credentials.place,
     }
 )
@@ -89,6 +89,7 @@ class Google:
         self._settings = settings
         self._format: str = chosen.get("response_format", "wav")
         self._sample_rate: int = chosen.get("sample_rate", 24_000)
+        self._timed: bool = chosen.get("timestamps", False)
         headers = {"X-Goog-Api-Key": settings.api_key} if settings.api_key else {}
         if project := chosen.get("quota_project"):
             headers["X-Goog-User-Project"] = project
@@ -104,11 +105,18 @@ class Google:
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:
         """See `Provider`. 5,000 bytes; SSML but for generative voices; a quarter to double speed."""
-        generative = any(one in f"{voice.voice} {voice.model}" for one in GENERATIVE)
+        generative = _is_generative(voice)
+        timed = self._timed and not generative
         language = _language_of(voice)
+        most = MOST_BYTES - len(ROOT.format(""))
         return Capabilities(
-            identity=(self._line.base, self._format, str(self._sample_rate)),
-            limits=(self._limit(),),
+            identity=(
+                self._line.base,
+                self._format,
+                str(self._sample_rate),
+                *((f"words {google_marks.RULES}",) if timed else ()),
+            ),
+            limits=(google_marks.limit(most) if timed else limits.utf8_bytes(most),),
             profile="group" if generative else "sentence",
             ssml=frozenset() if generative else ELEMENTS,
             speed_range=(0.25, 2.0),
@@ -117,26 +125,31 @@ class Google:
             price=self._settings.price(next((price for one, price in PRICES if one in voice.voice), 0.0)),
             formats=(self._format, *(one for one in FORMATS if one != self._format)),
             streaming=False,
+            timings=timed,
         )
-
-    def _limit(self) -> Limit:
-        return limits.utf8_bytes(MOST_BYTES - ROOT_BYTES)
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for all of the sound: it comes in one piece."""
-        request = self._line.request("POST", "/v1/text:synthesize", json=self._body(utterance))
+        timed = self._timed and utterance.ssml is None and not _is_generative(utterance.voice)
+        asked = replace(utterance, ssml=google_marks.marked(utterance.text)) if timed else utterance
+        body, path = self._body(asked), "/v1/text:synthesize"
+        if timed:
+            # The only version that has them.
+            body["enableTimePointing"], path = ["SSML_MARK"], "/v1beta1/text:synthesize"
+        request = self._line.request("POST", path, json=body)
         most = 2 * most_bytes(utterance, None)  # base64 and the JSON around it take less
-        heard = self._sound(await self._line.whole(request, most, not_sound=NOT_JSON))
+        heard, points = self._heard(await self._line.whole(request, most, not_sound=NOT_JSON))
         async with aclosing(_once(heard)) as pieces:
-            yield sound(pieces, None)
+            timings = google_marks.timings(utterance.text, points) if timed else ()
+            yield sound(pieces, None, timings=timings, billed=_billed(asked))
 
     def _body(self, utterance: Utterance) -> dict[str, Any]:
         voice = utterance.voice
         language = _language_of(voice) or utterance.language or "en-US"
         given: dict[str, Any] = {"text": utterance.text}
         if utterance.ssml is not None:
-            given = {"ssml": document(utterance, language=language)}
+            given = {"ssml": ROOT.format(utterance.ssml)}
         if utterance.instructions:
             given["prompt"] = utterance.instructions
         asked: dict[str, Any] = {"languageCode": language, "name": voice.voice}
@@ -158,14 +171,16 @@ class Google:
             config["effectsProfileId"] = sorted(profiles)
         return config
 
-    def _sound(self, body: bytes) -> bytes:
+    def _heard(self, body: bytes) -> tuple[bytes, Any]:
+        """The sound, and the times that came with it, unread."""
         try:
-            heard = base64.b64decode(json.loads(body)["audioContent"], validate=True)
+            told = json.loads(body)
+            heard = base64.b64decode(told["audioContent"], validate=True)
         except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
-            heard = b""
+            told, heard = {}, b""
         if not heard:
             raise BadAudio(f"{self.name} answered without sound.", provider=self.name)
-        return heard
+        return heard, told.get("timepoints")
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`."""
@@ -188,8 +203,18 @@ class Google:
         await self._line.aclose()
 
 
+def _billed(asked: Utterance) -> float | None:
+    """By Google's price list every tag of SSML is charged for like text, all but `<mark>`; None: as the text is."""
+    return None if asked.ssml is None else float(len(ROOT.format(google_marks.without(asked.ssml))))
+
+
 async def _once(whole: bytes) -> AsyncGenerator[bytes]:
     yield whole
+
+
+def _is_generative(voice: ProviderVoice) -> bool:
+    """Such a voice takes no SSML."""
+    return any(one in f"{voice.voice} {voice.model}" for one in GENERATIVE)
 
 
 def _is_gemini(voice: ProviderVoice) -> bool:

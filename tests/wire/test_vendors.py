@@ -71,6 +71,12 @@ CALLS = {
         utterance={"speed": 1.5},
         secrets=(),  # the SDK has no API keys over this transport
     ),
+    "google_timed": Call(
+        "google timed",
+        ProviderVoice("wire", "en-US-Neural2-A"),
+        options={"timestamps": "true"},
+        secrets=(),
+    ),
     "deepgram": Call("deepgram", ProviderVoice("wire", "aura-2-thalia-en")),
     "cartesia": Call(
         "cartesia",
