@@ -75,7 +75,11 @@ class Bearer(httpx.Auth):
         self._source = source
         self._clock = clock
         self._client = httpx.AsyncClient(
-            headers={"Accept-Encoding": "identity"}, timeout=timeout, transport=transport
+            headers={"Accept-Encoding": "identity"},
+            timeout=timeout,
+            transport=transport,
+            # A proxy that the environment names is for the world outside: it knows nothing of this machine's account.
+            trust_env=source != METADATA,
         )
         self._token: Token | None = None
         self._due = 0.0

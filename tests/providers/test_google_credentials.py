@@ -177,7 +177,10 @@ async def test_a_machines_own_account(
 ) -> None:
     """On Google's machines there is no file at all."""
     monkeypatch.setenv("GCE_METADATA_HOST", server.url.removeprefix("http://"))
-    await heard(make(credentials="metadata"))
+    provider = make(credentials="metadata")
+    assert provider._bearer is not None
+    assert not provider._bearer._client.trust_env  # a proxy would be asked for an account of its own
+    await heard(provider)
     asked, spoken = server.requests
     assert asked.path == "/computeMetadata/v1/instance/service-accounts/default/token"
     assert asked.headers["metadata-flavor"] == "Google"
