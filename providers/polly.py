@@ -41,7 +41,7 @@ ELEMENTS: Final = {
     "standard": _SIMPLE | {"emphasis", "phoneme", "prosody"},
     "neural": _SIMPLE | {"phoneme"},  # of prosody it takes some attributes only, and refuses the others
     "generative": _SIMPLE,
-    "long-form": _SIMPLE,
+    "long-form": _SIMPLE | {"phoneme"},
 }
 LAST: Final = 0.6
 """Seconds that the last word is taken to last, where only the beginnings of words are told."""
