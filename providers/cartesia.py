@@ -43,7 +43,7 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "response_format": options.choice(*FORMATS),
         "sample_rate": options.choice(*RATES),
         "pronunciation_dict_id": options.words,
-        "timestamps": options.choice("true", "false"),
+        "timestamps": options.flag,
     }
 )
 VOICE: MappingProxyType[str, options.Parser] = MappingProxyType(
@@ -69,7 +69,7 @@ class Cartesia:
         self._format: str = chosen.get("response_format", "pcm")
         self._sample_rate = int(chosen.get("sample_rate", "24000"))
         self._dictionary: str | None = chosen.get("pronunciation_dict_id")
-        self._timed = chosen.get("timestamps", "false") == "true"
+        self._timed: bool = chosen.get("timestamps", False)
         headers = {
             "Authorization": f"Bearer {settings.api_key}",
             "Cartesia-Version": chosen.get("version", VERSION),

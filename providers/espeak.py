@@ -22,7 +22,7 @@ from providers.interface import (
     Utterance,
 )
 from providers.patience import Patience
-from providers.ssml import document
+from providers.ssml import bare
 
 MOST_CHARACTERS: Final = 4_000
 """Ours, not the program's: bounds what one utterance can cost."""
@@ -187,7 +187,7 @@ def _arguments(utterance: Utterance) -> list[str]:
 
 def _given(utterance: Utterance) -> bytes:
     if utterance.ssml is not None:
-        return document(utterance, language=utterance.language or "en").encode()
+        return bare(utterance.ssml).encode()
     return utterance.text.encode()
 
 

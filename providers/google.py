@@ -32,12 +32,13 @@ from providers.interface import (
     Utterance,
 )
 from providers.line import Line, most_bytes, sound
+from providers.ssml import bare
 from providers.wire import by_status, said
 
 BASE_URL: Final = "https://texttospeech.googleapis.com"
 MOST_BYTES: Final = 5_000
-ROOT: Final = "<speak>{}</speak>"
-"""Around an utterance's own markup. Google asks for no more, and counts it and bills it as it does the text."""
+ROOT: Final = len(bare(""))
+"""Characters around an utterance's own markup, which Google counts and bills as it does the text."""
 PRICES: Final = (
     ("Chirp3-HD", 30.0),
     ("Chirp-HD", 30.0),
@@ -108,7 +109,7 @@ class Google:
         generative = _is_generative(voice)
         timed = self._timed and not generative
         language = _language_of(voice)
-        most = MOST_BYTES - len(ROOT.format(""))
+        most = MOST_BYTES - ROOT
         return Capabilities(
             identity=(
                 self._line.base,
@@ -149,7 +150,7 @@ class Google:
         language = _language_of(voice) or utterance.language or "en-US"
         given: dict[str, Any] = {"text": utterance.text}
         if utterance.ssml is not None:
-            given = {"ssml": ROOT.format(utterance.ssml)}
+            given = {"ssml": bare(utterance.ssml)}
         if utterance.instructions:
             given["prompt"] = utterance.instructions
         asked: dict[str, Any] = {"languageCode": language, "name": voice.voice}
@@ -205,7 +206,7 @@ class Google:
 
 def _billed(asked: Utterance) -> float | None:
     """By Google's price list every tag of SSML is charged for like text, all but `<mark>`; None: as the text is."""
-    return None if asked.ssml is None else float(len(ROOT.format(google_marks.without(asked.ssml))))
+    return None if asked.ssml is None else float(len(google_marks.without(bare(asked.ssml))))
 
 
 async def _once(whole: bytes) -> AsyncGenerator[bytes]:

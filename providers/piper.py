@@ -9,7 +9,8 @@ import re
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -162,6 +163,9 @@ class Piper:
             Patience, provider=self.name, first_byte=settings.timeout, total=settings.timeout
         )
         self._threads = ThreadPoolExecutor(threads(settings) or 1, thread_name_prefix=f"piper-{self.name}")
+        self._version = ""  # without the package nothing is spoken that could be kept
+        with suppress(PackageNotFoundError):
+            self._version = version("piper-tts")
         self._loaded: dict[str, Any] = {}
         self._loading = threading.Lock()
         self._running: set[Job] = set()
@@ -169,7 +173,7 @@ class Piper:
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:  # noqa: ARG002
         """See `Provider`. Half to double speed. Which model a voice's name stands for is the operator's to keep."""
-        return _capabilities(self._settings, ("in process",), streaming=True)
+        return _capabilities(self._settings, ("in process", self._version), streaming=True)
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:

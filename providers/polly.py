@@ -23,14 +23,14 @@ from providers.interface import (
 from providers.line import MOST_LISTING, Line, most_bytes, sound
 from providers.polly_errors import classify
 from providers.polly_signing import Signed
-from providers.ssml import document
+from providers.ssml import bare
 from providers.wire import number
 from providers.words import Words
 
 MOST_BILLED, MOST_ALL = 3_000, 6_000
 """Characters of a request: those that are billed, and all, the tags of SSML among them (the service's quotas)."""
-ROOT: Final = 150
-"""More characters than the root around an utterance's own markup has."""
+ROOT: Final = len(bare(""))
+"""Characters around an utterance's own markup."""
 PRICES: Final = {"standard": 4.0, "neural": 16.0, "generative": 30.0, "long-form": 100.0}
 """In dollars per million characters, by engine (price list, October 2026)."""
 FORMATS: Final = ("mp3", "pcm", "ogg_vorbis", "ogg_opus")
@@ -51,7 +51,7 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "region": options.words,
         "profile": options.words,
         "response_format": options.choice(*FORMATS),
-        "speech_marks": options.choice("true", "false"),
+        "speech_marks": options.flag,
     }
 )
 VOICE: MappingProxyType[str, options.Parser] = MappingProxyType(
@@ -72,7 +72,7 @@ class Polly:
         self.name = settings.name
         self._settings = settings
         self._format: str = chosen.get("response_format", "mp3")
-        self._marks = chosen.get("speech_marks", "false") == "true"
+        self._marks: bool = chosen.get("speech_marks", False)
         region: str = chosen.get("region", "us-east-1")
         self._signing = Signed(
             settings.name, "polly", region, key=settings.api_key, profile=chosen.get("profile")
@@ -166,7 +166,7 @@ def _body(utterance: Utterance) -> dict[str, Any]:
     given = dict(voice.settings)
     body: dict[str, Any] = {"VoiceId": voice.voice, "Text": utterance.text, "TextType": "text"}
     if utterance.ssml is not None:
-        body |= {"Text": document(utterance, language=given.get("language") or "en-US"), "TextType": "ssml"}
+        body |= {"Text": bare(utterance.ssml), "TextType": "ssml"}
     if engine := given.get("engine") or voice.model:
         body["Engine"] = engine
     if language := given.get("language"):

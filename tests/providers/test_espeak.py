@@ -121,6 +121,10 @@ async def test_the_real_program() -> None:
     marked = await heard(provider, ssml='The canary <break time="2s"/> sings quietly at dawn.')
     assert sound[:4] == b"RIFF"
     assert len(marked) - len(sound) > 22_050 * 2
+    # By the markup's own account of its language the program took an English voice for this one's words.
+    german, words = ProviderVoice("last", "de"), "Guten Morgen, Herr Schmidt."
+    plain, marked = await heard(provider, words, german), await heard(provider, words, german, ssml=words)
+    assert len(marked) == pytest.approx(len(plain), rel=0.02)
     with pytest.raises(errors.BadVoice):
         await heard(provider, voice=ProviderVoice("last", "nobody"))
     assert any(voice.id.startswith("en") for voice in await provider.voices())
