@@ -169,7 +169,7 @@ class Google:
         wire = {"pitch": "pitch", "volume_gain_db": "volumeGainDb"}
         config |= {name: given[key] for key, name in wire.items() if key in given}
         if profiles := given.get("effects_profile"):
-            config["effectsProfileId"] = sorted(profiles)
+            config["effectsProfileId"] = [*profiles]  # one on top of the other, in this order
         return config
 
     def _heard(self, body: bytes) -> tuple[bytes, Any]:

@@ -69,7 +69,7 @@ async def test_the_request(server: VendorServer, make: Make) -> None:
 async def test_how_it_is_said(server: VendorServer, make: Make) -> None:
     """Speed, pitch and markup would silently do nothing if they were written where the vendor does not look."""
     settings = (
-        ("effects_profile", "telephony-class-application"),
+        ("effects_profile", "wearable-class-device telephony-class-application"),
         ("pitch", "-2.5"),
         ("volume_gain_db", "3"),
     )
@@ -82,7 +82,7 @@ async def test_how_it_is_said(server: VendorServer, make: Make) -> None:
         "speakingRate": 1.5,
         "pitch": -2.5,
         "volumeGainDb": 3.0,
-        "effectsProfileId": ["telephony-class-application"],
+        "effectsProfileId": ["wearable-class-device", "telephony-class-application"],
     }
     assert sent["input"] == {"ssml": "<speak>A <emphasis>short</emphasis> sentence to say.</speak>"}
 
