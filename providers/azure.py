@@ -1,7 +1,8 @@
 """Azure's Speech service: `POST /cognitiveservices/v1` with a document of SSML, answered by sound as it is made."""
 
+import re
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from providers.interface import (
     Sound,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.line import Line, most_bytes, sound
 from providers.ssml import Element, document
 from providers.wire import by_status
 
@@ -40,6 +41,8 @@ RATES: Final = {
 }
 FORMATS: Final = ("pcm", "mp3", "opus")
 _FILES: Final = {"mp3": "audio-24khz-96kbitrate-mono-mp3", "opus": "ogg-24khz-16bit-mono-opus"}
+
+_TWICE: Final = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
     {
@@ -89,7 +92,9 @@ class Azure:
             limits=(limits.escaped_characters(MOST_CHARACTERS),),
             ssml=ELEMENTS,
             speed_range=(0.5, 2.0),
-            languages=frozenset((_language_of(voice.voice).split("-")[0],)) if "-" in voice.voice else None,
+            languages=None
+            if _multilingual(voice.voice)
+            else frozenset((_language_of(voice.voice).split("-")[0],)),
             price=self._settings.price(PRICE_HD if "HD" in voice.voice else PRICE),
             formats=(self._format, *(one for one in FORMATS if one != self._format)),
         )
@@ -103,21 +108,16 @@ class Azure:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._line.patience()
+        written = self._document(utterance)
         request = self._line.request(
             "POST",
             "/cognitiveservices/v1",
-            content=self._document(utterance).encode(),
+            content=written.encode(),
             headers={"Content-Type": "application/ssml+xml", "X-Microsoft-OutputFormat": self._output},
         )
-        async with self._line.answer(request, patience) as response:
-            rate = 2 * int(self._rate) if self._format == "pcm" else FILE_BYTES_PER_SECOND
-            most = most_bytes(utterance, rate)
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                if self._format == "pcm":
-                    yield Sound("pcm_s16le", int(self._rate), channels=1, pieces=pieces)
-                else:
-                    yield Sound("file", sample_rate=0, channels=1, pieces=pieces)
+        rate = int(self._rate) if self._format == "pcm" else None
+        async with self._line.spoken(request, most_bytes(utterance, rate)) as (_, pieces):
+            yield sound(pieces, rate, billed=_billed(written))
 
     def _document(self, utterance: Utterance) -> str:
         given = dict(utterance.voice.settings)
@@ -155,15 +155,27 @@ class Azure:
         await self._line.aclose()
 
 
+def _billed(written: str) -> float:
+    """By Azure's rules: all that stands in `<voice>`, tags included, and Chinese characters, wherever used, twice."""
+    within = written.partition("<voice")[2].partition(">")[2].rpartition("</voice>")[0]
+    return float(len(within) + len(_TWICE.findall(within)))
+
+
 def _language_of(voice: str) -> str:
     """`en-US` of `en-US-JennyNeural`; English where the name says nothing."""
     parts = voice.split("-")
     return "-".join(parts[:2]) if len(parts) > 2 else "en-US"  # noqa: PLR2004 - language, region, name
 
 
+def _multilingual(voice: str) -> bool:
+    """`en-US-AvaMultilingualNeural`, `en-US-Ava:DragonHDLatestNeural`; or a name that says nothing of a language."""
+    return "Multilingual" in voice or ":DragonHD" in voice or "-" not in voice
+
+
 def _other(utterance: Utterance) -> str | None:
     """The text's language where a multilingual voice is to speak another than its own."""
     language, voice = utterance.language, utterance.voice.voice
+    # HD voices hear by themselves which language it is.
     if not language or "Multilingual" not in voice:
         return None
     return None if language.split("-")[0] == voice.split("-")[0] else language

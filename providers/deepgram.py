@@ -1,15 +1,14 @@
 """Deepgram's Aura: `POST /v1/speak`, the text as JSON, everything else in the query. The model is the voice."""
 
-import json
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
 
 from providers import limits, options
-from providers.errors import BadVoice, ProviderError, QuotaExceeded, TooLong
+from providers.errors import BadVoice, ProviderError, QuotaExceeded
 from providers.interface import (
     Capabilities,
     Health,
@@ -19,8 +18,8 @@ from providers.interface import (
     Sound,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
-from providers.wire import by_status
+from providers.line import Line, most_bytes, sound
+from providers.wire import by_status, number, said
 
 BASE_URL: Final = "https://api.deepgram.com"
 MOST_CHARACTERS: Final = 2_000
@@ -28,7 +27,9 @@ MOST_CHARACTERS: Final = 2_000
 PRICES: Final = {"aura-2": 30.0, "aura": 15.0}
 """In dollars per million characters, pay as you go, by the model's family (its price list, 2026)."""
 FORMATS: Final = ("pcm", "wav", "mp3", "flac", "opus", "aac")
-RATES: Final = (8_000, 16_000, 24_000, 32_000, 48_000)
+RATES: Final = (8_000, 16_000, 22_050, 24_000, 32_000, 48_000)
+FLAC: Final = frozenset(("8000", "16000", "22050", "32000", "48000"))
+"""Of `sample_rate`; linear16 has 24000 in place of 22050 (its table of audio format combinations)."""
 
 OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
     {
@@ -48,7 +49,8 @@ _ENCODINGS: Final[Mapping[str, Mapping[str, str]]] = {
     "opus": {"encoding": "opus", "container": "ogg"},
     "aac": {"encoding": "aac"},
 }
-_WITH_RATE: Final = frozenset(("pcm", "wav", "flac"))
+_WITH_RATE: Final[Mapping[str, str]] = {"pcm": "24000", "wav": "24000", "flac": "48000"}
+"""The formats that take a rate, and which one where none is configured."""
 
 
 class Deepgram:
@@ -64,7 +66,7 @@ class Deepgram:
         self.name = settings.name
         self._settings = settings
         self._format: str = chosen.get("response_format", "pcm")
-        self._sample_rate = int(chosen.get("sample_rate", "24000"))
+        self._sample_rate = int(chosen.get("sample_rate") or _WITH_RATE.get(self._format, "24000"))
         self._query: dict[str, str] = {key: chosen[key] for key in ("mip_opt_out", "tag") if key in chosen}
         headers = {"Authorization": f"Token {settings.api_key}"}
         self._line = Line(settings, classify, base=BASE_URL, headers=headers, transport=transport)
@@ -87,27 +89,17 @@ class Deepgram:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._line.patience()
         query = {"model": _model(utterance.voice)} | self._encoding() | self._query
         request = self._line.request("POST", "/v1/speak", params=query, json={"text": utterance.text})
-        async with self._line.answer(request, patience) as response:
-            rate = 2 * self._sample_rate if self._format == "pcm" else FILE_BYTES_PER_SECOND
-            most = most_bytes(utterance, rate)
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                yield self._sound(response, pieces)
+        rate = self._sample_rate if self._format == "pcm" else None
+        async with self._line.spoken(request, most_bytes(utterance, rate)) as (headers, pieces):
+            yield sound(pieces, rate, billed=number(headers.get("dg-char-count")))
 
     def _encoding(self) -> dict[str, str]:
         encoding = dict(_ENCODINGS[self._format])
         if self._format in _WITH_RATE:
             encoding["sample_rate"] = str(self._sample_rate)
         return encoding
-
-    def _sound(self, response: httpx.Response, pieces: AsyncGenerator[bytes]) -> Sound:
-        count = response.headers.get("dg-char-count", "")
-        billed = float(count) if count.isascii() and count.isdigit() else None
-        if self._format != "pcm":
-            return Sound("file", sample_rate=0, channels=1, pieces=pieces, billed=billed)
-        return Sound("pcm_s16le", self._sample_rate, channels=1, pieces=pieces, billed=billed)
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; the models that speak."""
@@ -138,40 +130,29 @@ def _listed(entry: Any) -> ListedVoice:
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> type[ProviderError]:  # noqa: ARG001
-    """The error that an answer stands for.
+    """The error that an answer stands for, as Deepgram's page of errors has them: mostly by status.
 
     Shapes: `{"err_code", "err_msg", "request_id"}`, `{"category", "message", "details", "request_id"}`, and
-    `{"error_code", ...}` in the documentation's own example of a 503.
+    `{"error_code", ...}` in the documentation's own example of a 503. ASR_PAYMENT_REQUIRED is shown for transcription
+    only; text-to-speech has 402 at least.
     """
-    kind = by_status(status)
-    if kind.retryable:
-        return kind
-    said = _said(body)
-    if any(mark in said for mark in ("no such model", "model not found", "model not allowed", "model_not")):
-        return BadVoice
-    if any(mark in said for mark in ("asr_payment_required", "insufficient credit", "payment_required")):
+    told = said(body)
+    if told.get("err_code") == "ASR_PAYMENT_REQUIRED":
         return QuotaExceeded
-    if any(
-        mark in said
-        for mark in ("payload too large", "character limit", "max_text_length", "input text exceeds")
-    ):
-        return TooLong
-    if status == httpx.codes.FORBIDDEN and "insufficient_permissions" not in said:
-        return BadVoice  # this model is not for this project; a key without rights says so
-    return kind
-
-
-def _said(body: bytes) -> str:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return ""
-    if not isinstance(document, dict):
-        return ""
-    keys = ("err_code", "error_code", "err_msg", "category", "message", "details")
-    return " ".join(str(document[key]).lower() for key in keys if document.get(key))
+    if status == httpx.codes.FORBIDDEN:
+        return BadVoice  # only ever: no access to this model; a key without rights is a 401
+    if status == httpx.codes.BAD_REQUEST and "no such model" in str(told.get("err_msg")).lower():
+        return BadVoice
+    return by_status(status)
 
 
 def problems(settings: ProviderSettings) -> list[str]:
     """What would keep it from being built, beyond the options."""
-    return options.keyed(settings)
+    found = options.keyed(settings)
+    given = dict(settings.options)
+    rate, flac = given.get("sample_rate"), given.get("response_format") == "flac"
+    if rate == "24000" and flac:
+        found.append(f"sample_rate of flac must be one of {', '.join(sorted(FLAC, key=int))}.")
+    if rate == "22050" and not flac:
+        found.append("sample_rate 22050 is flac's only; use 24000.")
+    return found

@@ -15,7 +15,7 @@ import httpx
 from providers import elevenlabs_lines, limits, options
 from providers.elevenlabs_errors import classify
 from providers.elevenlabs_models import PRICE_OF_CREDITS, model
-from providers.errors import BadRequest, BadVoice, ProviderError, Unavailable
+from providers.errors import BadRequest, BadVoice, ProviderError
 from providers.interface import (
     Capabilities,
     Health,
@@ -27,7 +27,8 @@ from providers.interface import (
     Timing,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, NOT_SOUND, Line, most_bytes
+from providers.line import NOT_SOUND, Line, most_bytes, sound
+from providers.wire import number
 
 BASE_URL: Final = "https://api.elevenlabs.io"
 MODEL: Final = "eleven_multilingual_v2"
@@ -136,18 +137,21 @@ class ElevenLabs:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._line.patience()
         request = self._line.request(
             "POST", self._path(utterance.voice), params=self._query(), json=self._body(utterance)
         )
         not_sound = _NO_LINES if self._timestamps else NOT_SOUND
-        async with self._line.answer(request, patience, not_sound=not_sound) as response:
+        rate = self._rate if self._pcm else None
+        # With timestamps it comes in base 64, with a line's alignment.
+        most = most_bytes(utterance, rate) * (2 if self._timestamps else 1)
+        async with self._line.spoken(request, most, not_sound=not_sound) as (headers, pieces):
             timings: list[Timing] = []
-            pieces = self._line.pieces(response, patience, self._most(utterance))
+            heard = pieces
             if self._timestamps:
-                pieces = elevenlabs_lines.spoken(pieces, utterance.text, timings, self.name)
-            async with aclosing(pieces):
-                yield self._sound(utterance, response.headers, pieces, timings)
+                heard = elevenlabs_lines.spoken(pieces, utterance.text, timings, self.name)
+            async with aclosing(heard):
+                billed, at_once = self._told(utterance.voice, headers)
+                yield sound(heard, rate, timings=timings, billed=billed, at_once=at_once)
 
     def _path(self, voice: ProviderVoice) -> str:
         # A voice of points alone would be a step up in the path, and escaping does not keep servers from taking it.
@@ -184,57 +188,25 @@ class ElevenLabs:
         beside = {"previous_text": utterance.before, "next_text": utterance.after}
         return body | {key: text for key, text in beside.items() if text is not None}
 
-    def _most(self, utterance: Utterance) -> int:
-        most = most_bytes(utterance, 2 * self._rate if self._pcm else FILE_BYTES_PER_SECOND)
-        return 2 * most if self._timestamps else most  # in base 64, with a line's alignment
-
-    def _sound(
-        self,
-        utterance: Utterance,
-        headers: Mapping[str, str],
-        pieces: AsyncGenerator[bytes],
-        timings: list[Timing],
-    ) -> Sound:
-        charged = _number(headers.get("character-cost"))
-        most = _number(headers.get("maximum-concurrent-requests"))
-        return Sound(
-            encoding="pcm_s16le" if self._pcm else "file",
-            sample_rate=self._rate if self._pcm else 0,
-            channels=1,
-            pieces=pieces,
-            timings=timings,
-            # The header counts credits, an account's discounts taken off; the price is that of a model's character.
-            billed=None if charged is None else charged / model(self._model(utterance.voice)).credits,
-            at_once=int(most) if most else None,
-        )
+    def _told(self, voice: ProviderVoice, headers: Mapping[str, str]) -> tuple[float | None, int | None]:
+        """The characters that are charged for, and how many utterances the account may have under way."""
+        charged = number(headers.get("character-cost"))
+        most = number(headers.get("maximum-concurrent-requests"))
+        # The header counts credits, an account's discounts taken off; the price is that of a model's character.
+        billed = None if charged is None else charged / model(self._model(voice)).credits
+        return billed, int(most) if most else None
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; those of the account, the first 5,000."""
         found: list[ListedVoice] = []
-        token: str | None = None
+        query = {"page_size": str(_PAGE), "include_total_count": "false"}
         for _ in range(_PAGES):
-            query = {"page_size": str(_PAGE), "include_total_count": "false"}
-            page = await self._page({**query, "next_page_token": token} if token else query)
-            try:
-                found += [_voice(entry) for entry in page["voices"]]
-                token = page.get("next_page_token") if page.get("has_more") else None
-            except (TypeError, KeyError, AttributeError):
-                raise self._unknown_form() from None
+            page, token = await self._line.listing("/v2/voices", _page, params=query)
+            found += page
             if not token:
                 break
+            query = {**query, "next_page_token": token}
         return found
-
-    async def _page(self, query: Mapping[str, str]) -> Any:
-        status, headers, body = await self._line.read(self._line.request("GET", "/v2/voices", params=query))
-        if status != httpx.codes.OK:
-            raise self._line.refusal(status, headers, body)
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError):
-            raise self._unknown_form() from None
-
-    def _unknown_form(self) -> ProviderError:
-        return Unavailable(f"{self.name} lists its voices in an unknown form.", provider=self.name)
 
     async def health(self) -> Health:
         """See `Provider`; asks for the account, which is free and refused to a wrong key."""
@@ -259,13 +231,10 @@ class ElevenLabs:
         await self._line.aclose()
 
 
-def _number(said: str | None) -> float | None:
-    """A header's, if it is one that makes sense."""
-    try:
-        number = float(said or "")
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None
+def _page(told: Any) -> tuple[list[ListedVoice], str | None]:
+    """Its voices, and what to ask for the next one by."""
+    token = told.get("next_page_token") if told.get("has_more") else None
+    return [*map(_voice, told["voices"])], str(token) if token else None
 
 
 def _voice(entry: Any) -> ListedVoice:

@@ -6,6 +6,7 @@ import os
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -21,7 +22,7 @@ from providers.interface import (
     Utterance,
 )
 from providers.patience import Patience
-from providers.ssml import document
+from providers.ssml import bare
 
 MOST_CHARACTERS: Final = 4_000
 """Ours, not the program's: bounds what one utterance can cost."""
@@ -51,11 +52,12 @@ class Espeak:
             Patience, provider=self.name, first_byte=settings.first_byte_timeout, total=settings.timeout
         )
         self._running: set[Process] = set()
+        self._there = False
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:  # noqa: ARG002
         """See `Provider`. A hundred languages; half to double speed."""
         return Capabilities(
-            identity=("espeak-ng",),
+            identity=(Path(self._program).name,),
             limits=(limits.escaped_characters(MOST_CHARACTERS),),
             ssml=ELEMENTS,
             speed_range=(0.5, 2.0),
@@ -85,6 +87,7 @@ class Espeak:
                 limit=2 * PIECE,
             )
         except OSError:
+            self._there = False
             raise Unavailable(
                 f"{self.name} cannot start {self._program}; install espeak-ng, or give its path as program.",
                 provider=self.name,
@@ -112,6 +115,7 @@ class Espeak:
             await process.stdin.drain()
             process.stdin.close()
         if first := await process.stdout.read(PIECE):
+            self._there = True
             return first
         if await process.wait():
             raise BadVoice(f"{self.name} does not know this voice.", provider=self.name)
@@ -148,8 +152,10 @@ class Espeak:
             return said.decode(errors="replace")
 
     async def warm(self) -> None:
-        """See `Provider`; the program's files are in the machine's memory then."""
-        await self._told("--version")
+        """See `Provider`; the program's files are in the machine's memory then. Nothing once it has spoken."""
+        if not self._there:
+            await self._told("--version")
+            self._there = True
 
     async def aclose(self) -> None:
         """See `Provider`; ends what still runs. Who listens to it hears of it."""
@@ -181,7 +187,7 @@ def _arguments(utterance: Utterance) -> list[str]:
 
 def _given(utterance: Utterance) -> bytes:
     if utterance.ssml is not None:
-        return document(utterance, language=utterance.language or "en").encode()
+        return bare(utterance.ssml).encode()
     return utterance.text.encode()
 
 

@@ -37,9 +37,9 @@ class Kind:
     """How a kind is configured and made.
 
     `options` are the keys it takes besides those of every provider, each with its parser; `voice` those of a link
-    in a voice's chain besides provider, voice and model (None: any, they are passed on). `problems` finds what
-    else is wrong. `slots` is how many utterances at once the kind can bear where `max_concurrency` is not set;
-    None: no bound. `local`: an engine of this process, whose slots are nobody else's.
+    in a voice's chain besides provider, voice and model (None: any but the `reserved`, they are passed on).
+    `problems` finds what else is wrong. `slots` is how many utterances at once the kind can bear where
+    `max_concurrency` is not set; None: no bound. `local`: an engine of this process, whose slots are nobody else's.
     """
 
     make: Callable[[ProviderSettings], Provider]
@@ -48,6 +48,7 @@ class Kind:
     slots: Callable[[ProviderSettings], int | None] = lambda settings: settings.max_concurrency
     local: Callable[[ProviderSettings], bool] = lambda _: False
     voice: Mapping[str, Parser] | None = field(default_factory=dict)
+    reserved: frozenset[str] = frozenset()
 
     def check(self, settings: ProviderSettings) -> list[str]:
         """Everything that is wrong with these settings, a sentence each; never a value, which may be secret."""
@@ -55,7 +56,10 @@ class Kind:
 
     def check_voice(self, voice: ProviderVoice) -> list[str]:
         """The same of one link of a chain."""
-        return [] if self.voice is None else options.problems(voice.settings, self.voice)
+        if self.voice is not None:
+            return options.problems(voice.settings, self.voice)
+        given = sorted(self.reserved.intersection(dict(voice.settings)))
+        return [f"{key} is the request's or the provider's to say, not a link's." for key in given]
 
 
 def _always(_: ProviderSettings) -> bool:
@@ -75,7 +79,7 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
         ),
         "google": Kind(google.Google, google.OPTIONS, google.problems, voice=google.VOICE),
         "hibari": Kind(hibari.Hibari, hibari.OPTIONS, slots=hibari.threads, local=_always),
-        "openai": Kind(openai.OpenAI, openai.OPTIONS, openai.problems, voice=None),
+        "openai": Kind(openai.OpenAI, openai.OPTIONS, openai.problems, voice=None, reserved=openai.RESERVED),
         "piper": Kind(
             piper.from_settings,
             piper.OPTIONS,

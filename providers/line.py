@@ -2,16 +2,17 @@
 
 import functools
 import json as json_module
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import httpx
 
+from providers import wire
 from providers.errors import BadAudio, ProviderError, Unavailable
-from providers.interface import Health, ProviderSettings, Utterance
+from providers.interface import Health, ProviderSettings, Sound, Timing, Utterance
 from providers.patience import Patience
-from providers.wire import refused, translated, whole
+from providers.wire import refused, translated
 
 T = TypeVar("T")
 
@@ -87,9 +88,9 @@ class Line:
         async with AsyncExitStack() as closing:
             with translated(self.name):
                 response = await patience.first(
-                    lambda: whole(lambda: self._client.send(request, stream=True))
+                    lambda: wire.whole(lambda: self._client.send(request, stream=True))
                 )
-            closing.push_async_callback(whole, response.aclose)
+            closing.push_async_callback(wire.whole, response.aclose)
             if response.status_code != httpx.codes.OK:
                 body = await self._refusal_body(response, patience)
                 # Azure says what is wrong in the status line alone.
@@ -101,13 +102,31 @@ class Line:
                 raise BadAudio(f"{self.name} answered with text instead of sound.", provider=self.name)
             yield response
 
-    async def whole_body(self, response: httpx.Response, patience: Patience, most: int) -> bytes:
-        """All of an answer whose sound is inside of something else.
+    @asynccontextmanager
+    async def spoken(
+        self, request: httpx.Request, most: int, *, not_sound: tuple[str, ...] = NOT_SOUND
+    ) -> AsyncGenerator[tuple[httpx.Headers, AsyncGenerator[bytes]]]:
+        """The head and the body, at most `most` bytes of it, that a request for sound is answered with.
 
         Raises:
-            ProviderError: as `pieces` does.
+            ProviderError: on entering as `answer` does, while reading as `pieces` does.
         """
-        async with aclosing(self.pieces(response, patience, most)) as pieces:
+        patience = self.patience()
+        async with (
+            self.answer(request, patience, not_sound=not_sound) as response,
+            aclosing(self.pieces(response, patience, most)) as pieces,
+        ):
+            yield response.headers, pieces
+
+    async def whole(
+        self, request: httpx.Request, most: int, *, not_sound: tuple[str, ...] = NOT_SOUND
+    ) -> bytes:
+        """All of that body, where the sound is inside of something else.
+
+        Raises:
+            ProviderError: as `spoken` does.
+        """
+        async with self.spoken(request, most, not_sound=not_sound) as (_, pieces):
             return b"".join([piece async for piece in pieces])
 
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
@@ -136,7 +155,7 @@ class Line:
         wait = patience.first
         while True:
             with translated(self.name):
-                piece = await wait(lambda: whole(lambda: anext(raw, b"")))
+                piece = await wait(lambda: wire.whole(lambda: anext(raw, b"")))
             if not piece:
                 break
             wait = patience.more
@@ -160,10 +179,10 @@ class Line:
         async with AsyncExitStack() as closing:
             with translated(self.name):
                 response = await patience.first(
-                    lambda: whole(lambda: self._client.send(request, auth=auth, stream=True))
+                    lambda: wire.whole(lambda: self._client.send(request, auth=auth, stream=True))
                 )
-                closing.push_async_callback(whole, response.aclose)
-                body = await patience.first(lambda: whole(lambda: head_of(response, MOST_LISTING)))
+                closing.push_async_callback(wire.whole, response.aclose)
+                body = await patience.first(lambda: wire.whole(lambda: head_of(response, MOST_LISTING)))
             return response.status_code, response.headers, body
 
     async def warm(self) -> None:
@@ -227,14 +246,31 @@ async def head_of(response: httpx.Response, most: int) -> bytes:
     return bytes(head[:most])
 
 
-def most_bytes(utterance: Utterance, bytes_per_second: int) -> int:
+def sound(
+    pieces: AsyncGenerator[bytes],
+    rate: int | None,
+    *,
+    timings: Sequence[Timing] = (),
+    billed: float | None = None,
+    at_once: int | None = None,
+) -> Sound:
+    """Of one channel: bare samples, `rate` of them in a second, or, without a rate, a file that says its own."""
+    return Sound(
+        encoding="file" if rate is None else "pcm_s16le",
+        sample_rate=rate or 0,
+        channels=1,
+        pieces=pieces,
+        timings=timings,
+        billed=billed,
+        at_once=at_once,
+    )
+
+
+def most_bytes(utterance: Utterance, rate: int | None) -> int:
     """More than this is no answer to this text: 20 s and 1 s per character at normal pace (speech takes 0.07 s).
 
-    `bytes_per_second` of what is asked for, and no fewer than 48 kHz takes: some servers send another rate than
-    they were asked for.
+    `rate` of bare samples that is asked for, and no less than 48 kHz: some servers send another than they were asked
+    for; None: a file, which takes no more than 48 kHz in stereo.
     """
-    return int((20 + len(utterance.text)) / min(utterance.speed, 1.0) * max(bytes_per_second, 96_000))
-
-
-FILE_BYTES_PER_SECOND: Final = 192_000
-"""Of any file: as many as 48 kHz in stereo takes."""
+    bytes_per_second = 192_000 if rate is None else max(2 * rate, 96_000)
+    return int((20 + len(utterance.text)) / min(utterance.speed, 1.0) * bytes_per_second)

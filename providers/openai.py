@@ -4,7 +4,7 @@ OpenAI itself, LiteLLM, Kokoro-FastAPI, Speaches, LocalAI, vLLM, another Refrain
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from providers.interface import (
     Sound,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.line import Line, most_bytes, sound
 from providers.openai_errors import classify
 
 BASE_URL: Final = "https://api.openai.com/v1"
@@ -47,7 +47,10 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
     }
 )
 
-_RESERVED: Final = frozenset(
+RATES: Final = frozenset(map(str, (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)))
+"""That a server may say its sound has."""
+
+RESERVED: Final = frozenset(
     ("model", "input", "voice", "response_format", "speed", "instructions", "stream_format")
 )
 
@@ -66,6 +69,7 @@ class OpenAI:
         self._model: str = chosen.get("model", "tts-1")
         self._format: str = chosen.get("response_format", "pcm")
         self._sample_rate: int = chosen.get("sample_rate", 24_000)
+        self._rate = self._sample_rate if self._format == "pcm" else None
         self._profile: Profile = chosen.get("chunking", "group")
         self._settings = settings
         headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
@@ -81,23 +85,21 @@ class OpenAI:
             speed_range=(0.25, 4.0),
             formats=(self._format, *(one for one in FORMATS if one != self._format)),
             instructions=model not in {"tts-1", "tts-1-hd"},
-            price=self._settings.price(PRICES.get(model, 0.0) if self._settings.base_url is None else 0.0),
+            price=self._settings.price(PRICES.get(model, 0.0) if self._line.base == BASE_URL else 0.0),
         )
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._line.patience()
         request = self._line.request("POST", "/audio/speech", json=self._body(utterance))
-        async with self._line.answer(request, patience) as response:
-            rate = 2 * self._sample_rate if self._format == "pcm" else FILE_BYTES_PER_SECOND
-            most = most_bytes(utterance, rate)
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                yield self._sound(response, pieces)
+        async with self._line.spoken(request, most_bytes(utterance, self._rate)) as (headers, pieces):
+            # Some servers send their voice's own rate and say so (local-tts-studio: 22,050 Hz in this header).
+            said = headers.get("x-sample-rate", "") if self._rate else ""
+            yield sound(pieces, int(said) if said in RATES else self._rate)
 
     def _body(self, utterance: Utterance) -> dict[str, Any]:
         voice = utterance.voice
-        body: dict[str, Any] = {key: value for key, value in voice.settings if key not in _RESERVED}
+        body: dict[str, Any] = {key: value for key, value in voice.settings if key not in RESERVED}
         body |= {
             "model": voice.model or self._model,
             "input": utterance.text,
@@ -109,14 +111,6 @@ class OpenAI:
         if utterance.instructions:
             body["instructions"] = utterance.instructions
         return body
-
-    def _sound(self, response: httpx.Response, pieces: AsyncGenerator[bytes]) -> Sound:
-        if self._format != "pcm":
-            return Sound(encoding="file", sample_rate=0, channels=1, pieces=pieces)
-        # Some servers send their voice's own rate and say so (local-tts-studio: 22,050 Hz in this header).
-        said = response.headers.get("x-sample-rate", "")
-        sample_rate = int(said) if said in {"8000", "16000", "22050", "44100", "48000"} else self._sample_rate
-        return Sound(encoding="pcm_s16le", sample_rate=sample_rate, channels=1, pieces=pieces)
 
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; OpenAI's thirteen where the server has no `/audio/voices`."""

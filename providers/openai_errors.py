@@ -5,20 +5,23 @@ Shapes: `{"error": {"message", "type", "param", "code"}}` (OpenAI, LiteLLM), `{"
 The body is read to decide and then dropped: it may quote the text or the key.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from providers.errors import BadCredentials, BadVoice, ProviderError, QuotaExceeded, RateLimited, TooLong
-from providers.wire import by_status
+from providers.wire import by_status, said
 
-# In this order; the first that is found in what the server says decides.
-_MARKS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
+_Marks = tuple[tuple[type[ProviderError], tuple[str, ...]], ...]
+
+# In this order; the first that is found decides.
+_OF_THE_ACCOUNT: Final[_Marks] = (
     (
         QuotaExceeded,
         ("insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "billing_not_active"),
     ),
     (BadCredentials, ("invalid_api_key", "incorrect api key")),
+)
+_OF_THE_REQUEST: Final[_Marks] = (
     (
         TooLong,
         ("string_too_long", "text_too_long", "maximum input limit", "too long", "context_length_exceeded"),
@@ -36,34 +39,34 @@ _MARKS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
         ),
     ),
 )
+_ACCOUNT: Final = frozenset((401, 402, 403, 429))
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> type[ProviderError]:  # noqa: ARG001
     """The error that an answer with this status stands for. `body` may be cut off or empty."""
-    return _kind(status, _said(body))
+    document = said(body)
+    return _kind(status, _fields(document.get("error") or document.get("detail") or document))
 
 
-def _kind(status: int, said: dict[str, str]) -> type[ProviderError]:
+def _kind(status: int, fields: dict[str, str]) -> type[ProviderError]:
     kind = by_status(status)
     if kind.retryable and kind is not RateLimited:
         return kind
-    everything = " ".join(said.values())
-    marked = next((error for error, marks in _MARKS if any(mark in everything for mark in marks)), None)
+    everything = " ".join(fields.values())
+    # Validation quotes what it was sent. What a listener has read out must not shut the whole account, so that
+    # messages are believed of it only where the status speaks of nothing else.
+    certain = everything if status in _ACCOUNT else f"{fields.get('code')} {fields.get('type')}"
+    account = _marked(_OF_THE_ACCOUNT, certain)
     if kind is RateLimited:
-        return QuotaExceeded if marked is QuotaExceeded else kind
-    if marked is None and said.get("param") in {"voice", "model"}:
+        return QuotaExceeded if account is QuotaExceeded else kind
+    marked = account or _marked(_OF_THE_REQUEST, everything)
+    if marked is None and fields.get("param") in {"voice", "model"}:
         return BadVoice
     return marked or kind
 
 
-def _said(body: bytes) -> dict[str, str]:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return {}
-    if not isinstance(document, dict):
-        return {}
-    return _fields(document.get("error") or document.get("detail") or document)
+def _marked(marks: _Marks, everything: str) -> type[ProviderError] | None:
+    return next((error for error, words in marks if any(word in everything for word in words)), None)
 
 
 def _fields(said: Any) -> dict[str, str]:

@@ -85,9 +85,9 @@ def words(value: str) -> str:
     return value
 
 
-def names(value: str) -> frozenset[str]:
-    """Names apart by blanks or commas."""
-    found = frozenset(value.replace(",", " ").split())
+def names(value: str) -> tuple[str, ...]:
+    """Names apart by blanks or commas, each once, in their order: to some vendors it is a meaning."""
+    found = tuple(dict.fromkeys(value.replace(",", " ").split()))
     if not found:
         raise ValueError("a list of names, apart by blanks")
     return found

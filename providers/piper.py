@@ -9,7 +9,8 @@ import re
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,7 +30,7 @@ from providers.interface import (
     Utterance,
 )
 from providers.jobs import Job, pieces_of
-from providers.line import FILE_BYTES_PER_SECOND, Line, most_bytes
+from providers.line import Line, most_bytes, sound
 from providers.patience import Patience
 from providers.wire import by_status
 
@@ -78,7 +79,7 @@ class PiperServer:
         self._settings = settings
         self._noise = options.read(settings.options, OPTIONS)
         self._line = Line(settings, lambda status, *_: by_status(status), base="", transport=transport)
-        self._offered: frozenset[str] | None = None
+        self._offered: dict[str, Any] | None = None
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:  # noqa: ARG002
         """See `Provider`. Half to double speed."""
@@ -87,34 +88,48 @@ class PiperServer:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for the head, which comes with the sound."""
-        patience = self._line.patience()
-        await self._refuse_unknown(utterance.voice.voice)
-        request = self._line.request("POST", "/synthesize", json=self._body(utterance))
+        described = await self._described(utterance.voice)
+        request = self._line.request("POST", "/synthesize", json=self._body(utterance, described))
         # It calls its sound text/html; what it is, its first bytes tell.
-        async with self._line.answer(request, patience, not_sound=()) as response:
-            most = most_bytes(utterance, FILE_BYTES_PER_SECOND)
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                yield Sound("file", sample_rate=0, channels=1, pieces=pieces)
+        most = most_bytes(utterance, None)
+        async with self._line.spoken(request, most, not_sound=()) as (_, pieces):
+            yield sound(pieces, None)
 
-    async def _refuse_unknown(self, voice: str) -> None:
-        """It speaks with its default voice where it does not know one, and that would be kept under a wrong name."""
-        if self._offered is None or voice not in self._offered:
-            self._offered = frozenset(one.id for one in await self.voices())
-        if self._offered and voice not in self._offered:
+    async def _described(self, voice: ProviderVoice) -> dict[str, Any]:
+        """The voice's own file, as the server lists it; empty where it lists nothing.
+
+        The server speaks with its default where it does not know a voice or a speaker, and that would be kept under a
+        wrong name.
+        """
+        if self._offered is None or voice.voice not in self._offered:
+            self._offered = await self._listing()
+        if self._offered and voice.voice not in self._offered:
             raise BadVoice(f"{self.name} has no such voice.", provider=self.name)
+        described = self._offered.get(voice.voice)
+        described = described if isinstance(described, dict) else {}
+        speaker = dict(voice.settings).get("speaker")
+        if described and speaker is not None and speaker not in (described.get("speaker_id_map") or {}):
+            raise BadVoice(f"{self.name} has no such speaker in this voice.", provider=self.name)
+        return described
 
-    def _body(self, utterance: Utterance) -> dict[str, Any]:
+    def _body(self, utterance: Utterance, described: dict[str, Any]) -> dict[str, Any]:
         body: dict[str, Any] = {"text": utterance.text, "voice": utterance.voice.voice}
         if utterance.speed != 1.0:
-            body["length_scale"] = round(1 / utterance.speed, 4)
+            # What is sent stands in for the voice's own pace, which is not 1 in every voice's file.
+            match described.get("inference"):
+                case {"length_scale": int() | float() as own}:
+                    body["length_scale"] = round(own / utterance.speed, 4)
+                case _:
+                    body["length_scale"] = round(1 / utterance.speed, 4)
         body |= {key: self._noise[key] for key in ("noise_scale", "noise_w_scale") if key in self._noise}
         return body | options.read(utterance.voice.settings, VOICE)
 
+    async def _listing(self) -> dict[str, Any]:
+        return await self._line.listing("/voices", lambda told: {**told}, absent={})
+
     async def voices(self) -> list[ListedVoice]:
         """See `Provider`; empty where the server is too old to tell."""
-        return await self._line.listing(
-            "/voices", lambda told: [_listed(name, voice) for name, voice in told.items()], absent=[]
-        )
+        return [_listed(name, described) for name, described in (await self._listing()).items()]
 
     async def health(self) -> Health:
         """See `Provider`; asks for its voices."""
@@ -148,6 +163,9 @@ class Piper:
             Patience, provider=self.name, first_byte=settings.timeout, total=settings.timeout
         )
         self._threads = ThreadPoolExecutor(threads(settings) or 1, thread_name_prefix=f"piper-{self.name}")
+        self._version = ""  # without the package nothing is spoken that could be kept
+        with suppress(PackageNotFoundError):
+            self._version = version("piper-tts")
         self._loaded: dict[str, Any] = {}
         self._loading = threading.Lock()
         self._running: set[Job] = set()
@@ -155,7 +173,7 @@ class Piper:
 
     def capabilities(self, voice: ProviderVoice) -> Capabilities:  # noqa: ARG002
         """See `Provider`. Half to double speed. Which model a voice's name stands for is the operator's to keep."""
-        return _capabilities(self._settings, ("in process",), streaming=True)
+        return _capabilities(self._settings, ("in process", self._version), streaming=True)
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
@@ -195,13 +213,22 @@ class Piper:
         rate.append(int(voice.config.sample_rate))
         given = options.read(utterance.voice.settings, VOICE)
         config = SynthesisConfig(
-            speaker_id=given.get("speaker_id", _speaker(voice, given.get("speaker"))),
+            speaker_id=given["speaker_id"] if "speaker_id" in given else self._speaker(voice, given),
             length_scale=voice.config.length_scale / utterance.speed,
             noise_scale=self._chosen.get("noise_scale"),
             noise_w_scale=self._chosen.get("noise_w_scale"),
         )
         for chunk in voice.synthesize(utterance.text, config):
             yield chunk.audio_int16_bytes
+
+    def _speaker(self, voice: Any, given: dict[str, Any]) -> int | None:
+        """By name; None: the voice's own. An unknown one would be kept under the wrong name."""
+        if "speaker" not in given:
+            return None
+        speakers = voice.config.speaker_id_map or {}
+        if given["speaker"] not in speakers:
+            raise BadVoice(f"{self.name} has no such speaker in this voice.", provider=self.name)
+        return int(speakers[given["speaker"]])
 
     def _voice(self, name: str) -> Any:
         # Under the lock, so that two first utterances do not both load it.
@@ -247,10 +274,6 @@ class Piper:
         for job in tuple(self._running):
             job.abandon(Unavailable(f"{self.name} is closed.", provider=self.name))
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _speaker(voice: Any, name: str | None) -> int | None:
-    return (voice.config.speaker_id_map or {}).get(name) if name else None
 
 
 def _listed(name: str, described: Any) -> ListedVoice:

@@ -20,16 +20,17 @@ from providers.interface import (
     Timing,
     Utterance,
 )
-from providers.line import FILE_BYTES_PER_SECOND, MOST_LISTING, Line, most_bytes
+from providers.line import MOST_LISTING, Line, most_bytes, sound
 from providers.polly_errors import classify
 from providers.polly_signing import Signed
-from providers.ssml import document
+from providers.ssml import bare
+from providers.wire import number
 from providers.words import Words
 
 MOST_BILLED, MOST_ALL = 3_000, 6_000
 """Characters of a request: those that are billed, and all, the tags of SSML among them (the service's quotas)."""
-ROOT: Final = 150
-"""More characters than the root around an utterance's own markup has."""
+ROOT: Final = len(bare(""))
+"""Characters around an utterance's own markup."""
 PRICES: Final = {"standard": 4.0, "neural": 16.0, "generative": 30.0, "long-form": 100.0}
 """In dollars per million characters, by engine (price list, October 2026)."""
 FORMATS: Final = ("mp3", "pcm", "ogg_vorbis", "ogg_opus")
@@ -40,7 +41,7 @@ ELEMENTS: Final = {
     "standard": _SIMPLE | {"emphasis", "phoneme", "prosody"},
     "neural": _SIMPLE | {"phoneme"},  # of prosody it takes some attributes only, and refuses the others
     "generative": _SIMPLE,
-    "long-form": _SIMPLE,
+    "long-form": _SIMPLE | {"phoneme"},
 }
 LAST: Final = 0.6
 """Seconds that the last word is taken to last, where only the beginnings of words are told."""
@@ -50,7 +51,7 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "region": options.words,
         "profile": options.words,
         "response_format": options.choice(*FORMATS),
-        "speech_marks": options.choice("true", "false"),
+        "speech_marks": options.flag,
     }
 )
 VOICE: MappingProxyType[str, options.Parser] = MappingProxyType(
@@ -71,7 +72,7 @@ class Polly:
         self.name = settings.name
         self._settings = settings
         self._format: str = chosen.get("response_format", "mp3")
-        self._marks = chosen.get("speech_marks", "false") == "true"
+        self._marks: bool = chosen.get("speech_marks", False)
         region: str = chosen.get("region", "us-east-1")
         self._signing = Signed(
             settings.name, "polly", region, key=settings.api_key, profile=chosen.get("profile")
@@ -96,23 +97,14 @@ class Polly:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for status and head."""
-        patience = self._line.patience()
         body = _body(utterance) | {"OutputFormat": self._format, "SampleRate": RATES[self._format]}
         request = self._line.request("POST", "/v1/speech", json=body)
-        async with self._line.answer(request, patience) as response:
-            rate = 2 * int(RATES["pcm"]) if self._format == "pcm" else FILE_BYTES_PER_SECOND
-            most = most_bytes(utterance, rate)
-            async with aclosing(self._line.pieces(response, patience, most)) as pieces:
-                timings: list[Timing] = []
-                async with aclosing(self._and_marks(pieces, utterance, timings)) as sound:
-                    yield self._sound(response, sound, timings)
-
-    def _sound(self, response: httpx.Response, pieces: AsyncGenerator[bytes], timings: list[Timing]) -> Sound:
-        count = response.headers.get("x-amzn-requestcharacters", "")
-        billed = float(count) if count.isascii() and count.isdigit() else None
-        if self._format == "pcm":
-            return Sound("pcm_s16le", int(RATES["pcm"]), 1, pieces, timings=timings, billed=billed)
-        return Sound("file", sample_rate=0, channels=1, pieces=pieces, timings=timings, billed=billed)
+        rate = int(RATES["pcm"]) if self._format == "pcm" else None
+        async with self._line.spoken(request, most_bytes(utterance, rate)) as (headers, pieces):
+            timings: list[Timing] = []
+            async with aclosing(self._and_marks(pieces, utterance, timings)) as heard:
+                billed = number(headers.get("x-amzn-requestcharacters"))
+                yield sound(heard, rate, timings=timings, billed=billed)
 
     async def _and_marks(
         self, pieces: AsyncGenerator[bytes], utterance: Utterance, timings: list[Timing]
@@ -127,11 +119,9 @@ class Polly:
                 return
 
     async def _timings(self, utterance: Utterance) -> list[Timing]:
-        patience = self._line.patience()
         body = _body(utterance) | {"OutputFormat": "json", "SpeechMarkTypes": ["word"]}
         request = self._line.request("POST", "/v1/speech", json=body)
-        async with self._line.answer(request, patience, not_sound=()) as response:
-            told = await self._line.whole_body(response, patience, MOST_LISTING)
+        told = await self._line.whole(request, MOST_LISTING, not_sound=())
         marks = [mark for line in told.splitlines() if (mark := _mark(line)) is not None]
         # Its offsets are bytes of what was sent, markup and all: words are found by what they are.
         ends = [begins for _, begins in marks[1:]] + [begins + LAST for _, begins in marks[-1:]]
@@ -176,13 +166,13 @@ def _body(utterance: Utterance) -> dict[str, Any]:
     given = dict(voice.settings)
     body: dict[str, Any] = {"VoiceId": voice.voice, "Text": utterance.text, "TextType": "text"}
     if utterance.ssml is not None:
-        body |= {"Text": document(utterance, language=given.get("language") or "en-US"), "TextType": "ssml"}
+        body |= {"Text": bare(utterance.ssml), "TextType": "ssml"}
     if engine := given.get("engine") or voice.model:
         body["Engine"] = engine
     if language := given.get("language"):
         body["LanguageCode"] = language
     if lexicons := given.get("lexicons"):
-        body["LexiconNames"] = sorted(options.names(lexicons))
+        body["LexiconNames"] = [*options.names(lexicons)]  # of two that know a word, the first one says it
     return body
 
 
@@ -192,7 +182,7 @@ def _mark(line: bytes) -> tuple[str, float] | None:
         match json.loads(line):
             case {"type": "word", "time": int() | float() as time, "value": str() as value}:
                 return value, time / 1000
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return None
 

@@ -1,6 +1,5 @@
 """Polly's exceptions into our tree: the name counts, hardly ever the status (throttling is a 400)."""
 
-import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -15,7 +14,7 @@ from providers.errors import (
     TooLong,
     Unavailable,
 )
-from providers.wire import by_status
+from providers.wire import by_status, said
 
 _BY_NAME: Final[Mapping[str, type[ProviderError]]] = MappingProxyType(
     {
@@ -53,19 +52,10 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> type[Provi
 
     The name is in `x-amzn-errortype` (before a colon) or in `__type` of the body (behind a hash).
     """
-    document = _document(body)
+    document = said(body)
     name = headers.get("x-amzn-errortype", "").partition(":")[0] or str(document.get("__type", ""))
     name = name.rpartition("#")[2]
     if name == "ValidationException":
-        return BadVoice if "voiceid" in str(document.get("message", "")).lower() else BadRequest
+        message = document.get("message") or document.get("Message")
+        return BadVoice if "voiceid" in str(message).lower() else BadRequest
     return _BY_NAME.get(name) or by_status(status)
-
-
-def _document(body: bytes) -> dict[str, object]:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return {}
-    if not isinstance(document, dict):
-        return {}
-    return {str(key).lower() if key == "Message" else str(key): value for key, value in document.items()}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from providers.errors import BadCredentials
+from providers.errors import BadCredentials, Unavailable
 
 if TYPE_CHECKING:
     from botocore.auth import SigV4Auth
@@ -41,7 +41,10 @@ class Signed(httpx.Auth):
         # In a thread: the first use imports botocore (0.7 s), and credentials of a role are fetched now and then.
         signer = await asyncio.to_thread(self._signer)
         _sign(signer, request, body)
-        yield request
+        response = yield request
+        # Expired, or replaced in its file: looked for anew next time, or they would be refused until a restart.
+        if response.status_code == httpx.codes.FORBIDDEN:
+            self._credentials = None
 
     def _signer(self) -> "SigV4Auth":
         from botocore.auth import SigV4Auth  # noqa: PLC0415 - costly, and only for those who have Polly
@@ -53,7 +56,13 @@ class Signed(httpx.Auth):
                 provider=self._provider,
             )
         self._credentials = found
-        return SigV4Auth(found.get_frozen_credentials(), self._service, self._region)
+        try:
+            frozen = found.get_frozen_credentials()
+        except Exception:  # noqa: BLE001 - a role's are renewed here, over a network, and botocore has no tree for it
+            raise Unavailable(
+                f"{self._provider} cannot renew its credentials of AWS.", provider=self._provider
+            ) from None
+        return SigV4Auth(frozen, self._service, self._region)
 
     def _found(self) -> "Credentials | None":
         from botocore.credentials import Credentials  # noqa: PLC0415

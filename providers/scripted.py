@@ -77,7 +77,7 @@ OPTIONS: MappingProxyType[str, options.Parser] = MappingProxyType(
         "gain": options.decibels,
         "loudness": options.choice("known", "unknown"),
         "chunking": options.choice("sentence", "group"),
-        "ssml": options.names,
+        "ssml": lambda value: frozenset(options.names(value)),
         "max_characters": options.count(1, 1 << 31),
         "max_bytes": options.count(4, 1 << 31),
     }

@@ -16,6 +16,14 @@ Element = tuple[str, Mapping[str, str]]
 """A name, which is ours, and attributes, whose values may be anybody's."""
 
 
+def bare(markup: str) -> str:
+    """A whole `<speak>` that says nothing of itself, for voices that know their own language.
+
+    `xml:lang` is more than a remark: espeak-ng takes another voice for it, whatever voice was asked for.
+    """
+    return f"<speak>{markup}</speak>"
+
+
 def document(
     utterance: Utterance,
     *,

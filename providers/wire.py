@@ -1,11 +1,12 @@
 """HTTP as the vendors' adapters share it: httpx's errors into our tree, Retry-After, the class of a bare status."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import httpx
@@ -78,11 +79,11 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
     `now` is in seconds since the epoch. None where nothing readable is announced (RFC 9110, 10.2.3).
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
     value = headers.get("retry-after")
-    seconds = _number(value)
+    seconds = number(value)
     if seconds is not None or value is None:
         return seconds
     try:
@@ -92,7 +93,8 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     return max(0.0, moment - (time.time() if now is None else now))
 
 
-def _number(value: str | None) -> float | None:
+def number(value: str | None) -> float | None:
+    """A header's, if it is one that makes sense."""
     try:
         number = float(value or "")
     except ValueError:
@@ -117,6 +119,15 @@ def by_status(status: int) -> type[ProviderError]:
     """What a status means where the body says nothing more certain."""
     server_side = 500
     return _BY_STATUS.get(status, Unavailable if status >= server_side else BadRequest)
+
+
+def said(body: bytes) -> dict[str, Any]:
+    """The JSON object that a refusal came with; empty where it is anything else, or cut off."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 _SENTENCES: dict[str, str] = {

@@ -86,6 +86,13 @@ async def test_a_multilingual_voice_is_told_the_language(server: VendorServer, m
     assert not list(same)
 
 
+async def test_what_is_billed(make: Make) -> None:
+    """A budget that is spent by characters of text would be overdrawn by Chinese, and by a faster pace."""
+    for text, speed, billed in (("Hello.", 1.0, 6), ("\u4f60\u597d.", 1.0, 5), ("Hi", 2.0, 37)):
+        async with make().speak(Utterance(text, VOICE, speed)) as sound:
+            assert sound.billed == billed  # of the last: <prosody rate="+100.00%">Hi</prosody>
+
+
 async def test_files_by_request(server: VendorServer, make: Make) -> None:
     """Who pays for bandwidth asks for MP3."""
     assert await heard(make(response_format="mp3")) == "file"
@@ -97,6 +104,7 @@ def test_what_it_can_do(make: Make) -> None:
     able = make().capabilities(VOICE)
     assert able.price == 15
     assert able.languages == {"en"}
+    assert make().capabilities(ProviderVoice("wire", "en-US-AvaMultilingualNeural")).languages is None
     assert able.limits[0].count("a&b", None) == 7
     assert make().capabilities(ProviderVoice("wire", "en-US-Ava:DragonHDLatestNeural")).price == 30
 

@@ -100,15 +100,14 @@ async def test_broken_events(server: VendorServer, make: Make, case: str) -> Non
 
 
 ROWS: dict[str, tuple[int, str, type[errors.ProviderError]]] = {
-    "voice": (404, '{"error_code":"voice_not_found","title":"x","message":"y"}', errors.BadVoice),
-    "voice, old": (400, "Invalid voice: not found", errors.BadVoice),
-    "model": (400, '{"error_code":"model_not_found","message":"y"}', errors.BadVoice),
-    "key": (401, '{"error_code":"unauthorized","message":"Invalid API key"}', errors.BadCredentials),
-    "credit": (402, '{"error_code":"quota_exceeded","message":"y"}', errors.QuotaExceeded),
-    "credit as 403": (403, '{"error_code":"plan_upgrade_required"}', errors.QuotaExceeded),
+    "voice": (404, '{"error_code":null,"title":"Voice not found","message":"y"}', errors.BadVoice),
+    "voice, old": (404, "Not found: no such voice", errors.BadVoice),
+    "key": (401, '{"error_code":null,"message":"Invalid API key"}', errors.BadCredentials),
+    "credit": (402, '{"error_code":null,"message":"y"}', errors.QuotaExceeded),
     "at once": (429, '{"error_code":"concurrency_limited"}', errors.RateLimited),
-    "long": (400, '{"error_code":"transcript_too_long"}', errors.TooLong),
-    "parameter": (400, '{"error_code":"invalid_request"}', errors.BadRequest),
+    "long": (413, "", errors.TooLong),
+    "parameter": (400, '{"error_code":null,"message":"y"}', errors.BadRequest),
+    "a text of credit": (400, '{"message":"quota exceeded, said the api key"}', errors.BadRequest),
     "down": (500, "Internal: error", errors.Unavailable),
     "unreadable": (400, "\x00", errors.BadRequest),
     "a list": (400, "[1]", errors.BadRequest),

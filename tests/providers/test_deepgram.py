@@ -98,13 +98,14 @@ ROWS: dict[str, tuple[int, str, type[errors.ProviderError]]] = {
     ),
     "parameter": (400, '{"err_code":"INVALID_QUERY_PARAMETER","err_msg":"x"}', errors.BadRequest),
     "key": (401, '{"err_code":"INVALID_AUTH","err_msg":"Invalid credentials."}', errors.BadCredentials),
-    "rights": (403, '{"err_code":"INSUFFICIENT_PERMISSIONS","err_msg":"x"}', errors.BadCredentials),
+    "rights": (401, '{"err_code":"INSUFFICIENT_PERMISSIONS","err_msg":"x"}', errors.BadCredentials),
     "credit": (402, '{"err_code":"ASR_PAYMENT_REQUIRED","err_msg":"x"}', errors.QuotaExceeded),
     "model": (
         403,
-        '{"category":"FORBIDDEN","message":"Model not allowed for this project."}',
+        '{"err_code":"INSUFFICIENT_PERMISSIONS","err_msg":"Project does not have access to the requested model."}',
         errors.BadVoice,
     ),
+    "a text of credit": (400, '{"err_msg":"payment_required, it said"}', errors.BadRequest),
     "long": (413, '{"err_code":"PAYLOAD_TOO_LARGE","err_msg":"x"}', errors.TooLong),
     "entity": (422, '{"category":"UNPROCESSABLE_ENTITY","message":"x"}', errors.BadRequest),
     "rate": (429, '{"err_code":"TOO_MANY_REQUESTS","err_msg":"x"}', errors.RateLimited),
@@ -124,6 +125,20 @@ def test_refusals(row: str) -> None:
 async def test_its_voices(make: Make) -> None:
     """`refrain voices` shows what can be put into a chain."""
     assert [(voice.id, voice.language) for voice in await make().voices()] == [("aura-2-thalia-en", "en")]
+
+
+def test_rates_by_format() -> None:
+    """FLAC of 24 kHz and WAV of 22.05 are refused by the vendor, at every request."""
+    check = KINDS["deepgram"].check
+    for form, rate, well in (("flac", "24000", False), ("flac", "22050", True), ("wav", "22050", False)):
+        given = (("response_format", form), ("sample_rate", rate))
+        assert (not check(ProviderSettings("wire", "deepgram", api_key="k", options=given))) is well
+
+
+async def test_flac_as_it_is(server: VendorServer, make: Make) -> None:
+    """Its own default rate is not among those of FLAC."""
+    await heard(make(response_format="flac"))
+    assert server.requests[0].query["sample_rate"] == "48000"
 
 
 def test_a_key_is_needed() -> None:

@@ -79,6 +79,22 @@ async def test_its_voices_and_health(double: Espeak) -> None:
     assert (await double.health()).detail == "eSpeak NG text-to-speech: 1.51"
 
 
+async def test_warming_costs_nothing_while_it_speaks(double: Espeak, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is warmed every minute while anybody listens: a process each time is a process for nothing."""
+    started: list[tuple[str, ...]] = []
+    start = double._process
+    monkeypatch.setattr(double, "_process", lambda *flags: started.append(flags) or start(*flags))
+    await heard(double)
+    await double.warm()
+    await double.warm()
+    assert len(started) == 1
+    monkeypatch.setattr(double, "_program", "/no/such/program")  # uninstalled meanwhile
+    with pytest.raises(errors.Unavailable):
+        await heard(double)
+    with pytest.raises(errors.Unavailable):
+        await double.warm()
+
+
 async def test_closing_ends_what_runs(double: Espeak) -> None:
     """A program that hangs would outlive the server."""
     with pytest.raises(errors.Unavailable):  # noqa: PT012
@@ -105,6 +121,10 @@ async def test_the_real_program() -> None:
     marked = await heard(provider, ssml='The canary <break time="2s"/> sings quietly at dawn.')
     assert sound[:4] == b"RIFF"
     assert len(marked) - len(sound) > 22_050 * 2
+    # By the markup's own account of its language the program took an English voice for this one's words.
+    german, words = ProviderVoice("last", "de"), "Guten Morgen, Herr Schmidt."
+    plain, marked = await heard(provider, words, german), await heard(provider, words, german, ssml=words)
+    assert len(marked) == pytest.approx(len(plain), rel=0.02)
     with pytest.raises(errors.BadVoice):
         await heard(provider, voice=ProviderVoice("last", "nobody"))
     assert any(voice.id.startswith("en") for voice in await provider.voices())

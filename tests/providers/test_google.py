@@ -1,5 +1,6 @@
 """Google's wire: what is sent, and what becomes of its own answers. Faults in general: test_faults.py."""
 
+import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -11,8 +12,9 @@ from providers.interface import ProviderSettings, ProviderVoice, Utterance
 from providers.kinds import KINDS
 from tests.providers import google_wire
 from tests.providers.google_wire import JSON
-from tests.providers.vendor_server import Reply, VendorServer, vendor_server
+from tests.providers.vendor_server import Reply, Request, VendorServer, vendor_server
 
+PLAIN = {"input": {"text": "x"}, "voice": {"name": "v"}}
 TEXT = "A short sentence to say."
 VOICE = ProviderVoice("wire", "en-US-Neural2-A")
 Make = Callable[..., Google]
@@ -67,7 +69,7 @@ async def test_the_request(server: VendorServer, make: Make) -> None:
 async def test_how_it_is_said(server: VendorServer, make: Make) -> None:
     """Speed, pitch and markup would silently do nothing if they were written where the vendor does not look."""
     settings = (
-        ("effects_profile", "telephony-class-application"),
+        ("effects_profile", "wearable-class-device telephony-class-application"),
         ("pitch", "-2.5"),
         ("volume_gain_db", "3"),
     )
@@ -80,10 +82,9 @@ async def test_how_it_is_said(server: VendorServer, make: Make) -> None:
         "speakingRate": 1.5,
         "pitch": -2.5,
         "volumeGainDb": 3.0,
-        "effectsProfileId": ["telephony-class-application"],
+        "effectsProfileId": ["wearable-class-device", "telephony-class-application"],
     }
-    assert sent["input"]["ssml"].startswith("<speak")
-    assert "<emphasis>short</emphasis>" in sent["input"]["ssml"]
+    assert sent["input"] == {"ssml": "<speak>A <emphasis>short</emphasis> sentence to say.</speak>"}
 
 
 async def test_gemini_is_told_how(server: VendorServer, make: Make) -> None:
@@ -96,6 +97,62 @@ async def test_gemini_is_told_how(server: VendorServer, make: Make) -> None:
     assert make().capabilities(voice).languages is None
 
 
+async def test_words_are_timed(server: VendorServer, make: Make) -> None:
+    """Captions need them; and a text full of signs stays the text that it is."""
+    text = "Salt & <b>, twice."
+    async with make(timestamps="true").speak(Utterance(text, VOICE)) as sound:
+        async for _ in sound.pieces:
+            pass
+    sent = server.requests[0]
+    assert sent.path == "/v1beta1/text:synthesize"
+    assert sent.body["enableTimePointing"] == ["SSML_MARK"]
+    marked = '<mark name="0"/>Salt <mark name="1"/>&amp; <mark name="2"/>&lt;b&gt;, <mark name="3"/>twice.'
+    assert f'{marked}<mark name="end"/></speak>' in sent.body["input"]["ssml"]
+    assert [text[one.start : one.end] for one in sound.timings] == ["Salt", "&", "<b>,", "twice."]
+    assert sound.timings[0].begins == 0
+    assert sound.billed == len("<speak>Salt &amp; &lt;b&gt;, twice.</speak>")
+    step = 0.06 * len(text) / 5
+    assert [one.ends for one in sound.timings] == pytest.approx([step, 2 * step, 3 * step, 4 * step])
+
+
+@pytest.mark.parametrize(
+    ("voice", "more"),
+    [
+        (VOICE, {"ssml": "A <emphasis>short</emphasis> one."}),
+        (ProviderVoice("wire", "en-US-Chirp3-HD-Kore"), {}),
+    ],
+)
+async def test_where_words_cannot_be_timed(
+    server: VendorServer, make: Make, voice: ProviderVoice, more: dict[str, str]
+) -> None:
+    """Marks inside of an author's own elements are refused, and generative voices take none at all."""
+    await heard(make(timestamps="true"), voice, **more)
+    assert server.requests[0].path == "/v1/text:synthesize"
+    assert "<mark" not in str(server.requests[0].body)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [None, 5, ["x"], [{"markName": 1}], [{"markName": "0", "timeSeconds": "soon"}], [{"markName": "9"}]],
+)
+async def test_times_that_make_no_sense(server: VendorServer, make: Make, points: object) -> None:
+    """They cost the captions and never the sound."""
+    content = json.loads(google_wire.answer(Request("POST / x", {}, json.dumps(PLAIN).encode())).body or b"")
+    server.replies.append(Reply(headers=JSON, body=json.dumps({**content, "timepoints": points}).encode()))
+    async with make(timestamps="true").speak(Utterance(TEXT, VOICE)) as sound:
+        assert [piece async for piece in sound.pieces]
+        assert sound.timings == []
+
+
+def test_marks_count(make: Make) -> None:
+    """A text that fits without them would be refused by the vendor with them."""
+    (limit,) = make(timestamps="true").capabilities(VOICE).limits
+    assert limit.count("a b", None) == len('<mark name="0"/>a <mark name="1"/>b<mark name="end"/>')
+    text = "& " * 1_500
+    assert limit.count(text, None) - limit.count("", None) <= limit.worst * len(text)
+    assert all(limit.count(text[:n], None) <= limit.count(text[: n + 1], None) for n in range(40))
+
+
 def test_what_it_can_do(make: Make) -> None:
     """Bytes are counted, not characters: 5,000 of them are 1,250 pictographs."""
     able = make().capabilities(VOICE)
@@ -105,6 +162,8 @@ def test_what_it_can_do(make: Make) -> None:
     assert able.limits[0].count("\N{SNOWMAN}" * 1000, None) == 3000
     chirp = make().capabilities(ProviderVoice("wire", "en-US-Chirp3-HD-Kore"))
     assert (chirp.price, chirp.ssml, chirp.profile) == (30, frozenset(), "group")
+    assert make().capabilities(ProviderVoice("wire", "en-US-Wavenet-D")).price == 4
+    assert make().capabilities(ProviderVoice("wire", "en-US-Studio-O")).price == 160
 
 
 def said(status: str, message: str, reason: str = "") -> str:
@@ -126,6 +185,12 @@ ROWS: dict[str, tuple[int, str, type[errors.ProviderError]]] = {
     ),
     "bytes": (400, said("INVALID_ARGUMENT", "input is longer than the limit of 5000 bytes"), errors.TooLong),
     "parameter": (400, said("INVALID_ARGUMENT", "x"), errors.BadRequest),
+    "a text of keys": (
+        400,
+        said("INVALID_ARGUMENT", "Near: api_key_invalid billing_disabled"),
+        errors.BadRequest,
+    ),
+    "deep": (400, "[" * 60_000, errors.BadRequest),
     "minute": (429, said("RESOURCE_EXHAUSTED", "Quota exceeded: requests per minute"), errors.RateLimited),
     "day": (429, said("RESOURCE_EXHAUSTED", "Quota exceeded: characters per day"), errors.QuotaExceeded),
     "down": (503, said("UNAVAILABLE", "x"), errors.Unavailable),

@@ -8,6 +8,7 @@ import pytest
 
 from providers import errors
 from providers.interface import ProviderSettings, ProviderVoice, Utterance
+from providers.kinds import KINDS
 from providers.openai import VOICES, OpenAI
 from providers.openai_errors import classify
 from providers.tones import tone_pcm
@@ -82,6 +83,14 @@ FAULTS = {
         Reply(400, JSON, b'{"error": {"message": "[{\'type\': \'string_too_long\'}]"}}'),
         errors.TooLong,
     ),
+    "a text that speaks of quota": (
+        Reply(400, JSON, b'{"error": {"message": "input_value=\'insufficient_quota, invalid_api_key\'"}}'),
+        errors.BadRequest,
+    ),
+    "quota as 400": (
+        Reply(400, JSON, b'{"error": {"code": "billing_hard_limit_reached"}}'),
+        errors.QuotaExceeded,
+    ),
     "far too much": (Reply(body=bytes(6_000_000)), errors.BadAudio),
 }
 
@@ -115,9 +124,29 @@ async def test_the_server_sees_who_leaves(server: VendorServer, make: Callable[.
 
 async def test_the_rate_the_server_names(server: VendorServer, make: Callable[..., OpenAI]) -> None:
     """Sound at 22,050 Hz taken for 24,000 is too fast and too high."""
-    server.replies.append(Reply(headers=(("content-type", "audio/pcm"), ("x-sample-rate", "22050"))))
-    async with make().speak(Utterance(TEXT, ALLOY)) as sound:
-        assert sound.sample_rate == 22_050
+    for said, configured, expected in (
+        ("22050", "24000", 22_050),
+        ("24000", "16000", 24_000),
+        ("x", "16000", 16_000),
+    ):
+        server.replies.append(Reply(headers=(("content-type", "audio/pcm"), ("x-sample-rate", said))))
+        provider = make(options=(("sample_rate", configured),))
+        async with provider.speak(Utterance(TEXT, ALLOY)) as sound:
+            assert sound.sample_rate == expected
+
+
+def test_the_price_of_openai_itself(make: Callable[..., OpenAI]) -> None:
+    """Whoever writes its address down is charged all the same, and would spend past every budget."""
+    assert make(base_url="https://api.openai.com/v1/").capabilities(ALLOY).price == 15
+    assert make(base_url="https://elsewhere.example/v1").capabilities(ALLOY).price == 0
+
+
+def test_settings_that_are_not_a_links(make: Callable[..., OpenAI]) -> None:
+    """A link's `speed` used to be dropped without a word."""
+    check = KINDS["openai"].check_voice
+    assert check(ProviderVoice("wire", "alloy", None, (("lang_code", "a"),))) == []
+    (problem,) = check(ProviderVoice("wire", "alloy", None, (("lang_code", "a"), ("speed", "1.2"))))
+    assert problem.startswith("speed is")
 
 
 async def test_voices_of_the_server_or_the_thirteen(
@@ -130,7 +159,7 @@ async def test_voices_of_the_server_or_the_thirteen(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'"x"', b'{"error": [1]}', b'{"detail": []}', b"\xff\xfe"]
+    "body", [b"", b"{", b"[]", b'"x"', b'{"error": [1]}', b'{"detail": []}', b"\xff\xfe", b"[" * 60_000]
 )
 def test_unreadable_refusals_go_by_status(body: bytes) -> None:
     """A proxy's odd body must not turn an outage into a crash."""

@@ -76,6 +76,18 @@ async def test_a_voice_it_does_not_have(server: VendorServer, make: Make) -> Non
     assert await heard(provider, ProviderVoice("wire", "en_US-nobody"))  # put there since
 
 
+async def test_a_speaker_it_does_not_have(server: VendorServer, make: Make) -> None:
+    """The server speaks with the default speaker instead; so did we, in process."""
+    provider = make()
+    server.replies.append(
+        Reply(body=b'{"two": {"speaker_id_map": {"ann": 0}, "inference": {"length_scale": 1.5}}}')
+    )
+    with pytest.raises(errors.BadVoice):
+        await heard(provider, ProviderVoice("wire", "two", None, (("speaker", "bob"),)))
+    await heard(provider, ProviderVoice("wire", "two", None, (("speaker", "ann"),)), speed=2.0)
+    assert server.requests[-1].body["length_scale"] == 0.75
+
+
 async def test_servers_that_list_nothing(server: VendorServer, make: Make) -> None:
     """Older ones have one voice and no list of it."""
     server.replies.append(Reply(404, body=b""))

@@ -4,11 +4,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 
 from providers import errors
 from providers.interface import ProviderSettings, ProviderVoice, Sound, Timing, Utterance
@@ -78,9 +81,8 @@ async def test_markup_is_sent_whole(server: VendorServer, make: Make) -> None:
     await heard(make(), voice, ssml="The <break time='1s'/> canary")
     sent = server.requests[0].body
     assert sent["TextType"] == "ssml"
-    assert sent["Text"].startswith("<speak ")
-    assert 'xml:lang="de-DE"' in sent["Text"]
-    assert (sent["LanguageCode"], sent["LexiconNames"]) == ("de-DE", ["a", "b"])
+    assert sent["Text"] == "<speak>The <break time='1s'/> canary</speak>"
+    assert (sent["LanguageCode"], sent["LexiconNames"]) == ("de-DE", ["b", "a"])
 
 
 async def test_the_signature_is_aws_own(server: VendorServer, make: Make) -> None:
@@ -206,6 +208,39 @@ async def test_the_environments_credentials(
     assert "AKIDENV" in headers["authorization"]
     assert headers["x-amz-security-token"] == "tok"
     assert "x-amz-security-token" in headers["authorization"]
+
+
+async def test_credentials_that_were_replaced(
+    server: VendorServer, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those in files are changed under a running server; kept, the old ones would be refused until its restart."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    file.write_text("[default]\naws_access_key_id = AKIDOLD\naws_secret_access_key = s\n")
+    provider = make(api_key=None)
+    await heard(provider)
+    file.write_text("[default]\naws_access_key_id = AKIDNEW\naws_secret_access_key = s\n")
+    server.replies.append(Reply(status=403, body=b'{"__type":"UnrecognizedClientException"}'))
+    with pytest.raises(errors.BadCredentials):
+        await heard(provider)
+    await heard(provider)
+    keys = [one.headers["authorization"].split("Credential=")[1].split("/")[0] for one in server.requests]
+    assert keys == ["AKIDOLD", "AKIDOLD", "AKIDNEW"]
+
+
+async def test_a_role_that_cannot_be_renewed(make: Make) -> None:
+    """Botocore's own error would be a defect of ours to whoever listens, and nobody after it in the chain asked."""
+    provider = make(api_key=None)
+
+    def refused() -> dict[str, str]:
+        raise OSError
+
+    past = datetime.now(UTC) - timedelta(hours=1)
+    provider._signing._credentials = RefreshableCredentials("a", "s", "t", past, refused, method="test")
+    with pytest.raises(errors.Unavailable):
+        await heard(provider)
 
 
 ROWS: dict[str, tuple[int, dict[str, str], str, type[errors.ProviderError]]] = {

@@ -50,6 +50,12 @@ WIRES = {
     ),
     "deepgram": Wire("deepgram", ProviderVoice("wire", "aura-2-thalia-en"), deepgram_wire.answer),
     "google": Wire("google", ProviderVoice("wire", "en-US-Neural2-A"), google_wire.answer),
+    "google timed": Wire(
+        "google",
+        ProviderVoice("wire", "en-US-Neural2-A"),
+        google_wire.answer,
+        options=(("timestamps", "true"),),
+    ),
     "elevenlabs": Wire("elevenlabs", ProviderVoice("wire", "voiceA"), elevenlabs_wire.answer),
     "elevenlabs-plain": Wire(
         "elevenlabs",

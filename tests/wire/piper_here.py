@@ -14,17 +14,19 @@ TEXT = "The canary sings quietly at dawn."
 JOE = "en_US-joe-medium"
 
 
-async def heard(provider: Piper, voice: str = JOE, speed: float = 1.0) -> bytes:
+async def heard(
+    provider: Piper, voice: str = JOE, speed: float = 1.0, settings: tuple[tuple[str, str], ...] = ()
+) -> bytes:
     """All the sound."""
-    async with provider.speak(Utterance(TEXT, ProviderVoice("here", voice), speed)) as sound:
+    async with provider.speak(Utterance(TEXT, ProviderVoice("here", voice, None, settings), speed)) as sound:
         assert sound.sample_rate == 22_050
         return b"".join([piece async for piece in sound.pieces])
 
 
-async def error(provider: Piper, voice: str) -> str:
+async def error(provider: Piper, voice: str, settings: tuple[tuple[str, str], ...] = ()) -> str:
     """What becomes of a voice that is not there."""
     try:
-        await heard(provider, voice)
+        await heard(provider, voice, settings=settings)
     except ProviderError as caught:
         return type(caught).__name__
     return "none"
@@ -45,6 +47,7 @@ async def main() -> None:
         "again": await heard(provider) == first,
         "unknown": await error(provider, "en_US-nobody"),
         "outside": await error(provider, "../voices/x"),
+        "speaker": await error(provider, JOE, (("speaker", "nobody"),)),
     }
     await provider.aclose()
     sys.stdout.write(json.dumps(told))

@@ -1,4 +1,4 @@
-"""One call by a vendor's own SDK. Runs in the environment of requirements.txt: `python sdk.py VENDOR URL`."""
+"""One call by a vendor's own SDK. Runs in the environment of requirements.txt: `python sdk.py VENDOR URL [FILE]`."""
 
 import sys
 from collections.abc import Callable
@@ -65,6 +65,52 @@ def google(url: str) -> None:
     )
 
 
+def google_timed(url: str) -> None:
+    """Marks before words, of the beta's own client."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import texttospeech_v1beta1 as speech
+    from google.cloud.texttospeech_v1beta1.services.text_to_speech.transports import TextToSpeechRestTransport
+
+    words = " ".join(f'<mark name="{number}"/>{word}' for number, word in enumerate(TEXT.split()))
+    transport = TextToSpeechRestTransport(
+        host=url.removeprefix("http://"), url_scheme="http", credentials=AnonymousCredentials()
+    )
+    answer = speech.TextToSpeechClient(transport=transport).synthesize_speech(
+        request=speech.SynthesizeSpeechRequest(
+            input=speech.SynthesisInput(ssml=f'<speak>{words}<mark name="end"/></speak>'),
+            voice=speech.VoiceSelectionParams(language_code="en-US", name="en-US-Neural2-A"),
+            audio_config=speech.AudioConfig(
+                audio_encoding=speech.AudioEncoding.LINEAR16, sample_rate_hertz=24_000
+            ),
+            enable_time_pointing=[speech.SynthesizeSpeechRequest.TimepointType.SSML_MARK],
+        )
+    )
+    # What it reads of the double's answer is what the double is worth.
+    assert [point.mark_name for point in answer.timepoints] == [*map(str, range(6)), "end"]
+    assert answer.timepoints[0].time_seconds == 0 < answer.timepoints[1].time_seconds
+
+
+def google_account(url: str) -> None:
+    """The same with a service account's key, as the SDK's own client makes its transport."""
+    from google.cloud import texttospeech as speech
+    from google.cloud.texttospeech_v1.services.text_to_speech.transports import TextToSpeechRestTransport
+    from google.oauth2.service_account import Credentials
+
+    transport = TextToSpeechRestTransport(
+        host=url.removeprefix("http://"),
+        url_scheme="http",
+        credentials=Credentials.from_service_account_file(sys.argv[3]),
+        always_use_jwt_access=True,
+    )
+    speech.TextToSpeechClient(transport=transport).synthesize_speech(
+        input=speech.SynthesisInput(text=TEXT),
+        voice=speech.VoiceSelectionParams(language_code="en-US", name="en-US-Neural2-A"),
+        audio_config=speech.AudioConfig(
+            audio_encoding=speech.AudioEncoding.LINEAR16, sample_rate_hertz=24_000
+        ),
+    )
+
+
 def deepgram(url: str) -> None:
     """Bare PCM."""
     from deepgram import DeepgramClient
@@ -110,7 +156,18 @@ def polly(url: str) -> None:
 
 
 CALLS: dict[str, Callable[[str], None]] = {
-    call.__name__: call for call in (openai, elevenlabs, elevenlabs_timed, google, deepgram, cartesia, polly)
+    call.__name__: call
+    for call in (
+        openai,
+        elevenlabs,
+        elevenlabs_timed,
+        google,
+        google_timed,
+        google_account,
+        deepgram,
+        cartesia,
+        polly,
+    )
 }
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from app.audio.check import BadSound
 from app.audio.formats import FORMATS, Output
@@ -68,6 +71,12 @@ CALLS = {
         utterance={"speed": 1.5},
         secrets=(),  # the SDK has no API keys over this transport
     ),
+    "google_timed": Call(
+        "google timed",
+        ProviderVoice("wire", "en-US-Neural2-A"),
+        options={"timestamps": "true"},
+        secrets=(),
+    ),
     "deepgram": Call("deepgram", ProviderVoice("wire", "aura-2-thalia-en")),
     "cartesia": Call(
         "cartesia",
@@ -111,6 +120,33 @@ async def test_the_sdk_sends_the_same(vendor: str) -> None:
         await heard(provider, Utterance(TEXT, call.voice, **call.utterance))
         theirs, ours = server.requests
     assert seen(ours, call.secrets) == seen(theirs, call.secrets)
+
+
+async def test_a_service_account_as_the_sdk_has_it(tmp_path: Path) -> None:
+    """A token for another audience, or without the key's name, Google refuses; here nobody else would."""
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    file = tmp_path / "key.json"
+    account = {
+        "type": "service_account",
+        "client_email": "voice@x.iam.gserviceaccount.com",
+        "private_key": pem,
+    }
+    file.write_text(json.dumps({**account, "private_key_id": "k1", "token_uri": "https://tokens.invalid"}))
+    wire = WIRES["google"]
+    async with vendor_server(wire.answer) as server:
+        await run(str(HERE / "sdk.py"), "google_account", server.url, str(file))
+        provider = wire.provider(server, api_key=None, options=(("credentials", f"file:{file}"),))
+        await heard(provider, Utterance(TEXT, CALLS["google"].voice))
+        theirs, ours = (one.headers["authorization"].removeprefix("Bearer ") for one in server.requests)
+    assert jwt.get_unverified_header(ours) == jwt.get_unverified_header(theirs)
+    audience = "https://texttospeech.googleapis.com/"
+    told = [
+        jwt.decode(one, key.public_key(), algorithms=["RS256"], audience=audience) for one in (ours, theirs)
+    ]
+    lives = {one.pop("exp") - one.pop("iat") for one in told}
+    assert told[0] == told[1]
+    assert lives == {3_600}
 
 
 def seen(request: Request, secrets: tuple[str, ...]) -> dict[str, Any]:
@@ -262,6 +298,7 @@ async def test_piper_in_process() -> None:
     assert told["again"] is True
     assert told["unknown"] == "BadVoice"
     assert told["outside"] == "BadVoice"
+    assert told["speaker"] == "BadVoice"
 
 
 async def test_polly_as_moto_has_it(make: Make) -> None:
