@@ -61,6 +61,10 @@ chain = [{ provider = "first", voice = "low" }, { provider = "second", voice = "
 """A quick configuration: `default` is the provider `first` alone, `backed` has `second` behind it."""
 
 
+UNHURT = 2.0
+"""Seconds for a Redis that no test hurts: what takes long there is a busy machine, and no outage."""
+
+
 _ADDRESS = re.compile(rb"Refrain (?:listens|starts \d+ workers) on http://127\.0\.0\.1:(\d+) ")
 
 
@@ -260,6 +264,7 @@ async def inside(
     config: str = VOICES,
     *,
     archive: str = "off",
+    redis_timeout: float = 0.1,
     **server: object,
 ) -> AsyncIterator[Inside]:
     """Refrain in this loop, everything as the composition root makes it. `server` are keys of `[server]`."""
@@ -276,7 +281,8 @@ async def inside(
     monkeypatch.setattr(uvicorn.server, "asyncio", _Brisk())
     table = "".join(f"{key} = {value!r}\n" for key, value in server.items())
     settings = parse(
-        f'[server]\n{table}[redis]\nurl = "{redis_url}"\n{config}', {"REFRAIN_CACHE__ARCHIVE": archive}
+        f'[server]\n{table}[redis]\nurl = "{redis_url}"\ntimeout = {redis_timeout}\n{config}',
+        {"REFRAIN_CACHE__ARCHIVE": archive},
     )
     refrain = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
