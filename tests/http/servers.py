@@ -267,7 +267,10 @@ async def inside(
     redis_timeout: float = 0.1,
     **server: object,
 ) -> AsyncIterator[Inside]:
-    """Refrain in this loop, everything as the composition root makes it. `server` are keys of `[server]`."""
+    """Refrain in this loop, as the composition root makes it. `server` are keys of `[server]`.
+
+    It has no OpenAPI document, which would be a quarter of the work of this; a `Server` has.
+    """
     scripted: dict[str, Scripted] = {}
 
     def recorded(settings: ProviderSettings, slots: Slots) -> Provider:
@@ -278,6 +281,7 @@ async def inside(
         return provider
 
     monkeypatch.setattr(app.server, "build", recorded)
+    monkeypatch.setattr(app.server, "document", lambda _: None)
     monkeypatch.setattr(uvicorn.server, "asyncio", _Brisk())
     table = "".join(f"{key} = {value!r}\n" for key, value in server.items())
     settings = parse(
