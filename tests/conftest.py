@@ -9,13 +9,14 @@ from hypothesis import settings
 # Long tests first: what the workers end with is short, so that they end together.
 FIRST = ("wire", "samples", "chaos", "cli")
 
-settings.register_profile("fast", max_examples=40)
+# No deadline for a single try: others use the machine as well.
+settings.register_profile("every", deadline=None)
+settings.register_profile("fast", max_examples=40, deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Without the cruel tests, chance has fewer tries; see `tests/examples.py`."""
-    if config.option.markexpr == "not soak":
-        settings.load_profile("fast")
+    settings.load_profile("fast" if config.option.markexpr == "not soak" else "every")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
