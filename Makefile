@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
 CONFIG ?=
-JOBS ?= 2
+JOBS ?= 3
+# Many an image sets this; then each of the hundred processes that the tests start would compile everything anew.
+COMPILED := PYTHONDONTWRITEBYTECODE=
 CONFIG_FLAG := $(if $(CONFIG),--config $(CONFIG))
 
 .PHONY: serve say test lint format types bench soak lock clean
@@ -14,8 +16,8 @@ serve: .venv/.runtime  ## the server and its page on http://127.0.0.1:8000
 say: .venv/.runtime  ## make say TEXT="Hello there." [OUT=hello.mp3]
 	@$(BIN)/refrain say "$${TEXT:-Hello there.}" -o "$${OUT:-hello.mp3}"
 
-test: .venv/.dev .venv-wire/.ready lint  ## lint, strict types, and the whole fast test suite, by JOBS=2 workers
-	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist worksteal
+test: .venv/.dev .venv-wire/.ready lint  ## lint, strict types, and the whole fast test suite, by JOBS=3 workers
+	$(COMPILED) $(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist worksteal
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -30,7 +32,7 @@ bench: .venv/.dev  ## the long measurements, printed with the machine they ran o
 	$(BIN)/python -m benchmarks
 
 soak: .venv/.dev  ## slow and cruel tests
-	$(BIN)/python -m pytest -m soak
+	$(COMPILED) $(BIN)/python -m pytest -m soak
 
 lock:  ## new pins: needs uv (pip install uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file constraints.txt

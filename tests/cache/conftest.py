@@ -18,6 +18,7 @@ from cache.interface import Entry
 from cache.link import Keys
 from cache.shared import Shared, share
 from cache.value import new_entry
+from tests.cache.bucket import Bucket
 from tests.cache.fleet import Cluster, Guarded, cluster, guarded
 
 
@@ -103,6 +104,12 @@ def keys(request: pytest.FixtureRequest) -> Keys:
     # Words alone: braces name a slot, and brackets are more than themselves to SCAN.
     name = re.sub(r"\W+", "-", request.node.name)
     return Keys(prefix=f"test-{name}-{time.monotonic_ns()}")
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    """An empty one, for an archive."""
+    return Bucket()
 
 
 async def close(shared: Shared) -> None:

@@ -15,9 +15,9 @@ from cache.memory import MemoryTier
 from cache.purges import START
 from cache.shared import share
 from cache.storing import Storing
+from tests.cache.bucket import Bucket
 from tests.cache.conftest import Server, sound, until
 from tests.cache.proxy import proxied
-from tests.cache.test_archive import Bucket
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 Replica = Callable[..., Awaitable[Cache]]

@@ -11,7 +11,7 @@ from cache.purges import Purges
 from providers import tones
 from providers.scripted import Script
 from tests.ageing import age
-from tests.http.servers import VOICES, Inside, Valkey, inside, until
+from tests.http.servers import UNHURT, VOICES, Inside, Valkey, inside, until
 
 TEXT = "What was said a week ago."
 OTHER = """
@@ -36,14 +36,15 @@ async def replicas(
     """Two servers."""
     async with AsyncExitStack() as stack:
         one, two = [
-            await stack.enter_async_context(inside(monkeypatch, valkey.url, config)) for _ in range(2)
+            await stack.enter_async_context(inside(monkeypatch, valkey.url, config, redis_timeout=UNHURT))
+            for _ in range(2)
         ]
         yield one, two
 
 
 async def made_long_ago(monkeypatch: pytest.MonkeyPatch, valkey: Valkey, **body: object) -> bytes:
     """Said by a server that is no more, eight days ago."""
-    async with inside(monkeypatch, valkey.url) as house:
+    async with inside(monkeypatch, valkey.url, redis_timeout=UNHURT) as house:
         answer = await house.post(input=TEXT, **body)
     assert await age(valkey.url, 8.0) >= 2
     monkeypatch.setattr(tones, "_AMPLITUDE", 0.2)  # the same voice, in another mood
@@ -140,7 +141,7 @@ async def test_one_refresh_for_the_fleet_and_new_sound_at_every_replica(
 async def test_only_the_stale_are_made_anew(valkey: Valkey, monkeypatch: pytest.MonkeyPatch):
     """One old sentence would have a whole article made anew."""
     await made_long_ago(monkeypatch, valkey)
-    async with inside(monkeypatch, valkey.url) as house:
+    async with inside(monkeypatch, valkey.url, redis_timeout=UNHURT) as house:
         both = f"{TEXT} And this has never been said before."
         answer = await house.post(input=both, stream_format="sse")
         assert '"outcome":"stale"' in answer.text
@@ -157,7 +158,7 @@ async def test_only_the_cache_means_nobody_is_called_later_either(
 ):
     """Who forbids spending would be the cause of it."""
     old = await made_long_ago(monkeypatch, valkey)
-    async with inside(monkeypatch, valkey.url) as house:
+    async with inside(monkeypatch, valkey.url, redis_timeout=UNHURT) as house:
         answers = [await house.post(input=TEXT, cache="only") for _ in range(3)]
         plan = await house.client.post("/v1/speech/plan", json={"input": TEXT})
         assert {answer.content for answer in answers} == {old}
@@ -172,11 +173,11 @@ async def test_a_stale_stand_in_is_refreshed_by_its_own_voice(
     """The primary's sound would be kept as the stand-in's, or the primary be asked for nothing."""
     config = f'[cache]\nfallback_ttl = "30d"\n{VOICES}'
     monkeypatch.setattr(app.server, "remembered", lambda _: 0.0)
-    async with inside(monkeypatch, valkey.url, config) as house:
+    async with inside(monkeypatch, valkey.url, config, redis_timeout=UNHURT) as house:
         house.scripted["first"].script = Script(fault="unavailable")
         made = await house.post(input=TEXT, voice="backed")
     await age(valkey.url, 8.0)
-    async with inside(monkeypatch, valkey.url, config) as house:
+    async with inside(monkeypatch, valkey.url, config, redis_timeout=UNHURT) as house:
         house.scripted["first"].script = Script(fault="unavailable")
         second = house.scripted["second"]
         again = await house.post(input=TEXT, voice="backed", stream_format="sse")
@@ -199,7 +200,7 @@ async def test_what_is_purged_while_it_is_made_anew_stays_forgotten(
 ):
     """Somebody has a sentence deleted, and a refresh that nobody asked for brings it back."""
     old = await made_long_ago(monkeypatch, valkey)
-    async with inside(monkeypatch, valkey.url) as house:
+    async with inside(monkeypatch, valkey.url, redis_timeout=UNHURT) as house:
         first = house.scripted["first"]
         first.before_first.clear()
         answer = await house.post(input=TEXT)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.servers import VOICES, Inside, Server, Valkey, inside
+from tests.http.servers import UNHURT, VOICES, Inside, Server, Valkey, inside
 
 
 @pytest.fixture(scope="session")
@@ -32,5 +32,5 @@ def server() -> Iterator[Server]:
 async def house(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inside]:
     """Refrain in the test's loop, with an empty cache."""
     valkey.command("FLUSHALL")
-    async with inside(monkeypatch, valkey.url) as running:
+    async with inside(monkeypatch, valkey.url, redis_timeout=UNHURT) as running:
         yield running

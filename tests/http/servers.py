@@ -62,6 +62,10 @@ chain = [{ provider = "first", voice = "low" }, { provider = "second", voice = "
 """A quick configuration: `default` is the provider `first` alone, `backed` has `second` behind it."""
 
 
+UNHURT = 2.0
+"""Seconds for a Redis that no test hurts: what takes long there is a busy machine, and no outage."""
+
+
 _ADDRESS = re.compile(rb"Refrain (?:listens|starts \d+ workers) on http://127\.0\.0\.1:(\d+) ")
 
 
@@ -261,9 +265,13 @@ async def inside(
     config: str = VOICES,
     *,
     archive: str = "off",
+    redis_timeout: float = 0.1,
     **server: object,
 ) -> AsyncIterator[Inside]:
-    """Refrain in this loop, everything as the composition root makes it. `server` are keys of `[server]`."""
+    """Refrain in this loop, as the composition root makes it. `server` are keys of `[server]`.
+
+    It has no OpenAPI document, which would be a quarter of the work of this; a `Server` has.
+    """
     scripted: dict[str, Scripted] = {}
 
     def recorded(settings: ProviderSettings, slots: Slots) -> Provider:
@@ -274,10 +282,12 @@ async def inside(
         return provider
 
     monkeypatch.setattr(app.server, "build", recorded)
+    monkeypatch.setattr(app.server, "document", lambda _: None)
     monkeypatch.setattr(uvicorn.server, "asyncio", _Brisk())
     table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in server.items())
     settings = parse(
-        f'[server]\n{table}[redis]\nurl = "{redis_url}"\n{config}', {"REFRAIN_CACHE__ARCHIVE": archive}
+        f'[server]\n{table}[redis]\nurl = "{redis_url}"\ntimeout = {redis_timeout}\n{config}',
+        {"REFRAIN_CACHE__ARCHIVE": archive},
     )
     refrain = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:

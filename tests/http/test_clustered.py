@@ -11,11 +11,11 @@ from cache.cache import Cache, open_cache
 from cache.labels import Label
 from cache.purges import Purges
 from tests.cache.fleet import Cluster, cluster
-from tests.http.servers import VOICES, Inside, inside
+from tests.http.servers import Inside, inside
 from tests.http.test_following import TEXT, Follower, Making
 from tests.http.test_forgetting import indexed
 
-PATIENT = f'timeout = "5s"\n{VOICES}'
+PATIENCE = 5.0
 """A busy machine is no outage: none is to be counted here."""
 
 QUOTED = "After that nobody spoke."
@@ -36,7 +36,10 @@ async def replicas(nodes: Cluster) -> AsyncIterator[tuple[Inside, Inside]]:
         # Neither is what is tested here, and with such leases nobody goes on who does not hear his notice.
         one.setitem(open_cache.__kwdefaults__, "timeout", 10.0)
         one.setitem(open_cache.__kwdefaults__, "lease", 100.0)
-        async with inside(one, nodes.url, PATIENT) as maker, inside(two, nodes.url, PATIENT) as other:
+        async with (
+            inside(one, nodes.url, redis_timeout=PATIENCE) as maker,
+            inside(two, nodes.url, redis_timeout=PATIENCE) as other,
+        ):
             yield maker, other
 
 

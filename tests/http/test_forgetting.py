@@ -12,7 +12,7 @@ from app.http.requests import LONGEST_TAG, MOST_TAGS
 from cache.cache import Cache, open_cache
 from cache.labels import Label
 from cache.purges import Purges
-from tests.http.servers import Inside, Valkey, inside
+from tests.http.servers import Inside, Server, Valkey, inside
 
 TEXT = "The first sentence is said here. The second one is said right behind it."
 SECOND = "The second one is said right behind it."
@@ -105,9 +105,9 @@ async def test_deleting_without_redis_is_not_promised(monkeypatch: pytest.Monkey
         victim.stop()
 
 
-async def test_deleting_is_documented(house: Inside):
+def test_deleting_is_documented(server: Server):
     """Nobody would find it."""
-    document = (await house.client.get("/docs/openapi.json")).json()
+    document = server.get("/docs/openapi.json").json()
     assert "204" in document["paths"]["/v1/speech/{address}"]["delete"]["responses"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.servers import Inside, Valkey, inside
+from tests.http.servers import UNHURT, Inside, Valkey, inside
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +22,5 @@ def valkey() -> Iterator[Valkey]:
 async def house(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inside]:
     """Refrain with an empty cache."""
     valkey.command("FLUSHALL")
-    async with inside(monkeypatch, valkey.url) as running:
+    async with inside(monkeypatch, valkey.url, redis_timeout=UNHURT) as running:
         yield running

@@ -15,7 +15,7 @@ import pytest
 import app.server
 from providers.scripted import FAULTS, Answer, Script
 from tests.http.hearing import assert_says, heard
-from tests.http.servers import Inside, Valkey, inside, until
+from tests.http.servers import UNHURT, Inside, Valkey, inside, until
 
 SHORT = "Somebody says a thing once."
 LONG = "People found in those months that they missed it more than any of them had expected to."
@@ -33,7 +33,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
 async def house(valkey: Valkey, forgetful: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inside]:
     """Refrain with an empty cache and no memory of failures."""
     valkey.command("FLUSHALL")
-    async with inside(monkeypatch, valkey.url) as running:
+    async with inside(monkeypatch, valkey.url, redis_timeout=UNHURT) as running:
         yield running
 
 
