@@ -5,7 +5,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from logging import getLogger
 from typing import Literal, ParamSpec, TypeVar
@@ -152,7 +152,8 @@ class ClipSource:
         outcome: Came = "made"
         if request.cache == "bypass":
             speaking_for.set(asker())
-            entry = self._entry(await self._make(candidate, request, hear or _nobody))
+            async with _place():
+                entry = self._entry(await self._make(candidate, request, hear or _nobody))
         else:
             entry, outcome = await self._make_for_all(candidate, request, hear)
             if outcome == "hit":
@@ -168,12 +169,13 @@ class ClipSource:
     async def _make_for_all(
         self, candidate: Candidate, request: SpeechRequest, hear: Hear | None
     ) -> tuple[Entry, Outcome]:
-        owner = asker()
+        owner, place = asker(), _place()
 
         async def make(emit: Hear) -> Made:
             # A flight is nobody's request, but in the queue for the provider it stands for whoever began it.
             speaking_for.set(owner)
-            return await self._make(candidate, request, emit)
+            async with place:
+                return await self._make(candidate, request, emit)
 
         anew = request.cache == "refresh"
         async with self._cache.board(candidate.digest, make, anew=anew) as seat:
@@ -307,6 +309,12 @@ def _recorder(candidate: Candidate, sound: Sound, output: Output, leveling: Leve
         tempo=candidate.tempo,
         leveling=leveling,
     )
+
+
+def _place() -> AbstractAsyncContextManager[object]:
+    """Among the chunks of one user that may be made at once: his hundred must not be ahead of everybody's first."""
+    own = tally()
+    return nullcontext() if own is None or own.places is None else own.places
 
 
 def _line(clip: Clip, candidate: Candidate) -> Line:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+from weakref import WeakValueDictionary
 
 from app.errors import (
     BudgetExceeded,
@@ -132,11 +133,23 @@ class Limits:
         self._enter, self._reserve, self._settle, self._lengthen = (
             link.script(name, SCRIPTS) for name in ("enter", "reserve", "settle", "lengthen")
         )
+        # Kept as long as any request of his has it.
+        self._places: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
         self._speaking: defaultdict[str, set[str]] = defaultdict(set)
         self._unsettled: list[_Settlement] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._lengthening: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
+
+    def places(self, user: User) -> asyncio.Semaphore | None:
+        """For his chunks that are being made in this process; the same for all of his requests."""
+        count = self._limits_of(user.plan).concurrent_chunks
+        if count is None:
+            return None
+        kept = self._places.get((user.id, count))
+        if kept is None:
+            kept = self._places[user.id, count] = asyncio.Semaphore(count)
+        return kept
 
     def enter(self, user: User) -> Entrance:
         """Ask for a request of this user's to be let in; begun before the look-up it goes along with it."""

@@ -1,5 +1,6 @@
 """What one request has had made, noted where it is made and charged where the request ends."""
 
+import asyncio
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,8 +26,9 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """Lines by voice and provider."""
+    """Lines by voice and provider. `places` bounds how much of its user's is made at once; None: nothing does."""
 
+    places: asyncio.Semaphore | None = None
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
 
     def add(self, voice: str, provider: str, line: Line) -> None:

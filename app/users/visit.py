@@ -23,7 +23,7 @@ class Visit:
         """`claim`: what is known of its Idempotency-Key."""
         self.user = user
         self.claim = claim
-        self.tally = Tally()
+        self.tally = Tally(limits.places(user))
         self._limits = limits
         self._usage = usage
         self._entrance: Entrance | None = None

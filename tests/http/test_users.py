@@ -202,6 +202,29 @@ async def test_too_many_at_once_are_refused_and_come_back(opening: Opening, keys
         assert (await say(house, key, "Now it may.")).status_code == 200
 
 
+async def test_chunks_of_one_user_wait_and_others_do_not(opening: Opening, keys: Keys):
+    """One user's long text would be begun with all that there is, and others wait behind it."""
+    _, key = await keys.create("kim")
+    _, other = await keys.create("lee")
+    config = "[limits.default]\nconcurrent_chunks = 2\n" + KEYS
+    async with opening(config) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        long = [
+            asyncio.create_task(say(house, key, f"Chunk one of text {number}. Here is the second one of it."))
+            for number in range(3)
+        ]
+        await first.called(2)
+        others = asyncio.create_task(say(house, other, "Somebody else's turn."))
+        await first.called(3)
+        asked = [call.utterance.text for call in first.calls]
+        assert asked.pop() == "Somebody else's turn."
+        assert len(asked) == 2
+        first.before_first.set()
+        answers = await asyncio.gather(*long, others)
+        assert {answer.status_code for answer in answers} == {200}
+
+
 async def test_a_revoked_key_stops_on_all_replicas(opening: Opening, keys: Keys):
     """Promise 29: whoever has stolen a key would go on where it was used last."""
     key, presented = await keys.create("judy")
