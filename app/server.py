@@ -183,7 +183,7 @@ async def open_house(
             keep_on("circuits", lambda: circuits.watch(cache.bulletin, probing)), name="circuits"
         )
         stack.push_async_callback(_close, "circuits", functools.partial(_ended, watching), left)
-        reporter = Reporter(metrics, source.promptness, company.workload, circuits)
+        reporter = Reporter(metrics, company.workload, circuits)
         yield House(settings, company, lanes, casting, circuits, cache, metrics, studio, reporter)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from providers.budget import RetryBudget
 from providers.errors import Account, BadCredentials, CircuitOpen, ProviderError, QuotaExceeded, Refused
+from providers.promptness import Promptness
 
 State = Literal["closed", "half_open", "open"]
 
@@ -57,6 +58,9 @@ class Circuit:
         self.probing = False
         """It is open, and this process is finding out whether it may be closed."""
         self.budget = RetryBudget()
+        self.hedges = RetryBudget()
+        """How often another may be asked in its place because it is slow."""
+        self.promptness = Promptness()
         self._slow = slow
         self._clock = clock
         self._running = 0
@@ -97,6 +101,8 @@ class Circuit:
 
     def succeeded(self, first_sound: float) -> None:
         """It spoke; the first sound came after so many seconds."""
+        self.promptness.took(first_sound)
+        self.hedges.first()
         if self._slow is not None and first_sound > self._slow:
             self._count(SLOW)
             return

@@ -7,9 +7,9 @@ from typing import Protocol
 import msgspec
 
 from app.metrics import Metrics
-from app.speech.promptness import Promptness
 from app.speech.voices import Voice, Voices
 from providers.interface import Capabilities, Provider, ProviderVoice
+from providers.promptness import Promptness
 
 
 class Circuit(Protocol):
@@ -23,6 +23,11 @@ class Circuit(Protocol):
     @property
     def reason(self) -> str | None:
         """A code, or a sentence; None: there is nothing to say."""
+        ...
+
+    @property
+    def promptness(self) -> Promptness:
+        """How soon the provider begins to speak."""
         ...
 
 
@@ -120,13 +125,11 @@ class Reporter:
     def __init__(
         self,
         metrics: Metrics,
-        promptness: Promptness,
         workload: Callable[[str], Workload],
         circuits: Circuits | None = None,
     ) -> None:
         """`workload` and `circuits` by the provider's configured name."""
         self._metrics = metrics
-        self._promptness = promptness
         self._workload = workload
         self._circuits = circuits
 
@@ -140,13 +143,14 @@ class Reporter:
         # Who was left by all listeners neither succeeded nor failed.
         judged = sum(ended.values()) - ended.get("cancelled", 0)
         circuit = self._circuits.of(name) if self._circuits else None
+        prompt = circuit.promptness if circuit else Promptness()
         work = self._workload(name)
         return Standing(
             name=name,
             kind=provider.kind,
             state=circuit.state if circuit else None,
             reason=circuit.reason if circuit else None,
-            first_audio=FirstAudio(self._promptness.p50(name), self._promptness.p95(name)),
+            first_audio=FirstAudio(prompt.p50, prompt.p95),
             success_rate=round(ended.get("ok", 0) / judged, 4) if judged else None,
             calls=sum(ended.values()),
             retries=work.retries,
