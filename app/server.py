@@ -172,6 +172,7 @@ async def open_house(
             source=source,
             cache=cache,
             metrics=metrics,
+            hedging=circuit_of,
             deadline=settings.server.deadline,
         )
         stack.push_async_callback(_close, "speeches that are followed", studio.aclose, left)

@@ -7,24 +7,26 @@ nothing yet moves on, he who has heard half of a chunk must not be given the oth
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from app.metrics import Metrics
 from app.speech.clips import Clip, ClipSource, Hear
 from app.speech.failures import BY_CODE, told
-from app.speech.hedge import Outcome, Race
+from app.speech.hedge import Hedging, Outcome, Race
 from app.speech.plan import Candidate, SpeechRequest
 from cache.errors import FlightFailed
 from providers.errors import ProviderError, Unavailable
-from providers.guard import circuit_of
+from providers.interface import Provider
 
 
 class Chain:
     """Walks."""
 
-    def __init__(self, source: ClipSource, metrics: Metrics) -> None:
+    def __init__(self, source: ClipSource, metrics: Metrics, hedging: Callable[[Provider], Hedging]) -> None:
+        """`hedging` is what has to be known of a provider to hedge."""
         self._source = source
+        self._hedging = hedging
         self._metrics = metrics
         # How many races each digest stands in as the second at this moment.
         self._standing_in: Counter[str] = Counter()
@@ -66,7 +68,7 @@ class Chain:
         delay = request.voice.hedge
         if delay is None or len(left) == 1 or not heard.listens:
             return None
-        return circuit_of(left[0].provider).promptness.p95 if delay == "p95" else delay
+        return self._hedging(left[0].provider).promptness.p95 if delay == "p95" else delay
 
     async def _race(
         self, first: Candidate, second: Candidate, request: SpeechRequest, heard: "_Heard", delay: float
@@ -95,10 +97,11 @@ class Chain:
             ).inc()
         return outcome
 
-    @staticmethod
-    def _may_hedge(first: Candidate, second: Candidate) -> bool:
+    def _may_hedge(self, first: Candidate, second: Candidate) -> bool:
         """If so, it is taken from the first's budget."""
-        return circuit_of(second.provider).state == "closed" and circuit_of(first.provider).hedges.take()
+        if self._hedging(second.provider).reason is not None:
+            return False
+        return self._hedging(first.provider).hedges.take()
 
     @contextmanager
     def _stands_in(self, digest: str) -> Iterator[None]:

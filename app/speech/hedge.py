@@ -2,14 +2,33 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import Protocol
 
 from app.speech.clips import Clip, Hear
+from app.speech.standing import Circuit
 from providers.errors import ProviderError
 
 Outcome = Clip | list[ProviderError]
 """A chunk's clip, or why there is none."""
 Run = Callable[[Hear], Coroutine[None, None, Outcome]]
 """Gets a chunk by one link; the pieces of its sound are given to what it is called with."""
+
+
+class Budget(Protocol):
+    """What may be spent."""
+
+    def take(self) -> bool:
+        """Whether there is enough for one more; if so, it is taken."""
+        ...
+
+
+class Hedging(Circuit, Protocol):
+    """A provider's circuit, with how often others may be asked in its place."""
+
+    @property
+    def hedges(self) -> Budget:
+        """Each utterance that it speaks adds to it."""
+        ...
 
 
 class Race:

@@ -9,7 +9,20 @@ import msgspec
 from app.metrics import Metrics
 from app.speech.voices import Voice, Voices
 from providers.interface import Capabilities, Provider, ProviderVoice
-from providers.promptness import Promptness
+
+
+class Promptness(Protocol):
+    """How soon a provider begins to speak, in seconds; None: too little is known."""
+
+    @property
+    def p50(self) -> float | None:
+        """For half of its utterances."""
+        ...
+
+    @property
+    def p95(self) -> float | None:
+        """For nineteen of twenty."""
+        ...
 
 
 class Circuit(Protocol):
@@ -143,14 +156,14 @@ class Reporter:
         # Who was left by all listeners neither succeeded nor failed.
         judged = sum(ended.values()) - ended.get("cancelled", 0)
         circuit = self._circuits.of(name) if self._circuits else None
-        prompt = circuit.promptness if circuit else Promptness()
+        prompt = circuit.promptness if circuit else None
         work = self._workload(name)
         return Standing(
             name=name,
             kind=provider.kind,
             state=circuit.state if circuit else None,
             reason=circuit.reason if circuit else None,
-            first_audio=FirstAudio(prompt.p50, prompt.p95),
+            first_audio=FirstAudio(prompt.p50, prompt.p95) if prompt else FirstAudio(None, None),
             success_rate=round(ended.get("ok", 0) / judged, 4) if judged else None,
             calls=sum(ended.values()),
             retries=work.retries,
