@@ -164,9 +164,9 @@ async def open_house(
         lanes = Lanes()
         stack.push_async_callback(_close, "plans", lanes.aclose, left)
         casting = Casting(_cast(settings, settings, company.providers, lanes))
-        source = ClipSource(
-            cache, Levels(cache, kept.ttl), lifetimes, refreshes, metrics, clock=time.perf_counter
-        )
+        levels = Levels(cache, kept.ttl)
+        stack.push_async_callback(_close, "looks for levels", levels.aclose, left)
+        source = ClipSource(cache, levels, lifetimes, refreshes, metrics, clock=time.perf_counter)
         studio = Studio(
             casting=casting,
             source=source,

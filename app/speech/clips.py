@@ -170,6 +170,7 @@ class ClipSource:
             speaking_for.set(owner)
             return await self._make(candidate, request, emit)
 
+        self._levels.look_ahead(candidate)
         anew = request.cache == "refresh"
         async with self._cache.board(candidate.digest, make, anew=anew) as seat:
             if hear is not None:

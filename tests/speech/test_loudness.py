@@ -17,7 +17,7 @@ import app.speech.levels
 from app.audio.formats import FORMATS, output
 from app.audio.loudness import Leveling, Measured, measure
 from app.settings import BadConfiguration, parse
-from app.speech.levels import ENOUGH, Level, Levels
+from app.speech.levels import ENOUGH, LOOK_AGAIN, Level, Levels
 from app.speech.plan import Candidate, Planner, SpeechRequest
 from app.speech.voices import Voices
 from cache.cache import Cache, open_cache
@@ -326,6 +326,56 @@ async def test_a_voice_that_is_known_costs_no_look_up():
     cache.asked.clear()
     await levels.leveling(asking)
     assert not cache.asked
+
+
+async def test_a_follower_looks_once_in_a_while():
+    """Each listener of a clip that another replica makes would cost Redis a question of his own."""
+    now = [1_000.0]
+    cache = Counting()
+    levels = Levels(cache, ttl=60, now=lambda: now[0])
+    for _ in range(10):
+        levels.look_ahead(candidate())
+        await asyncio.sleep(0)
+    assert len(cache.asked) == 1
+    now[0] += LOOK_AGAIN
+    levels.look_ahead(candidate())
+    # Who makes it after all waits for the look that is under way, and asks no second time.
+    assert await levels.leveling(candidate()) == Leveling(-19)
+    assert len(cache.asked) == 2
+    await levels.aclose()
+
+
+async def test_nobody_looks_for_what_is_known():
+    """Redis would be asked all day for what every process knows."""
+    cache = Counting()
+    levels = Levels(cache, ttl=60)
+    levels.look_ahead(candidate(UNKNOWN.replace('"unknown"', '"known"')))
+    levels.look_ahead(candidate(loudness=None))
+    for _ in range(ENOUGH):
+        await levels.learn(candidate(), Measured(-20, 2))
+    cache.asked.clear()
+    levels.look_ahead(candidate())
+    await levels.aclose()
+    assert not cache.asked
+
+
+async def test_a_look_is_over_when_the_levels_are_closed(monkeypatch: pytest.MonkeyPatch):
+    """The service would end with a task that nobody owns."""
+    cache = Counting()
+    began = asyncio.Event()
+
+    async def hanging(_: list[str]) -> list[Entry | None]:
+        began.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(cache, "get_many", hanging)
+    levels = Levels(cache, ttl=60)
+    levels.look_ahead(candidate())
+    await began.wait()
+    await levels.aclose()
+    await levels.aclose()
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "level"]
 
 
 @pytest.mark.parametrize("clips", [1, ENOUGH])
