@@ -45,11 +45,16 @@ class Circuit:
         provider: str,
         rules: Rules | None = None,
         *,
+        account: str | None = None,
         slow: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`provider` is its configured name. A first sound after more than `slow` seconds is a failure, too."""
+        """`provider` is its configured name. `account` is under what processes tell each other of it; None: that name.
+
+        A first sound after more than `slow` seconds is a failure, too.
+        """
         self.provider = provider
+        self.account = account or provider
         self.rules = rules or Rules()
         self.reason: str | None = None
         """What opened it: the code of an error of the tree, or `slow`; None: it is closed."""
@@ -139,8 +144,9 @@ class Circuit:
             CircuitOpen, Account: it is open, or was opened meanwhile.
         """
         self.check()
+        waiting = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as waiting:
+            async with waiting:
                 self._waiting.add(waiting)
                 try:
                     yield
@@ -148,6 +154,10 @@ class Circuit:
                     self._waiting.discard(waiting)
         except TimeoutError:
             self.check()
+            if waiting.expired():
+                # It was open for a moment only: still nobody came to ask.
+                message = f"{self.provider} was not asked for a moment."
+                raise CircuitOpen(message, provider=self.provider) from None
             raise
 
     def _count(self, reason: str) -> None:

@@ -319,3 +319,19 @@ async def test_cancelled_at_the_gate_no_slot_is_lost(steps: int):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert await asyncio.wait_for(said(provider), 5)
+
+
+async def test_who_waited_while_it_was_open_for_a_moment_is_told_so():
+    """It would be told as a defect of ours, and logged as one."""
+    one = circuit()
+    waiting = asyncio.create_task(_waiting(one))
+    await asyncio.sleep(0)
+    one.open("unavailable")
+    one.close()
+    with pytest.raises(errors.CircuitOpen):
+        await waiting
+
+
+async def _waiting(one: Circuit) -> None:
+    async with one.unless_open():
+        await asyncio.Event().wait()
