@@ -116,7 +116,9 @@ class Circuits:
                 continue
             if self._told.get(account) != circuit.reason:
                 await self._tell(fleet, circuit)
-            if account not in self._probing and await fleet.claim(account, circuit.pause):
+            # By the pause, too: a claim for a minute, made when a bill was due, is none in an outage right after that.
+            claim = f"{account}-{circuit.pause:g}"
+            if account not in self._probing and await fleet.claim(claim, circuit.pause):
                 self._probing[account] = asyncio.create_task(
                     self._probe(fleet, circuit, probe), name=f"probe {circuit.provider}"
                 )

@@ -151,6 +151,21 @@ async def test_a_key_that_fails_otherwise_is_probed_more_rarely(
     assert one.of("one").pause == 60
 
 
+async def test_an_outage_is_probed_as_often_whatever_was_before(
+    fleet: tuple[Circuits, Circuits, Board, Prober],
+):
+    """Right after an account was refused for a moment, the vendor's outage would last a minute longer than it does."""
+    one, _, board, probe = fleet
+    one.of("one").failed(errors.QuotaExceeded("no", provider="one"))
+    probe.failure = None
+    await looked(one, board, probe)
+    assert one.of("one").reason is None
+    broken(one)
+    probe.failure = DOWN
+    await looked(one, board, probe)
+    assert len(probe.asked) == 2
+
+
 async def test_watching_ends_with_its_probes(fleet: tuple[Circuits, Circuits, Board, Prober]):
     """A probe without an owner would go on after the end of the service."""
     one, _, board, _ = fleet
