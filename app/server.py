@@ -55,8 +55,7 @@ from providers.circuits import Circuits
 from providers.errors import ProviderError
 from providers.guard import circuit_of
 from providers.interface import Provider, ProviderSettings
-from providers.kinds import build
-from providers.wrapped import bare
+from providers.kinds import build, unguarded
 
 VERSION = "0.1.0"
 WARM_UP = 2.0
@@ -179,7 +178,7 @@ async def open_house(
         circuits = Circuits()
         circuits.use(map(circuit_of, company.providers.values()))
         metrics.watch_circuits(circuits.states, circuits.retries)
-        probing = Probing(casting, source, bare)
+        probing = Probing(casting, source, unguarded)
         watching = asyncio.create_task(
             keep_on("circuits", lambda: circuits.watch(cache.bulletin, probing)), name="circuits"
         )

@@ -66,7 +66,7 @@ class Circuit:
         self.hedges = RetryBudget()
         """How often another may be asked in its place because it is slow."""
         self.promptness = Promptness()
-        self._slow = slow
+        self.slow = slow
         self._clock = clock
         self._running = 0
         self._seen: deque[tuple[float, bool]] = deque()
@@ -108,7 +108,7 @@ class Circuit:
         """It spoke; the first sound came after so many seconds."""
         self.promptness.took(first_sound)
         self.hedges.first()
-        if self._slow is not None and first_sound > self._slow:
+        if self.slow is not None and first_sound > self.slow:
             self._count(SLOW)
             return
         self._running = 0
