@@ -125,11 +125,11 @@ class Circuits:
 
     async def _withdraw(self, fleet: Fleet) -> None:
         """What was said of an account, and is so no more."""
-        while self._unsaid:
-            account = self._unsaid.pop()
+        for account in tuple(self._unsaid):
             if not await fleet.withdraw(account):
-                self._unsaid.add(account)
                 return
+            # Not before: a look meanwhile must not take for news what is still to be read.
+            self._unsaid.discard(account)
 
     def _hear(self, circuit: Circuit, reason: str | None) -> None:
         """What the others say. Where they say nothing, but were told, somebody has closed it."""

@@ -320,6 +320,34 @@ async def test_what_could_not_be_withdrawn_is_withdrawn_later(
     assert (two.of("one").reason, board.told) == (None, {})
 
 
+async def test_a_look_while_it_is_withdrawn_does_not_open_it_again(
+    fleet: tuple[Circuits, Circuits, Board, Prober], monkeypatch: pytest.MonkeyPatch
+):
+    """Redis slow for a moment, and the process that found out would go on refusing for five seconds more."""
+    one, _, board, probe = fleet
+    broken(one)
+    await looked(one, board, probe)
+    board.claimed.clear()
+    probe.failure = None
+    withdraw, go = board.withdraw, asyncio.Event()
+    under_way: list[str] = []
+
+    async def slow(name: str) -> bool:
+        under_way.append(name)
+        if len(under_way) == 1:
+            await go.wait()
+        return await withdraw(name)
+
+    monkeypatch.setattr(board, "withdraw", slow)
+    await looked(one, board, probe)
+    assert len(under_way) == 1
+    await one.look(board, probe)
+    assert one.of("one").reason is None
+    go.set()
+    await looked(one, board, probe)
+    assert board.told == {}
+
+
 async def test_what_opened_again_is_not_withdrawn(fleet: tuple[Circuits, Circuits, Board, Prober]):
     """What was to be said when it had closed would be taken for its having closed now."""
     one, two, board, probe = fleet
