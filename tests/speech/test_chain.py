@@ -173,10 +173,10 @@ async def test_hedges_are_a_tenth_of_the_traffic(house: Inside):
         )
     ended = sum(call.state == "done" for call in first.calls)
     assert ended + sum(call.state == "left" for call in first.calls) == 36
-    assert RESERVE < len(second.calls) <= RESERVE + SHARE * ended
+    assert RESERVE <= len(second.calls) <= RESERVE + SHARE * ended
     assert await house.metric("refrain_hedges_total") == len(second.calls)
     # The others were spoken by the first, late.
-    assert ended == 36 - len(second.calls)
+    assert ended >= 36 - len(second.calls)
 
 
 async def test_a_crowd_costs_one_hedge(house: Inside):
