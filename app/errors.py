@@ -135,11 +135,11 @@ class BudgetExceeded(OverLimit):
 
 
 class ProviderFailed(RefrainError):
-    """Every provider of the voice's chain was asked, and at least one cannot be expected to recover by itself."""
+    """Nobody of the voice's chain speaks, and waiting will not help: accounts refused, voices unknown, or no speech."""
 
 
 class ProvidersUnavailable(RefrainError):
-    """Every provider of the voice's chain is out of reach or busy for the moment."""
+    """Nobody of the voice's chain speaks now, but one may soon: out of reach, or busy. `Retry-After` says when."""
 
 
 class CacheUnavailable(RefrainError):

@@ -55,8 +55,7 @@ from providers.circuits import Circuits
 from providers.errors import ProviderError
 from providers.guard import circuit_of
 from providers.interface import Provider, ProviderSettings
-from providers.kinds import build
-from providers.wrapped import bare
+from providers.kinds import build, unguarded
 
 VERSION = "0.1.0"
 WARM_UP = 2.0
@@ -165,26 +164,27 @@ async def open_house(
         lanes = Lanes()
         stack.push_async_callback(_close, "plans", lanes.aclose, left)
         casting = Casting(_cast(settings, settings, company.providers, lanes))
-        source = ClipSource(
-            cache, Levels(cache, kept.ttl), lifetimes, refreshes, metrics, clock=time.perf_counter
-        )
+        levels = Levels(cache, kept.ttl)
+        stack.push_async_callback(_close, "looks for levels", levels.aclose, left)
+        source = ClipSource(cache, levels, lifetimes, refreshes, metrics, clock=time.perf_counter)
         studio = Studio(
             casting=casting,
             source=source,
             cache=cache,
             metrics=metrics,
+            hedging=circuit_of,
             deadline=settings.server.deadline,
         )
         stack.push_async_callback(_close, "speeches that are followed", studio.aclose, left)
         circuits = Circuits()
         circuits.use(map(circuit_of, company.providers.values()))
         metrics.watch_circuits(circuits.states, circuits.retries)
-        probing = Probing(casting, source, bare)
+        probing = Probing(casting, source, unguarded)
         watching = asyncio.create_task(
             keep_on("circuits", lambda: circuits.watch(cache.bulletin, probing)), name="circuits"
         )
         stack.push_async_callback(_close, "circuits", functools.partial(_ended, watching), left)
-        reporter = Reporter(metrics, source.promptness, company.workload, circuits)
+        reporter = Reporter(metrics, company.workload, circuits)
         assert cache.errands is not None, "there is a Redis, be it our own"
         # What was asked for at the end is settled before the connections go.
         desk = await stack.enter_async_context(

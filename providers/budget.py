@@ -1,7 +1,10 @@
-"""How often a provider may be asked again: a tenth of its traffic, so that retries never pile onto an outage."""
+"""How often more may be asked than listeners ask: a tenth of the traffic, so that an outage is not made worse.
+
+Of that provider again, which is a retry, or of another in its place, which is a hedge.
+"""
 
 SHARE = 0.1
-"""Retries for each first attempt."""
+"""Retries, or hedges, for each utterance."""
 RESERVE = 3.0
 """Retries that a provider has at the start, and the most that are saved up: a quiet one may be asked again, too."""
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from providers.budget import RetryBudget
 from providers.errors import Account, BadCredentials, CircuitOpen, ProviderError, QuotaExceeded, Refused
+from providers.promptness import Promptness
 
 State = Literal["closed", "half_open", "open"]
 
@@ -44,11 +45,16 @@ class Circuit:
         provider: str,
         rules: Rules | None = None,
         *,
+        account: str | None = None,
         slow: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`provider` is its configured name. A first sound after more than `slow` seconds is a failure, too."""
+        """`provider` is its configured name. `account` is under what processes tell each other of it; None: that name.
+
+        A first sound after more than `slow` seconds is a failure, too.
+        """
         self.provider = provider
+        self.account = account or provider
         self.rules = rules or Rules()
         self.reason: str | None = None
         """What opened it: the code of an error of the tree, or `slow`; None: it is closed."""
@@ -57,7 +63,10 @@ class Circuit:
         self.probing = False
         """It is open, and this process is finding out whether it may be closed."""
         self.budget = RetryBudget()
-        self._slow = slow
+        self.hedges = RetryBudget()
+        """How often another may be asked in its place because it is slow."""
+        self.promptness = Promptness()
+        self.slow = slow
         self._clock = clock
         self._running = 0
         self._seen: deque[tuple[float, bool]] = deque()
@@ -97,7 +106,9 @@ class Circuit:
 
     def succeeded(self, first_sound: float) -> None:
         """It spoke; the first sound came after so many seconds."""
-        if self._slow is not None and first_sound > self._slow:
+        self.promptness.took(first_sound)
+        self.hedges.first()
+        if self.slow is not None and first_sound > self.slow:
             self._count(SLOW)
             return
         self._running = 0
@@ -133,8 +144,9 @@ class Circuit:
             CircuitOpen, Account: it is open, or was opened meanwhile.
         """
         self.check()
+        waiting = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as waiting:
+            async with waiting:
                 self._waiting.add(waiting)
                 try:
                     yield
@@ -142,6 +154,10 @@ class Circuit:
                     self._waiting.discard(waiting)
         except TimeoutError:
             self.check()
+            if waiting.expired():
+                # It was open for a moment only: still nobody came to ask.
+                message = f"{self.provider} was not asked for a moment."
+                raise CircuitOpen(message, provider=self.provider) from None
             raise
 
     def _count(self, reason: str) -> None:

@@ -12,8 +12,9 @@ log = getLogger("refrain")
 
 LOOK_SECONDS = 1.0
 """Between two looks at what the others have found out."""
-PATIENCE = 2.0
-"""For so many pauses between probes one is waited for."""
+PATIENCE = 1.6
+"""For so many pauses between probes one is waited for: of one that hangs from just before the provider speaks again the
+next one is 8 s later, and a look at the most, so that it is back within 10 s."""
 PROBES = 4.0
 """For so many of its pauses between probes an open circuit is told: if all who probe die, it closes by itself."""
 
@@ -55,17 +56,23 @@ class Circuits:
         self._sleep = sleep
         self._pause = pause
         self._circuits: dict[str, Circuit] = {}
+        # These by account: what the fleet was told, what it has yet to be told is over, and who is being probed.
         self._told: dict[str, str] = {}
-        self._renewed: set[str] = set()
+        self._unsaid: set[str] = set()
         self._probing: dict[str, asyncio.Task[None]] = {}
 
     def use(self, circuits: Iterable[Circuit]) -> None:
         """Look after these and no others. One in the place of another begins anew, in all processes."""
         before, self._circuits = self._circuits, {circuit.provider: circuit for circuit in circuits}
-        for name, circuit in before.items():
-            if self._circuits.get(name) is not circuit:
-                self._told.pop(name, None)
-                self._renewed.add(name)
+        for circuit in before.values():
+            if not self._is_ours(circuit):
+                self._told.pop(circuit.account, None)
+        gone = {circuit.account for circuit in before.values() if not self._is_ours(circuit)}
+        # What others still ask, with a key that is not ours any more, is theirs to tell of.
+        self._unsaid |= gone & {circuit.account for circuit in self._circuits.values()}
+
+    def _is_ours(self, circuit: Circuit) -> bool:
+        return self._circuits.get(circuit.provider) is circuit
 
     def of(self, provider: str) -> Circuit:
         """By the provider's configured name.
@@ -96,34 +103,44 @@ class Circuits:
 
     async def look(self, fleet: Fleet, probe: Probe) -> None:
         """Once."""
-        while self._renewed:
-            # What was said of the key that was there before is not said of the one that is there now.
-            await fleet.withdraw(self._renewed.pop())
-        before = {name: circuit.changes for name, circuit in self._circuits.items()}
+        await self._withdraw(fleet)
+        before = {circuit.account: circuit.changes for circuit in self._circuits.values()}
         posted = await fleet.posted([*before]) if before else {}
-        for name, circuit in tuple(self._circuits.items()):
-            # What was read before this process closed it, or opened it, is no news from anybody.
-            if posted is not None and circuit.changes == before.get(name):
-                self._hear(circuit, posted.get(name))
+        for circuit in tuple(self._circuits.values()):
+            account = circuit.account
+            # What was read before this process closed it, or opened it, is no news from anybody; nor is what it said
+            # itself and could not take back.
+            if posted is not None and circuit.changes == before.get(account) and account not in self._unsaid:
+                self._hear(circuit, posted.get(account))
             if circuit.reason is None:
                 continue
-            if self._told.get(name) != circuit.reason:
+            if self._told.get(account) != circuit.reason:
                 await self._tell(fleet, circuit)
-            if name not in self._probing and await fleet.claim(name, circuit.pause):
-                self._probing[name] = asyncio.create_task(
-                    self._probe(fleet, circuit, probe), name=f"probe {name}"
+            # By the pause, too: a claim for a minute, made when a bill was due, is none in an outage right after that.
+            claim = f"{account}-{circuit.pause:g}"
+            if account not in self._probing and await fleet.claim(claim, circuit.pause):
+                self._probing[account] = asyncio.create_task(
+                    self._probe(fleet, circuit, probe), name=f"probe {circuit.provider}"
                 )
+
+    async def _withdraw(self, fleet: Fleet) -> None:
+        """What was said of an account, and is so no more."""
+        for account in tuple(self._unsaid):
+            if not await fleet.withdraw(account):
+                return
+            # Not before: a look meanwhile must not take for news what is still to be read.
+            self._unsaid.discard(account)
 
     def _hear(self, circuit: Circuit, reason: str | None) -> None:
         """What the others say. Where they say nothing, but were told, somebody has closed it."""
-        name = circuit.provider
+        name, account = circuit.provider, circuit.account
         if reason is not None:
             if circuit.reason is None:
                 log.warning("provider %s: circuit opened elsewhere (%s)", name, reason)
             circuit.open(reason)
-            self._told[name] = reason
-        elif name in self._told:
-            del self._told[name]
+            self._told[account] = reason
+        elif account in self._told:
+            del self._told[account]
             if circuit.reason is not None:
                 log.warning("provider %s: circuit closed", name)
             circuit.close()
@@ -132,12 +149,13 @@ class Circuits:
         reason = circuit.reason
         if reason is None:
             return
-        name = circuit.provider
-        if name not in self._told:
-            log.warning("provider %s: circuit opened (%s)", name, reason)
-        # Not told unless they were reached: what nobody tells of would look as if somebody had closed it.
-        if await fleet.post(name, reason, PROBES * circuit.pause):
-            self._told[name] = reason
+        if circuit.account not in self._told:
+            log.warning("provider %s: circuit opened (%s)", circuit.provider, reason)
+        # Not told unless they were reached: what nobody tells of would look as if somebody had closed it. Nor where
+        # another has taken its place meanwhile, of which this is not said.
+        if await fleet.post(circuit.account, reason, PROBES * circuit.pause) and self._is_ours(circuit):
+            self._told[circuit.account] = reason
+            self._unsaid.discard(circuit.account)
 
     async def _probe(self, fleet: Fleet, circuit: Circuit, probe: Probe) -> None:
         name = circuit.provider
@@ -147,16 +165,19 @@ class Circuits:
             await _patiently(probe, name, PATIENCE * circuit.rules.probe)
         except ProviderError as error:
             circuit.open(error.code)
-            if await fleet.post(name, error.code, PROBES * circuit.pause):
-                self._told[name] = error.code
+            # What became of an old key, or an old address, is no news of the one that is there now.
+            if self._is_ours(circuit):
+                await self._tell(fleet, circuit)
         else:
-            log.warning("provider %s: circuit closed, it speaks again", name)
             circuit.close()
-            self._told.pop(name, None)
-            await fleet.withdraw(name)
+            if self._is_ours(circuit):
+                log.warning("provider %s: circuit closed, it speaks again", name)
+                self._told.pop(circuit.account, None)
+                self._unsaid.add(circuit.account)
+                await self._withdraw(fleet)
         finally:
             circuit.probing = False
-            del self._probing[name]
+            del self._probing[circuit.account]
 
 
 async def _patiently(probe: Probe, provider: str, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The table of kinds: the one place to add a vendor or an engine, and the one that builds them."""
 
 import asyncio
+import hashlib
 import random as randomness
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,10 +24,11 @@ from providers import (
 from providers.allowance import Allowance
 from providers.circuit import Circuit
 from providers.gate import Gated, Slots
-from providers.guard import Guarded, Watched
+from providers.guard import Guarded, Watched, circuit_of
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.options import Parser
 from providers.retry import Retrying
+from providers.wrapped import bare
 
 Sleep = Callable[[float], Awaitable[None]]
 Random = Callable[[], float]
@@ -94,6 +96,16 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
 )
 
 
+def account(settings: ProviderSettings) -> str:
+    """Under what processes tell each other how a provider is doing: its name, and a word for whom it really asks.
+
+    While a key is being replaced, those who still have the old one must not speak for those who have the new one. Of
+    the key only 48 bits of a hash are in it.
+    """
+    asked = repr((settings.kind, settings.api_key, settings.base_url, settings.options))
+    return f"{settings.name}-{hashlib.blake2b(asked.encode(), digest_size=6).hexdigest()}"
+
+
 def build(
     settings: ProviderSettings,
     slots: Slots | None = None,
@@ -113,7 +125,7 @@ def build(
     found = kind.check(settings) if kind else [f"unknown kind; there are {', '.join(sorted(KINDS))}."]
     if kind is None or found:
         raise ValueError(f"Provider {settings.name}: {' '.join(found)}")
-    circuit = Circuit(settings.name, slow=settings.slow_after)
+    circuit = Circuit(settings.name, account=account(settings), slow=settings.slow_after)
     allowance = Allowance(kind.slots(settings))
     provider: Provider = Watched(kind.make(settings), circuit, allowance)
     provider = Retrying(
@@ -126,3 +138,14 @@ def build(
     )
     shared = None if kind.local(settings) else slots
     return Guarded(Gated(provider, allowance, circuit, shared), circuit)
+
+
+def unguarded(provider: Provider) -> Provider:
+    """What `build` gave as a probe asks it: once, past its circuit and its gate.
+
+    Where its first sound comes so late that its circuit would count it for a failure, it fails.
+    """
+    adapter, slow = bare(provider), circuit_of(provider).slow
+    if slow is None:
+        return adapter
+    return Retrying(adapter, 1, timeout=slow, sleep=asyncio.sleep, random=randomness.random)

@@ -1,7 +1,8 @@
 """How loud a clip is, in LUFS (ITU-R BS.1770-5, EBU R 128), and how it is brought to one loudness with all others.
 
 The gain belongs to the voice, not to the clip: what is whispered stays softer than what is shouted. Only while
-nobody knows how loud a voice speaks is a clip held to its end, measured, and brought to the target by itself.
+nobody knows how loud a voice speaks is a clip brought to the target by itself: by its beginning, as soon as there is
+enough of that to tell, and by the whole where there is not. Either way one gain holds for all of the clip.
 
 The weighting (a shelf for the head, a high pass for what the ear does not count) is applied to spectra of 400 ms,
 of which the last 300 are kept: what the filters answer has died down by then, to -200 dB. That is exact, and half
@@ -21,13 +22,22 @@ from app.audio.edges import RATE
 from app.audio.limiter import Limiter
 
 # A change of how loudness is measured or brought about must change this: it is in the clips' digests.
-LOUDNESS_VERSION: Final = "loudness1"
+LOUDNESS_VERSION: Final = "loudness2"
 FAINT: Final = -50.0
 """LUFS. What is softer is a breath or a noise: it is neither raised nor taken for how a voice speaks."""
 MOST_GAIN: Final = 20.0
 """dB, up or down: a voice farther off is broken, and its noise would be raised with it."""
 TRUE_PEAK: Final = -1.0
 """dB of full scale: no listener's decoder gives out more."""
+
+LEAD: Final = 2.0
+"""Seconds of a clip's beginning that must count before they may stand for the whole. Of 72 sentences by `hibari` and
+`espeak` they were 0.15 dB louder on average, 0.5 dB off in the mean square, and 1.6 dB at the most; single sentences
+of one voice are as much apart."""
+LONGEST_LEAD: Final = 10.0
+"""Seconds of a beginning that are looked at; where they do not tell, the rest is waited for."""
+MOST_GUESSED: Final = 10.0
+"""dB, up or down. A beginning that is farther off may be a breath or music in front of the voice, and does not tell."""
 
 _CEILING: Final = TRUE_PEAK - 1.0  # what goes into a codec: out of it, peaks are up to 1 dB higher
 _NOTHING: Final = np.zeros(0, np.int16)
@@ -42,6 +52,7 @@ _ABSOLUTE_GATE: Final = -70.0
 _RELATIVE_GATE: Final = -10.0
 _EXTENT_GATE: Final = -25.0
 _FULL_SCALE: Final = 32_768.0
+_STEP: Final = RATE // 2
 
 Energies = NDArray[np.float64]
 
@@ -103,29 +114,54 @@ class Leveler:
         self.measured: Measured | None = None
         """How loud the sound came in: known at its end, where it had to be measured."""
         self._leveling = leveling
-        self._held: list[Samples] = []
+        self._measures = leveling is not None and leveling.voice is None
+        self._came: list[Samples] = []  # all of it, where it is measured
+        self._count = 0
+        self._looked_at = int(LEAD * RATE) - _STEP  # less cannot count for enough
         self._limiter: Limiter | None = None
         if leveling is not None and leveling.voice is not None:
             self._limiter = _limiter(leveling.target, leveling.voice)
 
     def push(self, samples: Samples) -> Samples:
-        """What is final by now: nothing while the voice's loudness is unknown."""
+        """What is final by now: nothing while the voice's loudness cannot be told."""
         if self._leveling is None:
             return samples
+        if self._measures:
+            self._came.append(samples)
+            self._count += len(samples)
         if self._limiter is not None:
             return self._limiter.push(samples)
-        self._held.append(samples)
-        return _NOTHING
+        if (guess := self._guess(self._leveling.target)) is None:
+            return _NOTHING
+        self._limiter = _limiter(self._leveling.target, guess)
+        return self._limiter.push(np.concatenate(self._came))
+
+    def _guess(self, target: float) -> float | None:
+        """How loud the voice is by its beginning, in LUFS; None: that cannot be told yet.
+
+        By steps from the first sample on, so that it does not matter in what pieces the sound came.
+        """
+        last = min(self._count, int(LONGEST_LEAD * RATE)) // _STEP * _STEP
+        if last <= self._looked_at:
+            return None
+        sound = np.concatenate(self._came)
+        while self._looked_at < last:
+            self._looked_at += _STEP
+            begun = measure(sound[: self._looked_at])
+            if begun and begun.seconds >= LEAD and abs(target - begun.loudness) <= MOST_GUESSED:
+                return begun.loudness
+        return None
 
     def finish(self) -> Samples:
         """The rest."""
         if self._leveling is None:
             return _NOTHING
+        sound = np.concatenate((_NOTHING, *self._came))
+        self._came.clear()
+        if self._measures:
+            self.measured = measure(sound)
         if self._limiter is not None:
             return self._limiter.finish()
-        sound = np.concatenate((_NOTHING, *self._held))
-        self._held.clear()
-        self.measured = measure(sound)
         limiter = _limiter(self._leveling.target, self.measured.loudness if self.measured else FAINT)
         seconds = [limiter.push(sound[start : start + RATE]) for start in range(0, len(sound), RATE)]
         return np.concatenate((*seconds, limiter.finish()))

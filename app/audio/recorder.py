@@ -73,8 +73,8 @@ class Recorder:
         all) how short: a line of dots may take its time, or none. `believable` is, where more can be told,
         from how many to how many seconds the provider may take, without the silence around. `output` is what the
         client asked for. `tempo` is how much faster the sound is to become: the part of the speed that the provider
-        could not do. `leveling` is how loud; left out: as it comes. Where it does not know the voice, all comes at
-        the end.
+        could not do. `leveling` is how loud; left out: as it comes. Where it does not know the voice, nothing
+        comes before some seconds of sound tell how loud it is.
 
         Raises:
             BadSound: `unreadable`, the provider announces a sample rate or channels that no speech has.

@@ -15,7 +15,6 @@ from app.cli.tables import table
 from app.company import Company
 from app.metrics import Metrics
 from app.settings import Settings
-from app.speech.promptness import Promptness
 from app.speech.standing import Reporter, Standing, Standings
 from app.speech.voices import Voices
 from providers.kinds import build
@@ -52,7 +51,7 @@ async def _configured(settings: Settings) -> Standings:
     company = Company(build)
     await company.change(table.named(name) for name, table in settings.providers.items())
     try:
-        reporter = Reporter(Metrics(), Promptness(), company.workload)
+        reporter = Reporter(Metrics(), company.workload)
         return reporter.standings(Voices(settings.voices), company.providers)
     finally:
         await company.aclose(lambda _what, aclose: aclose())

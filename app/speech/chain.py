@@ -6,29 +6,37 @@ whether a failure half-way may still go to the next link is each listener's own 
 nothing yet moves on, he who has heard half of a chunk must not be given the other half by another voice.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from app.metrics import Metrics
 from app.speech.clips import Clip, ClipSource, Hear
 from app.speech.failures import BY_CODE, told
-from app.speech.hedge import Outcome, Race
+from app.speech.hedge import Hedging, Outcome, Race
 from app.speech.plan import Candidate, SpeechRequest
 from cache.errors import FlightFailed
 from providers.errors import ProviderError, Unavailable
+from providers.interface import Provider
 
 
 class Chain:
     """Walks."""
 
-    def __init__(self, source: ClipSource, metrics: Metrics) -> None:
+    def __init__(self, source: ClipSource, metrics: Metrics, hedging: Callable[[Provider], Hedging]) -> None:
+        """`hedging` is what has to be known of a provider to hedge."""
         self._source = source
+        self._hedging = hedging
         self._metrics = metrics
+        # How many races each digest stands in as the second at this moment.
+        self._standing_in: Counter[str] = Counter()
 
     async def get(self, candidates: Sequence[Candidate], request: SpeechRequest, hear: Hear | None) -> Clip:
         """The chunk's clip by the first of the chain that speaks; `hear`, if any, gets each piece as it comes.
 
         After `hear` was called once, a failure is final: another link's sound is never joined to it. Where somebody
-        hears, a voice's `hedge` asks the second link if the first is slow, and passes on who speaks first.
+        hears, a voice's `hedge` asks the second link if the first is slow, and passes on who speaks first. That costs
+        a tenth of the first's utterances at the most, and a few: an outage must not double what everybody pays.
 
         Raises:
             RefrainError: the whole chain failed.
@@ -60,22 +68,50 @@ class Chain:
         delay = request.voice.hedge
         if delay is None or len(left) == 1 or not heard.listens:
             return None
-        return self._source.promptness.p95(left[0].provider.name) if delay == "p95" else delay
+        return self._hedging(left[0].provider).promptness.p95 if delay == "p95" else delay
 
     async def _race(
         self, first: Candidate, second: Candidate, request: SpeechRequest, heard: "_Heard", delay: float
     ) -> Outcome:
         race = Race(heard)
-        outcome = await race.run(
-            lambda hear: self._try(first, request, _Heard(hear)),
-            lambda hear: self._try(second, request, _Heard(hear)),
-            delay,
-        )
-        if race.second_began:
+        with ExitStack() as standing_in:
+
+            def afford() -> bool:
+                # Who joins what is made for another listener costs nothing more.
+                joins = request.cache != "bypass" and second.digest in self._standing_in
+                if not joins and not self._may_hedge(first, second):
+                    return False
+                # At once: of a crowd whose time has come in the same moment the first one pays for all.
+                standing_in.enter_context(self._stands_in(second.digest))
+                return True
+
+            outcome = await race.run(
+                lambda hear: self._try(first, request, _Heard(hear)),
+                lambda hear: self._try(second, request, _Heard(hear)),
+                delay,
+                afford,
+            )
+        if race.hedged:
             self._metrics.hedges.labels(
                 provider=second.provider.name, won=str(race.winner == 1).lower()
             ).inc()
         return outcome
+
+    def _may_hedge(self, first: Candidate, second: Candidate) -> bool:
+        """If so, it is taken from the first's budget."""
+        if self._hedging(second.provider).reason is not None:
+            return False
+        return self._hedging(first.provider).hedges.take()
+
+    @contextmanager
+    def _stands_in(self, digest: str) -> Iterator[None]:
+        self._standing_in[digest] += 1
+        try:
+            yield
+        finally:
+            self._standing_in[digest] -= 1
+            if not self._standing_in[digest]:
+                del self._standing_in[digest]
 
 
 def _translated(error: ProviderError | FlightFailed, provider: str) -> ProviderError:

@@ -22,7 +22,6 @@ from app.speech.levels import Levels
 from app.speech.lifetimes import Lifetimes
 from app.speech.pace import believable
 from app.speech.plan import Candidate, SpeechRequest
-from app.speech.promptness import Promptness
 from app.speech.refreshes import Refreshes
 from app.speech.timings import NONE as UNTIMED
 from app.speech.timings import on_clip, packed
@@ -110,7 +109,6 @@ class ClipSource:
         self._lifetimes = lifetimes
         self._refreshes = refreshes
         self._metrics = metrics
-        self.promptness = Promptness()
         self._clock = clock
         self._now = now
 
@@ -177,6 +175,7 @@ class ClipSource:
             async with place:
                 return await self._make(candidate, request, emit)
 
+        self._levels.look_ahead(candidate)
         anew = request.cache == "refresh"
         async with self._cache.board(candidate.digest, make, anew=anew) as seat:
             if hear is not None:
@@ -247,7 +246,6 @@ class ClipSource:
         """
         utterance = candidate.utterance
         leveling = await self._levels.leveling(candidate)
-        began = self._clock()
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
             billed = len(utterance.text) if sound.billed is None else sound.billed
@@ -255,7 +253,7 @@ class ClipSource:
             self._metrics.spend.labels(provider=candidate.provider.name).inc(spent)
             try:
                 recorder = _recorder(candidate, sound, output, leveling)
-                parts, recorded = await self._heard(recorder, sound, candidate.provider.name, began, emit)
+                parts, recorded = await self._heard(recorder, sound, emit)
             except BadSound as error:
                 # In here, where the provider's circuit hears of it.
                 raise _BadSound(error.kind, candidate.provider.name) from None
@@ -264,17 +262,11 @@ class ClipSource:
         emit(recorded.tail)
         return b"".join(parts), recorded, sound.timings
 
-    async def _heard(
-        self, recorder: Recorder, sound: Sound, provider: str, began: float, emit: Hear
-    ) -> tuple[list[bytes], Recorded]:
+    async def _heard(self, recorder: Recorder, sound: Sound, emit: Hear) -> tuple[list[bytes], Recorded]:
         parts: list[bytes] = []
-        first = True
         try:
             async with aclosing(sound.pieces) as pieces:
                 async for piece in pieces:
-                    if first:
-                        self.promptness.took(provider, self._clock() - began)
-                        first = False
                     if final := await _in_thread(recorder.feed, piece):
                         parts.append(final)
                         emit(final)

@@ -35,21 +35,27 @@ def remembered(error: BaseException) -> float:
 
 
 def told(failures: Sequence[errors.ProviderError]) -> RefrainError:
-    """What the caller is told when the whole chain failed; says which provider failed how, and no more."""
+    """What the caller is told when the whole chain failed; says which provider failed how, and no more.
+
+    Where one link at least may pass by itself, it is worth asking again, and when is what the soonest of them says.
+    """
     summary = ", ".join(f"{failure.provider or 'a provider'}: {failure.code}" for failure in failures)
     if all(isinstance(failure, errors.BadRequest | errors.TooLong) for failure in failures):
         return InvalidInput(
             f"No provider of this voice can speak this text ({summary}). Check that its language is the voice's.",
             param="input",
         )
-    after = max([RETRY_AFTER, *(failure.retry_after or 0.0 for failure in failures)])
-    if all(isinstance(failure, errors.Passing) for failure in failures):
+    passing = [failure for failure in failures if isinstance(failure, errors.Passing)]
+    if passing:
+        # One that speaks again is enough: neither the longest wait counts, nor an account that is over.
+        after = min(max(RETRY_AFTER, failure.retry_after or 0.0) for failure in passing)
         return ProvidersUnavailable(
             f"No provider of this voice is available at the moment ({summary}). Try again.", retry_after=after
         )
     hopeless = all(isinstance(failure, errors.Account | errors.Refused) for failure in failures)
+    advice = "Ask" if hopeless else "Try again, or ask"
     return ProviderFailed(
-        f"Every provider of this voice failed ({summary}). Try again, or ask the operator to run `refrain doctor`.",
-        retry_after=after,
+        f"Every provider of this voice failed ({summary}). {advice} the operator to run `refrain doctor`.",
+        retry_after=max([RETRY_AFTER, *(failure.retry_after or 0.0 for failure in failures)]),
         hopeless=hopeless,
     )

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import Protocol
 
 from app.speech.clips import Clip, Hear
+from app.speech.standing import Circuit
 from providers.errors import ProviderError
 
 Outcome = Clip | list[ProviderError]
@@ -12,27 +14,47 @@ Run = Callable[[Hear], Coroutine[None, None, Outcome]]
 """Gets a chunk by one link; the pieces of its sound are given to what it is called with."""
 
 
+class Budget(Protocol):
+    """What may be spent."""
+
+    def take(self) -> bool:
+        """Whether there is enough for one more; if so, it is taken."""
+        ...
+
+
+class Hedging(Circuit, Protocol):
+    """A provider's circuit, with how often others may be asked in its place."""
+
+    @property
+    def hedges(self) -> Budget:
+        """Each utterance that it speaks adds to it."""
+        ...
+
+
 class Race:
-    """One race. `second_began`: the first was slow, or failed; `winner` is whose sound was passed on, 0 or 1."""
+    """One race. `hedged`: the second was asked because the first is slow; `winner`, 0 or 1, is whose sound is heard."""
 
     def __init__(self, hear: Hear) -> None:
         """`hear` is called with the winner's pieces, and never with anybody else's."""
         self.winner: int | None = None
-        self.second_began = False
+        self.hedged = False
         self._hear = hear
         self._decided = asyncio.Event()
 
-    async def run(self, first: Run, second: Run, delay: float) -> Outcome:
+    async def run(self, first: Run, second: Run, delay: float, afford: Callable[[], bool]) -> Outcome:
         """The chunk by who speaks first, or why neither does. `second` begins after `delay` seconds without a sound.
 
-        Where `first` fails before that, `second` begins at once. Whoever lost has ended when this returns or raises:
-        nobody else listens to it, unless others asked for the same.
+        `afford` is asked then whether it may. Where `first` fails, `second` begins at once. Whoever lost has ended when
+        this returns or raises: nobody else listens to it, unless others asked for the same.
         """
         tasks: list[asyncio.Task[Outcome]] = [asyncio.create_task(first(self._lane(0)), name="hedged")]
         try:
             await self._wait(tasks, delay)
+            if self.winner is None and not tasks[0].done():
+                self.hedged = afford()
+                if not self.hedged:
+                    await self._wait(tasks, None)
             if self.winner is None and not _spoke(tasks[0]):
-                self.second_began = True
                 tasks.append(asyncio.create_task(second(self._lane(1)), name="hedge"))
             return await self._outcome(tasks)
         finally:

@@ -13,11 +13,13 @@ TEXT = "One, two, three."
 class Probing:
     """Asks by the first voice that is configured for a provider, past its gate, its retries and its circuit."""
 
-    def __init__(self, casting: Casting, source: ClipSource, bare: Callable[[Provider], Provider]) -> None:
-        """`bare` gives a provider without what is around it."""
+    def __init__(
+        self, casting: Casting, source: ClipSource, unguarded: Callable[[Provider], Provider]
+    ) -> None:
+        """`unguarded` gives a provider without what would keep a probe from it."""
         self._casting = casting
         self._source = source
-        self._bare = bare
+        self._unguarded = unguarded
 
     async def __call__(self, provider: str) -> None:
         """Nothing, if it speaks; nor if no voice uses it, for then nobody waits for it.
@@ -32,7 +34,7 @@ class Probing:
         engaged = cast.providers.get(provider)
         if link is None or engaged is None:
             return
-        adapter = self._bare(engaged)
+        adapter = self._unguarded(engaged)
         price = adapter.capabilities(link).price
         utterance = Utterance(TEXT, link, language="en")
         candidate = Candidate("", adapter, utterance, 1.0, price, first_choice=True, leveling=None)

@@ -7,9 +7,22 @@ from typing import Protocol
 import msgspec
 
 from app.metrics import Metrics
-from app.speech.promptness import Promptness
 from app.speech.voices import Voice, Voices
 from providers.interface import Capabilities, Provider, ProviderVoice
+
+
+class Promptness(Protocol):
+    """How soon a provider begins to speak, in seconds; None: too little is known."""
+
+    @property
+    def p50(self) -> float | None:
+        """For half of its utterances."""
+        ...
+
+    @property
+    def p95(self) -> float | None:
+        """For nineteen of twenty."""
+        ...
 
 
 class Circuit(Protocol):
@@ -23,6 +36,11 @@ class Circuit(Protocol):
     @property
     def reason(self) -> str | None:
         """A code, or a sentence; None: there is nothing to say."""
+        ...
+
+    @property
+    def promptness(self) -> Promptness:
+        """How soon the provider begins to speak."""
         ...
 
 
@@ -120,13 +138,11 @@ class Reporter:
     def __init__(
         self,
         metrics: Metrics,
-        promptness: Promptness,
         workload: Callable[[str], Workload],
         circuits: Circuits | None = None,
     ) -> None:
         """`workload` and `circuits` by the provider's configured name."""
         self._metrics = metrics
-        self._promptness = promptness
         self._workload = workload
         self._circuits = circuits
 
@@ -140,13 +156,14 @@ class Reporter:
         # Who was left by all listeners neither succeeded nor failed.
         judged = sum(ended.values()) - ended.get("cancelled", 0)
         circuit = self._circuits.of(name) if self._circuits else None
+        prompt = circuit.promptness if circuit else None
         work = self._workload(name)
         return Standing(
             name=name,
             kind=provider.kind,
             state=circuit.state if circuit else None,
             reason=circuit.reason if circuit else None,
-            first_audio=FirstAudio(self._promptness.p50(name), self._promptness.p95(name)),
+            first_audio=FirstAudio(prompt.p50, prompt.p95) if prompt else FirstAudio(None, None),
             success_rate=round(ended.get("ok", 0) / judged, 4) if judged else None,
             calls=sum(ended.values()),
             retries=work.retries,

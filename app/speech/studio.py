@@ -17,6 +17,7 @@ from app.speech.cast import Casting
 from app.speech.chain import Chain
 from app.speech.clips import Clip, ClipMeta, ClipSource
 from app.speech.following import Followed
+from app.speech.hedge import Hedging
 from app.speech.live import Rehearsal
 from app.speech.making import Live
 from app.speech.manifest import ClipLine, Manifest, keep
@@ -32,6 +33,7 @@ from app.users.tally import Line, tally
 from cache.cache import Cache
 from cache.errors import Unreachable
 from cache.interface import Entry
+from providers.interface import Provider
 
 AT_ONCE_BYTES: Final = 2**21
 """A speech whose clips come to no more is looked up and read in one trip; of a longer one what is wanted, when it is
@@ -52,13 +54,14 @@ class Studio:
         source: ClipSource,
         cache: Cache,
         metrics: Metrics,
+        hedging: Callable[[Provider], Hedging],
         deadline: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`deadline`: seconds to wait for the next sound. `clock`: epoch seconds."""
+        """`hedging`: as `Chain`. `deadline`: seconds to wait for the next sound. `clock`: epoch seconds."""
         self._casting = casting
         self._source = source
-        self._chain = Chain(source, metrics)
+        self._chain = Chain(source, metrics, hedging)
         self._cache = cache
         # Remembered, as finding one among the labels costs more than counting.
         self._counter = functools.cache(lambda outcome: metrics.chunks.labels(outcome=outcome))

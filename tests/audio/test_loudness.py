@@ -116,10 +116,44 @@ def test_loudness_of_several_is_that_of_all_together():
 def test_a_voice_of_unknown_loudness_is_brought_to_the_target(decibels: int):
     """A stand-in would be heard to take over."""
     leveler = Leveler(Leveling(-19))
-    assert not len(leveler.push(sine(decibels)))
+    assert not len(leveler.push(sine(decibels, seconds=1.9)))
     assert loudness(leveler.finish()) == pytest.approx(-19, abs=0.1)
     assert leveler.measured
     assert leveler.measured.loudness == pytest.approx(decibels - 3, abs=0.1)
+
+
+@pytest.mark.parametrize("decibels", [-10, -16, -25])
+def test_the_beginning_tells_how_loud_an_unknown_voice_is(decibels: int):
+    """Of each new voice five sentences would be waited for to their ends."""
+    leveler = Leveler(Leveling(-19))
+    assert not len(leveler.push(sine(decibels, seconds=1.9)))
+    begun = leveler.push(sine(decibels, seconds=0.2))
+    assert len(begun) > 1.9 * RATE
+    # The rest is as much louder: one gain from the first sample to the last.
+    rest = np.concatenate((leveler.push(sine(decibels - 6)), leveler.finish()))
+    assert loudness(begun) == pytest.approx(-19, abs=0.1)
+    assert loudness(rest[RATE:]) == pytest.approx(-25, abs=0.1)
+    # What is learned of the voice is the whole clip's.
+    assert leveler.measured
+    together = np.concatenate((sine(decibels, seconds=2.1), sine(decibels - 6)))
+    assert leveler.measured.loudness == pytest.approx(loudness(together), abs=0.1)
+
+
+@pytest.mark.parametrize("seconds", [3, 11])
+def test_a_beginning_that_is_far_off_does_not_tell(seconds: int):
+    """After some seconds of breathing the voice would come as a roar."""
+    sound = np.concatenate((sine(-38, seconds=seconds), sine(-16, seconds=9)))
+    out = leveled(sound, Leveling(-19))
+    assert loudness(out[(seconds + 1) * RATE :]) == pytest.approx(-19, abs=0.5)
+    assert len(out) == len(sound)
+
+
+def test_sentences_of_an_unknown_voice_are_alike():
+    """A speech by a voice that is new would be now louder, now softer."""
+    long = [sound for sound in speech() if len(sound) > 2.5 * RATE]
+    assert len(long) >= 3
+    for sound in long:
+        assert loudness(leveled(sound, Leveling(-19))) == pytest.approx(-19, abs=2)
 
 
 def test_the_gain_is_the_voices_and_not_the_clips():
@@ -238,7 +272,7 @@ def test_a_known_voice_is_heard_at_once(name: str):
     assert first / 2 + 120 <= 0.1 * RATE
 
 
-def test_an_unknown_voice_is_heard_at_its_end():
+def test_a_short_clip_of_an_unknown_voice_is_heard_at_its_end():
     """Sound that has left cannot be made softer any more."""
     recording = recorder(FORMATS["mp3"], leveling=Leveling(-19))
     assert recording.feed(tone(1).tobytes()) == b""

@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from app.speech.probing import TEXT as PROBE
+from providers.scripted import Script
 from providers.tones import tone_pcm
-from tests.http.servers import UNTRUSTING, Server, Valkey
+from tests.http.servers import UNTRUSTING, Server, Valkey, inside, until
 from tests.providers.vendor_server import Reply, Request, VendorServer, vendor_server
 
 CONFIG = """
@@ -156,6 +157,35 @@ async def test_a_dead_provider_is_left_alone_and_comes_back(
     assert vendor.texts[-1] == PROBE
     # What stood in is not taken for it.
     assert await who(replicas[1], "Another sentence, number 7.") == "vendor"
+
+
+SLOW = """
+[providers.slow]
+kind = "scripted"
+slow_after = "20ms"
+[voices.default]
+chain = [{ provider = "slow", voice = "low" }]
+"""
+
+
+async def test_slow_answers_do_not_close_what_they_have_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Every few seconds five listeners would wait for a vendor that everybody knows to be too slow."""
+    valkey = Valkey(tmp_path)
+    try:
+        async with inside(monkeypatch, valkey.url, SLOW) as house:
+            slow = house.scripted["slow"]
+            slow.script = Script(delay=0.1)
+            while await house.metric("refrain_circuit_state", provider="slow") == 0:
+                await house.post(input=f"Number {len(slow.calls)}.")
+            while slow.calls[-1].utterance.text != PROBE:  # noqa: ASYNC110 - a second at the most
+                await asyncio.sleep(0.01)
+            await until(lambda: slow.calls[-1].state != "open")
+            assert (await house.post(input="And now?")).status_code == 503
+            assert await house.metric("refrain_circuit_state", provider="slow") == 2
+    finally:
+        valkey.stop()
 
 
 @pytest.mark.soak

@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from app.metrics import Metrics
 from app.settings import parse
-from app.speech.promptness import LEAST, Promptness
 from app.speech.standing import Reporter, Workload
 from app.speech.voices import Voices
 from providers.kinds import build
+from providers.promptness import LEAST, Promptness
 from providers.scripted import Script
 from tests.http.servers import VOICES, Inside, Valkey, inside
 
@@ -115,6 +115,7 @@ class Told:
 
     state: str
     reason: str | None = None
+    promptness: Promptness = field(default_factory=Promptness)
 
 
 class Circuits:
@@ -132,11 +133,12 @@ async def test_the_state_is_its_circuits():
     """Nobody would see that a provider is not asked any more, nor why."""
     settings = parse(VOICES, {})
     providers = {name: build(table.named(name)) for name, table in settings.providers.items()}
-    circuits = Circuits(dict.fromkeys(providers, Told("closed")) | {"second": Told("open", "unavailable")})
     promptness = Promptness()
     for number in range(LEAST):
-        promptness.took("first", float(number))
-    reporter = Reporter(Metrics(), promptness, lambda _: Workload(), circuits)
+        promptness.took(float(number))
+    known = {"first": Told("closed", promptness=promptness), "second": Told("open", "unavailable")}
+    circuits = Circuits(dict.fromkeys(providers, Told("closed")) | known)
+    reporter = Reporter(Metrics(), lambda _: Workload(), circuits)
     found = {one.name: one for one in reporter.standings(Voices(settings.voices), providers).providers}
     assert (found["first"].state, found["first"].reason) == ("closed", None)
     assert (found["second"].state, found["second"].reason) == ("open", "unavailable")

@@ -13,9 +13,9 @@ from providers.allowance import Allowance
 from providers.budget import RESERVE, RetryBudget
 from providers.circuit import Circuit, Rules
 from providers.gate import Gated
-from providers.guard import Guarded, Watched
+from providers.guard import Guarded, Watched, circuit_of
 from providers.interface import ProviderSettings, ProviderVoice, Sound, Utterance
-from providers.kinds import build
+from providers.kinds import build, unguarded
 from providers.scripted import Script, Scripted
 from providers.wrapped import bare
 
@@ -319,3 +319,47 @@ async def test_cancelled_at_the_gate_no_slot_is_lost(steps: int):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert await asyncio.wait_for(said(provider), 5)
+
+
+async def test_who_waited_while_it_was_open_for_a_moment_is_told_so():
+    """It would be told as a defect of ours, and logged as one."""
+    one = circuit()
+    waiting = asyncio.create_task(_waiting(one))
+    await asyncio.sleep(0)
+    one.open("unavailable")
+    one.close()
+    with pytest.raises(errors.CircuitOpen):
+        await waiting
+
+
+async def _waiting(one: Circuit) -> None:
+    async with one.unless_open():
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("slow_after", [0.3, None])
+async def test_a_probe_that_comes_late_is_none(slow_after: float | None):
+    """What slow answers have opened one of them would close, every five seconds, for five listeners each."""
+    provider = build(ProviderSettings("one", "scripted", slow_after=slow_after))
+    scripted = bare(provider)
+    assert isinstance(scripted, Scripted)
+    assert await said(unguarded(provider))
+    scripted.before_first.clear()
+    asking = asyncio.create_task(said(unguarded(provider)))
+    if slow_after is None:
+        await scripted.called(2)
+        scripted.before_first.set()
+        assert await asking
+    else:
+        with pytest.raises(errors.TimedOut):
+            await asking
+        assert scripted.calls[-1].state == "left"
+
+
+async def test_a_probe_asks_though_the_circuit_is_open():
+    """Nobody would ever find out that it speaks again."""
+    provider = build(ProviderSettings("one", "scripted", slow_after=5))
+    circuit_of(provider).open("slow")
+    with pytest.raises(errors.CircuitOpen):
+        await said(provider)
+    assert await said(unguarded(provider))

@@ -9,6 +9,9 @@ from providers import circuits as circuits_module
 from providers import errors
 from providers.circuit import Circuit
 from providers.circuits import Circuits
+from providers.guard import circuit_of
+from providers.interface import ProviderSettings
+from providers.kinds import build
 
 DOWN = errors.Unavailable("down", provider="one")
 
@@ -148,6 +151,21 @@ async def test_a_key_that_fails_otherwise_is_probed_more_rarely(
     assert one.of("one").pause == 60
 
 
+async def test_an_outage_is_probed_as_often_whatever_was_before(
+    fleet: tuple[Circuits, Circuits, Board, Prober],
+):
+    """Right after an account was refused for a moment, the vendor's outage would last a minute longer than it does."""
+    one, _, board, probe = fleet
+    one.of("one").failed(errors.QuotaExceeded("no", provider="one"))
+    probe.failure = None
+    await looked(one, board, probe)
+    assert one.of("one").reason is None
+    broken(one)
+    probe.failure = DOWN
+    await looked(one, board, probe)
+    assert len(probe.asked) == 2
+
+
 async def test_watching_ends_with_its_probes(fleet: tuple[Circuits, Circuits, Board, Prober]):
     """A probe without an owner would go on after the end of the service."""
     one, _, board, _ = fleet
@@ -227,6 +245,25 @@ async def test_a_new_key_is_not_judged_by_the_old_one(fleet: tuple[Circuits, Cir
     assert (one.of("one").reason, two.of("one").reason) == (None, None)
 
 
+async def test_who_has_the_old_key_does_not_speak_for_the_new_one():
+    """While replicas are given a new key one by one, the last with the revoked one would switch off all others."""
+    one, two, board, probe = Circuits(), Circuits(), Board(), Prober()
+    keys = [ProviderSettings("one", "openai", api_key=key) for key in ("sk-old", "sk-new")]
+    old, new = (circuit_of(build(settings)) for settings in keys)
+    one.use([old])
+    two.use([new])
+    old.failed(errors.BadCredentials("no", provider="one"))
+    await looked(one, board, probe)
+    await looked(two, board, probe)
+    assert (old.reason, new.reason) == ("unavailable", None)  # what the probe was told
+    assert "sk-old" not in "".join(board.told)
+    # And who gets the new one has not taken back what the others say of the old.
+    one.use([circuit_of(build(keys[1]))])
+    await looked(one, board, probe)
+    assert one.of("one").reason is None
+    assert len(board.told) == 1
+
+
 async def test_who_is_no_longer_in_force_is_not_looked_after(fleet: tuple[Circuits, Circuits, Board, Prober]):
     """A provider that was taken out would be probed, and paid for, for ever."""
     one, _, board, probe = fleet
@@ -235,3 +272,94 @@ async def test_who_is_no_longer_in_force_is_not_looked_after(fleet: tuple[Circui
     await looked(one, board, probe)
     assert probe.asked == []
     assert one.states() == {}
+
+
+async def test_a_probe_with_the_old_key_is_no_news_of_the_new_one(
+    fleet: tuple[Circuits, Circuits, Board, Prober],
+):
+    """A key that is mended while the old one is being tried would wait for another minute, on all replicas."""
+    one, _, board, _ = fleet
+    one.of("one").failed(errors.BadCredentials("no", provider="one"))
+    go, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: str) -> None:
+        await go.wait()
+        ended.set()
+        raise errors.BadCredentials("no", provider="one")
+
+    await one.look(board, slow)
+    await asyncio.sleep(0)
+    one.use([Circuit("one")])
+    await one.look(board, slow)
+    go.set()
+    await ended.wait()
+    await asyncio.sleep(0)
+    assert board.told == {}
+    await one.look(board, slow)
+    assert one.of("one").reason is None
+
+
+async def test_what_could_not_be_withdrawn_is_withdrawn_later(
+    fleet: tuple[Circuits, Circuits, Board, Prober],
+):
+    """With Redis back, a provider that has long been speaking again would be opened for everybody once more."""
+    one, two, board, probe = fleet
+    broken(one)
+    await looked(one, board, probe)
+    await looked(two, board, probe)
+    board.away = True
+    board.claimed.clear()
+    probe.failure = None
+    await looked(one, board, probe)
+    assert one.of("one").reason is None
+    await looked(one, board, probe)  # still away
+    board.away = False
+    await looked(one, board, probe)
+    assert one.of("one").reason is None
+    await looked(two, board, probe)
+    assert (two.of("one").reason, board.told) == (None, {})
+
+
+async def test_a_look_while_it_is_withdrawn_does_not_open_it_again(
+    fleet: tuple[Circuits, Circuits, Board, Prober], monkeypatch: pytest.MonkeyPatch
+):
+    """Redis slow for a moment, and the process that found out would go on refusing for five seconds more."""
+    one, _, board, probe = fleet
+    broken(one)
+    await looked(one, board, probe)
+    board.claimed.clear()
+    probe.failure = None
+    withdraw, go = board.withdraw, asyncio.Event()
+    under_way: list[str] = []
+
+    async def slow(name: str) -> bool:
+        under_way.append(name)
+        if len(under_way) == 1:
+            await go.wait()
+        return await withdraw(name)
+
+    monkeypatch.setattr(board, "withdraw", slow)
+    await looked(one, board, probe)
+    assert len(under_way) == 1
+    await one.look(board, probe)
+    assert one.of("one").reason is None
+    go.set()
+    await looked(one, board, probe)
+    assert board.told == {}
+
+
+async def test_what_opened_again_is_not_withdrawn(fleet: tuple[Circuits, Circuits, Board, Prober]):
+    """What was to be said when it had closed would be taken for its having closed now."""
+    one, two, board, probe = fleet
+    broken(one)
+    await looked(one, board, probe)
+    board.away = True
+    board.claimed.clear()
+    probe.failure = None
+    await looked(one, board, probe)
+    broken(one)
+    board.away = False
+    await looked(one, board, probe)
+    await looked(one, board, probe)
+    await looked(two, board, probe)
+    assert (one.of("one").reason, two.of("one").reason) == ("unavailable", "unavailable")

@@ -20,6 +20,7 @@ from app.speech.subtitles import subrip, webvtt
 from app.speech.timings import packed
 from cache.cache import open_cache
 from cache.value import new_entry
+from providers.guard import circuit_of
 from tests.speech import reading
 
 WORDS = st.text(
@@ -207,6 +208,7 @@ async def test_speech_of_before_has_no_captions():
         source=cast("ClipSource", None),
         cache=cache,
         metrics=Metrics(),
+        hedging=circuit_of,
         deadline=1,
     )
     with pytest.raises(NotFound, match="POST its text again"):

@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 import app.server
+from providers.budget import RESERVE, SHARE
 from providers.scripted import Script
 from tests.http.servers import Inside, Valkey, inside, until
 
 LINES = "\n\n".join(f"This is paragraph number {number}." for number in range(24))
 THREE = "The first one is said. \n\nThe second one follows it. \n\nThe third one is the last."
+
+RESERVE_AND_MORE = int(RESERVE) + 1
 
 CONFIG = """
 [providers.local]
@@ -141,11 +144,13 @@ async def test_who_fails_is_not_waited_for(house: Inside):
 
 
 async def test_nobody_speaks(house: Inside):
-    """The listener is told of both."""
+    """The listener is told of both, and to come back: one of them may be well again by then."""
     house.scripted["first"].script = Script(fault="unavailable")
     house.scripted["second"].script = Script(fault="quota")
     refused = await house.post(input=THREE, voice="hedged")
-    assert refused.status_code == 502
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "providers_unavailable")
+    assert refused.headers["retry-after"] == "2"
+    assert "x-should-retry" not in refused.headers
     assert "first: unavailable, second: quota" in refused.json()["error"]["message"]
 
 
@@ -156,6 +161,40 @@ async def test_the_delay_is_learned(house: Inside):
     assert not house.scripted["second"].calls
     house.scripted["first"].before_first.clear()
     assert await spoken(house, "Now it is known well enough.", "learned") == ["second"]
+
+
+async def test_hedges_are_a_tenth_of_the_traffic(house: Inside):
+    """A first choice that has become slow would have everything spoken, and paid for, twice."""
+    first, second = house.scripted["first"], house.scripted["second"]
+    first.script = Script(delay=0.15)
+    for round_ in range(3):
+        await asyncio.gather(
+            *(spoken(house, f"Sentence {number} of round {round_}.", "hedged") for number in range(12))
+        )
+    ended = sum(call.state == "done" for call in first.calls)
+    assert ended + sum(call.state == "left" for call in first.calls) == 36
+    assert RESERVE <= len(second.calls) <= RESERVE + SHARE * ended
+    assert await house.metric("refrain_hedges_total") == len(second.calls)
+    # The others were spoken by the first, late.
+    assert ended >= 36 - len(second.calls)
+
+
+async def test_a_crowd_costs_one_hedge(house: Inside):
+    """Of thirty who ask for the same three, and no more can be paid for, twenty-seven would go on waiting."""
+    house.scripted["first"].before_first.clear()
+    texts = [f"Everybody wants to hear number {number}." for number in range(int(RESERVE))] * 10
+    assert await asyncio.gather(*(spoken(house, text, "hedged") for text in texts)) == [["second"]] * 30
+    assert len(house.scripted["second"].calls) == RESERVE
+
+
+async def test_nobody_is_asked_in_vain(house: Inside):
+    """A second link that is down would use up what the third hedge, when it is back, would have cost."""
+    house.scripted["second"].script = Script(fault="quota")
+    house.scripted["first"].script = Script(delay=0.1)
+    for number in range(RESERVE_AND_MORE):
+        assert await spoken(house, f"Sentence number {number}.", "hedged") == ["first"]
+    assert len(house.scripted["second"].calls) == 1
+    assert await house.metric("refrain_hedges_total") == 1
 
 
 async def test_a_listener_who_leaves_ends_both(house: Inside):

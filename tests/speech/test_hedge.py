@@ -7,9 +7,9 @@ import pytest
 
 from app.speech.clips import Clip, ClipMeta, Hear
 from app.speech.hedge import Outcome, Race
-from app.speech.promptness import LEAST, Promptness
 from cache.value import new_entry
 from providers.errors import ProviderError, Unavailable
+from providers.promptness import LEAST, Promptness
 
 LONG = 3600.0
 
@@ -54,9 +54,21 @@ async def silent(_: Hear) -> Outcome:
     return clip("silent")
 
 
-def ran(race: Race, first: Callable[..., object], second: Callable[..., object], delay: float = 0.0):
-    """The race, in a task."""
-    return asyncio.create_task(race.run(first, second, delay))  # type: ignore[arg-type]
+def rich() -> bool:
+    """Hedges are paid for."""
+    return True
+
+
+def poor() -> bool:
+    """They are not, any more."""
+    return False
+
+
+def ran(
+    race: Race, first: Callable[..., object], second: Callable[..., object], afford: Callable[[], bool] = rich
+):
+    """The race, in a task; the second begins at once if it may."""
+    return asyncio.create_task(race.run(first, second, 0.0, afford))  # type: ignore[arg-type]
 
 
 async def test_pieces_of_one_alone_are_passed_on():
@@ -89,14 +101,14 @@ async def test_the_loser_has_ended_when_the_race_has():
 async def test_a_failure_begins_the_second_at_once():
     """An hour of waiting for somebody who has refused already."""
     race = Race(lambda _: None)
-    outcome = await asyncio.wait_for(race.run(fails, silent, LONG), 5)
+    outcome = await asyncio.wait_for(race.run(fails, silent, LONG, poor), 5)
     assert isinstance(outcome, Clip)
-    assert race.second_began
+    assert not race.hedged
 
 
 async def test_both_fail():
     """Whoever reads why there is no sound needs both reasons."""
-    outcome = await Race(lambda _: None).run(fails, fails, LONG)
+    outcome = await Race(lambda _: None).run(fails, fails, LONG, rich)
     assert isinstance(outcome, list)
     assert len(outcome) == 2
 
@@ -115,8 +127,8 @@ async def test_who_was_heard_and_fails_has_failed():
 async def test_a_clip_without_pieces_wins():
     """What was in the cache is there at once."""
     race = Race(lambda _: None)
-    assert isinstance(await race.run(silent, silent, LONG), Clip)
-    assert not race.second_began
+    assert isinstance(await race.run(silent, silent, LONG, rich), Clip)
+    assert not race.hedged
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -133,12 +145,46 @@ async def test_cancelled_anywhere_ends_both(steps: int):
     assert second.cancelled == second.began.is_set()
 
 
+async def test_a_hedge_that_cannot_be_paid_for_is_none():
+    """In an outage everybody would be asked for twice, and both vendors paid."""
+    race = Race(lambda _: None)
+    first, second = Link("first"), Link("second")
+    running = ran(race, first, second, poor)
+    await first.began.wait()
+    for _ in range(12):
+        await asyncio.sleep(0)
+    first.speaks.set()
+    first.ends.set()
+    outcome = await running
+    assert isinstance(outcome, Clip)
+    assert outcome.digest == "first"
+    assert not race.hedged
+    assert not second.began.is_set()
+
+
+async def test_who_was_not_hedged_still_fails_over():
+    """The slow one that fails in the end would be the end of the speech."""
+    race = Race(lambda _: None)
+    fail = asyncio.Event()
+
+    async def fails_late(hear: Hear) -> Outcome:
+        await fail.wait()
+        return await fails(hear)
+
+    running = ran(race, fails_late, silent, poor)
+    for _ in range(12):
+        await asyncio.sleep(0)
+    fail.set()
+    assert isinstance(await running, Clip)
+    assert not race.hedged
+
+
 def test_promptness_is_known_when_enough_was_seen():
     """One slow answer would set the delay for all others, or one quick one have everything asked twice."""
     seen = Promptness()
+    assert seen.p50 is None
     for seconds in range(LEAST - 1):
-        seen.took("first", float(seconds))
-    assert seen.p95("first") is None
-    seen.took("first", 100.0)
-    assert seen.p95("first") == LEAST - 2
-    assert seen.p95("second") is None
+        seen.took(float(seconds))
+    assert seen.p95 is None
+    seen.took(100.0)
+    assert seen.p95 == LEAST - 2

@@ -5,6 +5,7 @@ import io
 import math
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import av
@@ -17,7 +18,7 @@ import app.speech.levels
 from app.audio.formats import FORMATS, output
 from app.audio.loudness import Leveling, Measured, measure
 from app.settings import BadConfiguration, parse
-from app.speech.levels import ENOUGH, Level, Levels
+from app.speech.levels import ENOUGH, LOOK_AGAIN, Level, Levels
 from app.speech.plan import Candidate, Planner, SpeechRequest
 from app.speech.voices import Voices
 from cache.cache import Cache, open_cache
@@ -112,19 +113,23 @@ async def streams(house: Inside, text: str = DELAYED) -> bool:
     """Whether sound leaves while the provider has not come to the end of it."""
     provider = house.scripted["new"]
     provider.between.clear()
-    asking = asyncio.create_task(anext_bytes(house, text))
-    done, _ = await asyncio.wait([asking], timeout=0.5)
+    heard = asyncio.Event()
+    asking = asyncio.create_task(hear(house, text, heard))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await heard.wait()
+    done = heard.is_set()
     provider.between.set()
     await asking
-    return bool(done)
+    return done
 
 
-async def anext_bytes(house: Inside, text: str) -> bytes:
-    """The first bytes of an answer; its rest is read, too."""
+async def hear(house: Inside, text: str, heard: asyncio.Event) -> None:
+    """All of an answer; `heard` is set by its first bytes."""
     body = {"input": text, "response_format": "pcm"}
     async with house.client.stream("POST", "/v1/audio/speech", json=body) as answer:
-        pieces = answer.aiter_bytes()
-        return await anext(pieces)
+        async for _ in answer.aiter_bytes():
+            heard.set()
 
 
 def candidate(provider: str = UNKNOWN, loudness: float | None = -19.0, **fields: str) -> Candidate:
@@ -156,6 +161,20 @@ async def test_a_voice_is_learned_and_then_streams(unknown: Inside):
     for text in TEXTS[:-1]:
         assert loudness(await spoken(unknown, text)) == pytest.approx(-19, abs=0.5)
     assert await streams(unknown, TEXTS[-1])
+
+
+async def test_a_new_voice_streams_after_two_seconds(unknown: Inside):
+    """Five sentences of each new voice would be silent until the vendor has come to their ends."""
+    provider = unknown.scripted["new"]
+    provider.script = replace(provider.script, piece_bytes=2 * 24_000 * 2 + 24_000)
+    provider.between.clear()
+    text = " and ".join([DELAYED.removesuffix(".")] * 2) + "."
+    heard = asyncio.Event()
+    asking = asyncio.create_task(hear(unknown, text, heard))
+    await heard.wait()  # the second piece is not sent yet
+    provider.between.set()
+    await asking
+    assert loudness(await spoken(unknown, text)) == pytest.approx(-19, abs=0.5)
 
 
 async def test_a_learned_voice_keeps_its_dynamics(unknown: Inside):
@@ -326,6 +345,56 @@ async def test_a_voice_that_is_known_costs_no_look_up():
     cache.asked.clear()
     await levels.leveling(asking)
     assert not cache.asked
+
+
+async def test_a_follower_looks_once_in_a_while():
+    """Each listener of a clip that another replica makes would cost Redis a question of his own."""
+    now = [1_000.0]
+    cache = Counting()
+    levels = Levels(cache, ttl=60, now=lambda: now[0])
+    for _ in range(10):
+        levels.look_ahead(candidate())
+        await asyncio.sleep(0)
+    assert len(cache.asked) == 1
+    now[0] += LOOK_AGAIN
+    levels.look_ahead(candidate())
+    # Who makes it after all waits for the look that is under way, and asks no second time.
+    assert await levels.leveling(candidate()) == Leveling(-19)
+    assert len(cache.asked) == 2
+    await levels.aclose()
+
+
+async def test_nobody_looks_for_what_is_known():
+    """Redis would be asked all day for what every process knows."""
+    cache = Counting()
+    levels = Levels(cache, ttl=60)
+    levels.look_ahead(candidate(UNKNOWN.replace('"unknown"', '"known"')))
+    levels.look_ahead(candidate(loudness=None))
+    for _ in range(ENOUGH):
+        await levels.learn(candidate(), Measured(-20, 2))
+    cache.asked.clear()
+    levels.look_ahead(candidate())
+    await levels.aclose()
+    assert not cache.asked
+
+
+async def test_a_look_is_over_when_the_levels_are_closed(monkeypatch: pytest.MonkeyPatch):
+    """The service would end with a task that nobody owns."""
+    cache = Counting()
+    began = asyncio.Event()
+
+    async def hanging(_: list[str]) -> list[Entry | None]:
+        began.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(cache, "get_many", hanging)
+    levels = Levels(cache, ttl=60)
+    levels.look_ahead(candidate())
+    await began.wait()
+    await levels.aclose()
+    await levels.aclose()
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "level"]
 
 
 @pytest.mark.parametrize("clips", [1, ENOUGH])
