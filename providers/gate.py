@@ -1,6 +1,7 @@
 """The gate: how many utterances of one account are spoken at a time, in this process and over all of them."""
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -8,6 +9,8 @@ from typing import Protocol
 
 from providers.allowance import Allowance
 from providers.circuit import Circuit
+from providers.deadline import deadline
+from providers.errors import Busy
 from providers.interface import Provider, Sound, Utterance, speaking_for
 from providers.turns import Turns
 from providers.wrapped import Wrapped
@@ -32,8 +35,8 @@ class Gated(Wrapped):
     """At most as many utterances at once as the `allowance` says; the others wait, by turns of their owners.
 
     A slot is held from asking until the sound is left, retries and their pauses included: an account that is
-    told to slow down should not be asked by the next in line meanwhile. Waiting has no limit of its own: the
-    caller's deadline cancels it, and the circuit's opening ends it.
+    told to slow down should not be asked by the next in line meanwhile. Waiting ends with the caller's deadline, after
+    `timeout` seconds in which somebody waited for it, or when the circuit opens.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Gated(Wrapped):
         circuit: Circuit | None = None,
         slots: Slots | None = None,
         *,
+        timeout: float = math.inf,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         """`slots` None: the account is this process' alone. `token` gives a new string at each call."""
@@ -53,16 +57,16 @@ class Gated(Wrapped):
         self.allowance = allowance
         self._circuit = circuit or Circuit(inside.name)
         self._slots = slots
+        self._timeout = timeout
         self._token = token
         self._left = asyncio.Event()
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
-        """See `Provider`; entering waits for a slot first."""
+        """See `Provider`; entering waits for a slot first, and raises `Busy` where there is none in time."""
         token = self._token()
         try:
-            async with self._circuit.unless_open():
-                await self._enter(token)
+            await self._enter_in_time(token)
             self.under_way += 1
             try:
                 async with self.inside.speak(utterance) as sound:
@@ -74,6 +78,13 @@ class Gated(Wrapped):
             if self._slots is not None and self.allowance.now is not None:
                 self._slots.leave(self.name, token)
             self._left.set()
+
+    async def _enter_in_time(self, token: str) -> None:
+        try:
+            async with self._circuit.unless_open(), deadline().within(self._timeout):
+                await self._enter(token)
+        except TimeoutError:
+            raise Busy(f"{self.name} had no room in time.", provider=self.name) from None
 
     async def _enter(self, token: str) -> None:
         if self.allowance.now is None:

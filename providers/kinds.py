@@ -121,4 +121,4 @@ def build(
         random=random,
     )
     shared = None if kind.local(settings) else slots
-    return Guarded(Gated(provider, allowance, circuit, shared), circuit)
+    return Guarded(Gated(provider, allowance, circuit, shared, timeout=settings.timeout), circuit)

@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "app.speech": {
         "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
-        "cache", "providers.interface", "providers.errors",
+        "cache", "providers.deadline", "providers.interface", "providers.errors",
     },
     "app.http": {
         "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
