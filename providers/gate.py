@@ -61,12 +61,18 @@ class Gated(Wrapped):
         self._token = token
         self._left = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """Utterances that want to be let in."""
+        return self.turns.waiting
+
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for a slot first, and raises `Busy` where there is none in time."""
         token = self._token()
         try:
             await self._enter_in_time(token)
+            # No other task has run since it was let in.
             self.under_way += 1
             try:
                 async with self.inside.speak(utterance) as sound:

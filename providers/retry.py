@@ -48,21 +48,14 @@ class Retrying(Wrapped):
         self._sleep = sleep
         self._random = random
         self._clock = clock
-        self.under_way = 0
-        """Utterances from being asked for to their sound's being left."""
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering includes the first piece and the retries."""
-        self.under_way += 1
         async with AsyncExitStack() as upstream:
-            upstream.callback(self._left)
             sound, first = await self._begin(upstream, utterance)
             async with aclosing(_rejoined(first, sound.pieces)) as pieces:
                 yield replace(sound, pieces=pieces)
-
-    def _left(self) -> None:
-        self.under_way -= 1
 
     async def _begin(self, upstream: AsyncExitStack, utterance: Utterance) -> tuple[Sound, bytes]:
         self.budget.first()

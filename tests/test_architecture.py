@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "app.company": {
         "app.errors", "app.speech.standing",
-        "providers.interface", "providers.kinds", "providers.retry", "providers.wrapped",
+        "providers.gate", "providers.interface", "providers.kinds", "providers.retry", "providers.wrapped",
     },
     "app.warmth": {
         "app.errors", "app.speech.cast", "app.speech.voices", "providers.errors", "providers.interface",
