@@ -1,34 +1,21 @@
 """The gate: how many utterances of one account are spoken at a time, in this process and over all of them."""
 
-import asyncio
 import math
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 from providers.allowance import Allowance
 from providers.circuit import Circuit
 from providers.deadline import deadline
 from providers.errors import Busy
 from providers.interface import Provider, Sound, Utterance, speaking_for
+from providers.slots import Ear, Own, Slots
 from providers.turns import Turns
 from providers.wrapped import Wrapped
 
 AGAIN_SECONDS = 0.05
-"""Between two looks whether a slot that another process had is free."""
-
-
-class Slots(Protocol):
-    """What processes share of an account."""
-
-    async def take(self, account: str, token: str, most: int) -> bool:
-        """Whether the token has one of `most` slots now; if not, it has its place in the queue. Asked again soon."""
-        ...
-
-    def leave(self, account: str, token: str) -> None:
-        """It needs none any more, had or not."""
-        ...
+"""Between two looks whether there is room, where nothing is heard: notices get lost, and dead processes give none."""
 
 
 class Gated(Wrapped):
@@ -56,10 +43,11 @@ class Gated(Wrapped):
         self.turns = Turns()
         self.allowance = allowance
         self._circuit = circuit or Circuit(inside.name)
-        self._slots = slots
+        self._slots = slots or Own()
         self._timeout = timeout
         self._token = token
-        self._left = asyncio.Event()
+        # Of the one at the head, while he waits for room.
+        self._ear: Ear | None = None
 
     @property
     def waiting(self) -> int:
@@ -81,9 +69,10 @@ class Gated(Wrapped):
                 self.under_way -= 1
         finally:
             # Also where it never came in: the reply that said yes may have been lost with its asker.
-            if self._slots is not None and self.allowance.now is not None:
+            if self.allowance.now is not None:
                 self._slots.leave(self.name, token)
-            self._left.set()
+            if self._ear is not None:
+                self._ear.wake()
 
     async def _enter_in_time(self, token: str) -> None:
         try:
@@ -96,16 +85,21 @@ class Gated(Wrapped):
         if self.allowance.now is None:
             return
         async with self.turns.head(speaking_for.get()):
-            while True:
-                # Before the look: who leaves while Redis is asked must not go unheard.
-                self._left.clear()
-                if await self._taken(token):
-                    return
-                try:
-                    async with asyncio.timeout(AGAIN_SECONDS):
-                        await self._left.wait()
-                except TimeoutError:
-                    continue
+            # Without listening first: most of the time there is room.
+            if not await self._taken(token):
+                await self._wait_for_room(token)
+
+    async def _wait_for_room(self, token: str) -> None:
+        async with self._slots.ear(self.name) as ear:
+            self._ear = ear
+            try:
+                await ear.listen()
+                while not await self._taken(token):
+                    await ear.wait(AGAIN_SECONDS)
+                    # Before the next look: who leaves while Redis is asked must not go unheard.
+                    await ear.listen()
+            finally:
+                self._ear = None
 
     async def _taken(self, token: str) -> bool:
         most = self.allowance.now
@@ -113,4 +107,4 @@ class Gated(Wrapped):
             return True
         if self.under_way >= most:
             return False
-        return self._slots is None or await self._slots.take(self.name, token, most)
+        return await self._slots.take(self.name, token, most)

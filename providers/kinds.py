@@ -22,11 +22,12 @@ from providers import (
 )
 from providers.allowance import Allowance
 from providers.circuit import Circuit
-from providers.gate import Gated, Slots
+from providers.gate import Gated
 from providers.guard import Guarded, Watched
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.options import Parser
 from providers.retry import Retrying
+from providers.slots import Slots
 
 Sleep = Callable[[float], Awaitable[None]]
 Random = Callable[[], float]

@@ -3,10 +3,16 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from typing import Any
 
 from cache.shared import Shared
 from cache.slots import Slots
 from tests.cache.conftest import Server
+
+
+def process(shared: Shared, **arguments: Any) -> Slots:
+    """Another process' share in the slots."""
+    return Slots(shared.link, shared.notices, **arguments)
 
 
 async def until_taken(slots: Slots, account: str, token: str) -> None:
@@ -18,7 +24,7 @@ async def until_taken(slots: Slots, account: str, token: str) -> None:
 
 async def test_never_more_over_all_processes(open_shared: Callable[..., Shared], valkey: Server):
     """An account that has three slots would be asked by six, and refuse half of them."""
-    fleet = [Slots(open_shared(valkey).link) for _ in range(3)]
+    fleet = [process(open_shared(valkey)) for _ in range(3)]
     now = most = 0
 
     async def speak(number: int) -> None:
@@ -40,7 +46,7 @@ async def test_never_more_over_all_processes(open_shared: Callable[..., Shared],
 
 async def test_who_came_first_is_served_first(open_shared: Callable[..., Shared], valkey: Server):
     """A replica with much to say would starve one with little."""
-    one, two = (Slots(open_shared(valkey).link) for _ in range(2))
+    one, two = (process(open_shared(valkey)) for _ in range(2))
     assert await one.take("first", "a", 1)
     assert not await two.take("first", "b", 1)
     assert not await one.take("first", "c", 1)
@@ -52,7 +58,7 @@ async def test_who_came_first_is_served_first(open_shared: Callable[..., Shared]
 
 async def test_who_waits_and_asks_no_more_is_passed_over(open_shared: Callable[..., Shared], valkey: Server):
     """A process that died while it waited would hold up all others for ever."""
-    one = Slots(open_shared(valkey).link)
+    one = process(open_shared(valkey))
     assert await one.take("gone", "a", 1)
     assert not await one.take("gone", "dead", 1)
     one.leave("gone", "a")
@@ -62,12 +68,12 @@ async def test_who_waits_and_asks_no_more_is_passed_over(open_shared: Callable[.
 
 async def test_a_dead_process_gives_its_slots_back(open_shared: Callable[..., Shared], valkey: Server):
     """Each crash would cost the account a slot for good."""
-    dead = Slots(open_shared(valkey).link, lease=0.3, sleep=lambda _: asyncio.Event().wait())  # type: ignore[arg-type,return-value]
+    dead = process(open_shared(valkey), lease=0.3, sleep=lambda _: asyncio.Event().wait())  # type: ignore[arg-type,return-value]
     assert await dead.take("crash", "a", 1)
-    alive = Slots(open_shared(valkey).link, lease=0.3)
+    alive = process(open_shared(valkey), lease=0.3)
     await until_taken(alive, "crash", "b")
     # Who lives keeps it beyond its first lease.
-    third = Slots(open_shared(valkey).link, lease=0.3)
+    third = process(open_shared(valkey), lease=0.3)
     for _ in range(20):
         assert not await third.take("crash", "c", 1)
         await asyncio.sleep(0.03)
@@ -77,10 +83,40 @@ async def test_a_dead_process_gives_its_slots_back(open_shared: Callable[..., Sh
 
 async def test_without_redis_each_process_has_its_own(open_shared: Callable[..., Shared], victim: Server):
     """Nobody would be spoken for while Redis is away."""
-    slots = Slots(open_shared(victim).link)
+    slots = process(open_shared(victim))
     victim.send(signal.SIGSTOP)
     assert await slots.take("one", "a", 1)
     slots.leave("one", "a")
     victim.send(signal.SIGCONT)
-    assert await Slots(None).take("one", "a", 1)
+    await slots.aclose()
+
+
+async def test_who_waits_hears_of_a_slot_given_back_elsewhere(
+    open_shared: Callable[..., Shared], valkey: Server
+):
+    """A slot would stand empty between two looks, a quarter of the time with a vendor that is quick."""
+    one, two = (process(open_shared(valkey)) for _ in range(2))
+    assert await one.take("heard", "a", 1)
+    async with two.ear("heard") as ear, asyncio.timeout(10):
+        await ear.listen()
+        assert not await two.take("heard", "b", 1)
+        waiting = asyncio.create_task(ear.wait(3600))
+        one.leave("heard", "a")
+        await waiting
+        assert await two.take("heard", "b", 1)
+    for slots in (one, two):
+        await slots.aclose()
+
+
+async def test_one_lost_reply_lets_nobody_past_a_full_account(
+    open_shared: Callable[..., Shared], victim: Server
+):
+    """Each hiccup of Redis would send all who wait to the vendor at once, who refuses them."""
+    slots = process(open_shared(victim))
+    assert await slots.take("full", "a", 1)
+    assert not await slots.take("full", "b", 1)
+    victim.send(signal.SIGSTOP)
+    assert not await slots.take("full", "b", 1)
+    assert await slots.take("full", "b", 1)  # it is away indeed
+    victim.send(signal.SIGCONT)
     await slots.aclose()

@@ -12,6 +12,7 @@ from providers.gate import AGAIN_SECONDS, Gated
 from providers.guard import Watched
 from providers.interface import ProviderVoice, Utterance, speaking_for
 from providers.scripted import Script, Scripted
+from providers.slots import Own
 from providers.turns import Turns
 
 VOICE = ProviderVoice("one", "low")
@@ -31,7 +32,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-class Board:
+class Board(Own):
     """Slots as processes share them; `taken` by other processes."""
 
     def __init__(self, taken: int = 0) -> None:
