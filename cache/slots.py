@@ -5,12 +5,15 @@ import contextvars
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
 
 from cache.errors import Away
 from cache.lease import Arguments
 from cache.link import RedisLink
 from cache.notices import Ear, Notices
 from cache.tending import tell_of
+
+T = TypeVar("T")
 
 LEASE_SECONDS = 3.0
 """A process that dies gives its slots back after so long; one that lives lengthens them every third of it."""
@@ -34,9 +37,10 @@ class Slots:
         self._notices = notices
         self._lease = lease
         self._sleep = sleep
+        self._asking: dict[str, asyncio.Task[bool]] = {}
         self._queued: set[str] = set()
         self._held: defaultdict[str, set[str]] = defaultdict(set)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._take, self._renew, self._leave = (
             link.script(f"slots_{one}") for one in ("take", "renew", "leave")
@@ -48,6 +52,11 @@ class Slots:
         If not, it has its place in the queue, as long as it asks again within `PATIENCE_SECONDS`. True while Redis is
         away: who is in the queue already looks twice. Whoever asks, `leave`s, whatever came of it.
         """
+        # In a task that nobody's leaving ends: what was asked is asked, and must not be answered behind the leave.
+        asking = self._asking[token] = self._spawn(self._ask(account, token, most))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, account: str, token: str, most: int) -> bool:
         arguments: Arguments = [token, most, int(self._lease * 1000), int(PATIENCE_SECONDS * 1000)]
         try:
             taken = await self._link.call(lambda: self._take(self._keys(account), arguments))
@@ -68,8 +77,6 @@ class Slots:
 
     def leave(self, account: str, token: str) -> None:
         """Give it back, or wait no more; soon, and nobody has to wait for it."""
-        self._queued.discard(token)
-        self._held[account].discard(token)
         self._spawn(self._left(account, token))
 
     def ear(self, account: str) -> AbstractAsyncContextManager[Ear]:
@@ -78,10 +85,11 @@ class Slots:
 
     async def aclose(self) -> None:
         """Lengthen nothing any more; what is being given back is. Idempotent."""
-        if self._renewing is not None:
-            self._renewing.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        # Again: what is being asked may yet begin to lengthen.
+        while self._tasks:
+            if self._renewing is not None:
+                self._renewing.cancel()
+            await asyncio.wait(set(self._tasks))
 
     def _keys(self, account: str) -> list[str]:
         return [self._link.keys.of(thing, account) for thing in ("slots", "slots-waiting", "slots-seen")]
@@ -90,6 +98,10 @@ class Slots:
         return self._link.keys.of("slots-notice", account)
 
     async def _left(self, account: str, token: str) -> None:
+        if (asking := self._asking.pop(token, None)) is not None:
+            await asyncio.wait([asking])
+        self._queued.discard(token)
+        self._held[account].discard(token)
         arguments: Arguments = [token, self._channel(account)]
         try:
             await self._link.call(lambda: self._leave(self._keys(account), arguments))
@@ -114,7 +126,7 @@ class Slots:
         except Away:
             return  # in time for the next, or they run out: then more are spoken with than should be, for a while
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
         # An empty context: it is nobody's request.
         task = asyncio.create_task(work, context=contextvars.Context())
         self._tasks.add(task)

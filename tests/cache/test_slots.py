@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+import pytest
 
 from cache.shared import Shared
 from cache.slots import Slots
@@ -120,3 +122,39 @@ async def test_one_lost_reply_lets_nobody_past_a_full_account(
     assert await slots.take("full", "b", 1)  # it is away indeed
     victim.send(signal.SIGCONT)
     await slots.aclose()
+
+
+async def test_who_leaves_while_it_is_asked_leaves_nothing(
+    open_shared: Callable[..., Shared], valkey: Server, monkeypatch: pytest.MonkeyPatch
+):
+    """A slot that was taken behind its asker's back would be held, and lengthened, as long as the process lives."""
+    shared = open_shared(valkey)
+    slots = process(shared)
+    arrived, answer = asyncio.Event(), asyncio.Event()
+    call = shared.link.call
+    sent: list[asyncio.Task[object]] = []
+
+    async def read(operation: Callable[[], Awaitable[object]]) -> object:
+        await answer.wait()
+        return await call(operation)
+
+    async def slow(operation: Callable[[], Awaitable[object]]) -> object:
+        if sent:
+            return await call(operation)
+        # The first command is on its way to a server that is slow to read it.
+        sent.append(asyncio.create_task(read(operation)))
+        arrived.set()
+        return await asyncio.shield(sent[0])
+
+    monkeypatch.setattr(shared.link, "call", slow)
+    asking = asyncio.create_task(slots.take("slow", "a", 1))
+    await arrived.wait()
+    asking.cancel()
+    await asyncio.wait([asking])
+    slots.leave("slow", "a")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    answer.set()
+    await sent[0]
+    await slots.aclose()
+    assert await process(open_shared(valkey)).take("slow", "b", 1)

@@ -319,3 +319,27 @@ async def test_cancelled_at_the_gate_no_slot_is_lost(steps: int):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert await asyncio.wait_for(said(provider), 5)
+
+
+async def test_opened_again_while_who_waited_is_still_leaving():
+    """What opens a circuit would fail itself, and the failure that it came with would be lost."""
+    circuit = Circuit("one")
+    leaving, left = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        async with circuit.unless_open():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                leaving.set()
+                await left.wait()
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    circuit.open("unavailable")
+    await leaving.wait()
+    circuit.close()
+    circuit.open("timeout")
+    left.set()
+    with pytest.raises(errors.CircuitOpen):
+        await waiting
