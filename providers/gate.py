@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from providers.allowance import Allowance
+from providers.allowance import Allowance, What
 from providers.circuit import Circuit
 from providers.deadline import deadline
 from providers.errors import Busy
@@ -46,6 +46,7 @@ class Gated(Wrapped):
         self._slots = slots or Own()
         self._timeout = timeout
         self._token = token
+        allowance.share(self._adapt)
         # Of the one at the head, while he waits for room.
         self._ear: Ear | None = None
 
@@ -69,8 +70,7 @@ class Gated(Wrapped):
                 self.under_way -= 1
         finally:
             # Also where it never came in: the reply that said yes may have been lost with its asker.
-            if self.allowance.now is not None:
-                self._slots.leave(self.name, token)
+            self._slots.leave(self.name, token)
             if self._ear is not None:
                 self._ear.wake()
 
@@ -82,7 +82,8 @@ class Gated(Wrapped):
             raise Busy(f"{self.name} had no room in time.", provider=self.name) from None
 
     async def _enter(self, token: str) -> None:
-        if self.allowance.now is None:
+        # Where no bound is known nobody has to wait for his turn.
+        if self.allowance.now is None and await self._taken(token, waits=False):
             return
         async with self.turns.head(speaking_for.get()):
             # Without listening first: most of the time there is room.
@@ -101,10 +102,13 @@ class Gated(Wrapped):
             finally:
                 self._ear = None
 
-    async def _taken(self, token: str) -> bool:
-        most = self.allowance.now
-        if most is None:
-            return True
-        if self.under_way >= most:
+    async def _taken(self, token: str, *, waits: bool = True) -> bool:
+        now = self.allowance.now
+        if now is not None and self.under_way >= now:
             return False
-        return await self._slots.take(self.name, token, most)
+        allowance = self.allowance
+        return await self._slots.take(self.name, token, allowance.known, allowance.heard, waits=waits)
+
+    def _adapt(self, what: What) -> None:
+        refused = what == "refused"
+        self._slots.adapt(self.name, self.allowance.known, self.allowance.heard, refused=refused)

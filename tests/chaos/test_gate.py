@@ -4,14 +4,23 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from cache.shared import share
+from cache.slots import Slots
+from providers.allowance import Allowance
+from providers.circuit import Circuit
+from providers.errors import RateLimited
+from providers.gate import Gated
+from providers.guard import Watched
+from providers.interface import ProviderVoice, Utterance
+from providers.scripted import Script, Scripted
 from providers.tones import tone_pcm
-from tests.http.servers import UNTRUSTING, Server, Valkey, total
+from tests.http.servers import UNTRUSTING, Server, Valkey, total, until
 
 CONFIG = """
 [redis]
@@ -157,6 +166,47 @@ async def test_one_user_s_flood_does_not_starve_another(replicas: list[Server], 
     # By turns: three were under way, one was next at each replica, then there is one of the others' at each, and the
     # vendor's answers to those who are asked together come in any order.
     assert max(upstream.texts.index(f"{name} says thing 1.") for name in ("Anna", "Ben")) < 15
+
+
+async def test_what_one_replica_is_refused_for_binds_the_others(valkey: Valkey):
+    """Each replica would ask as if it were alone until it has been refused itself."""
+    valkey.command("FLUSHALL")
+    async with replica(valkey.url) as (one, refusing), replica(valkey.url) as (two, double):
+        refusing.script = Script(fault="rate_limited")
+        for provider in (refusing, double):
+            provider.before_first.clear()
+        first = [asyncio.create_task(spoken(one)) for _ in range(8)]
+        await refusing.called(8)
+        refusing.before_first.set()
+        assert {type(outcome) for outcome in await asyncio.gather(*first, return_exceptions=True)} == {
+            RateLimited
+        }
+        # Of the eight that were under way everywhere there may be four.
+        await until(lambda: one.allowance.now == 4)
+        second = [asyncio.create_task(spoken(two)) for _ in range(8)]
+        await double.called(4)
+        await until(lambda: two.waiting == 4)
+        assert len(double.calls) == 4
+        double.before_first.set()
+        assert all(await asyncio.gather(*second))
+
+
+@asynccontextmanager
+async def replica(redis_url: str) -> AsyncIterator[tuple[Gated, Scripted]]:
+    """An account of which no bound is known, with all that processes share, and its double."""
+    shared = share(redis_url, timeout=2.0)
+    slots = Slots(shared.link, shared.notices)
+    double, allowance = Scripted("one"), Allowance(None)
+    yield Gated(Watched(double, Circuit("one"), allowance), allowance, slots=slots), double
+    await slots.aclose()
+    await shared.notices.aclose()
+    await shared.link.aclose()
+
+
+async def spoken(provider: Gated) -> bytes:
+    """All the sound."""
+    async with provider.speak(Utterance("Somebody says a thing.", ProviderVoice("one", "low"))) as sound:
+        return b"".join([piece async for piece in sound.pieces])
 
 
 async def until_waiting(clients: list[httpx.AsyncClient], number: int) -> None:
