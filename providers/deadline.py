@@ -22,37 +22,60 @@ class Deadline:
         self._since = since
         self._until = until
         self._aboard: set[Deadline] = set()
+        # Looked for when it is asked for: among a thousand, it changes with each that comes or goes.
+        self._latest: Deadline | None = None
         self._limits: dict[asyncio.Timeout, tuple[float, float]] = {}
-        self.watchers: set[Callable[[], None]] = set()
+        self.watchers: set[Callable[[Deadline], None]] = set()
         """Those that have this one aboard are told when it moves."""
 
     @property
-    def since(self) -> float:
-        """When the last of them began to wait."""
-        return max((one.since for one in self._aboard), default=self._since)
+    def time(self) -> tuple[float, float]:
+        """Until when the last of them waits, and since when."""
+        if not self._aboard:
+            return self._until, self._since
+        if self._latest is None:
+            self._latest = max(self._aboard, key=lambda one: one.time)
+        return self._latest.time
 
     @property
     def until(self) -> float:
         """When the last of them is gone."""
-        return max((one.until for one in self._aboard), default=self._until)
+        return self.time[0]
 
     def begin(self, since: float, until: float) -> None:
         """Somebody waits, or waits again."""
         self._since, self._until = since, until
-        self.moved()
+        self._moved()
+        for told in self.watchers:
+            told(self)
 
     @contextmanager
     def aboard(self, one: "Deadline") -> Iterator[None]:
         """Within it, this one lasts as long as `one` does, too."""
         self._aboard.add(one)
-        one.watchers.add(self.moved)
-        self.moved()
+        one.watchers.add(self.heed)
+        self.heed(one)
         try:
             yield
         finally:
             self._aboard.discard(one)
-            one.watchers.discard(self.moved)
-            self.moved()
+            one.watchers.discard(self.heed)
+            if self._latest in {None, one}:
+                self._latest = None
+                if self._limits:
+                    # Of a crowd that goes at once only the last has to be followed by another look for the latest.
+                    asyncio.get_running_loop().call_soon(self._moved)
+
+    def heed(self, one: "Deadline") -> None:
+        """One of those aboard came, or moved."""
+        latest = self._latest
+        if latest is not None and latest is not one:
+            if one.time <= latest.time:
+                return
+            self._latest = one
+        else:
+            self._latest = None
+        self._moved()
 
     @asynccontextmanager
     async def within(self, seconds: float) -> AsyncGenerator[None]:
@@ -70,18 +93,16 @@ class Deadline:
             finally:
                 del self._limits[limit]
 
-    def moved(self) -> None:
-        """The end is another now: have those heed it who wait."""
+    def _moved(self) -> None:
         for limit in self._limits:
             self._set(limit)
-        for told in self.watchers:
-            told()
 
     def _set(self, limit: asyncio.Timeout) -> None:
         if limit.expired():  # too late, though its block has not been left yet
             return
         entered, seconds = self._limits[limit]
-        end = min(self.until, max(self.since, entered) + seconds)
+        until, since = self.time
+        end = min(until, max(since, entered) + seconds)
         limit.reschedule(None if end == math.inf else end)
 
 

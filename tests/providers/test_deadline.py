@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from contextlib import ExitStack
 
 import pytest
 
@@ -108,7 +109,7 @@ async def test_as_long_as_one_of_them_has_time_nobody_s_is_over():
         # Only the early one is left, whose time is over.
         with pytest.raises(errors.Busy):
             await waiting
-    assert (shared.since, shared.until) == (math.inf, math.inf)
+    assert shared.time == (math.inf, math.inf)
     full.leave.set()
     await occupying
 
@@ -149,3 +150,22 @@ async def test_who_hung_is_not_asked_again_where_there_is_less_time_than_that(le
     with pytest.raises(errors.TimedOut):
         await said(provider, Deadline(0.0, left))
     assert len(double.calls) == calls
+
+
+async def test_the_latest_of_a_crowd_that_comes_moves_and_goes():
+    """A deadline that is remembered wrongly fails a listener who has time, or keeps a turn for nobody."""
+    shared = Deadline()
+    crowd = [Deadline(float(number), float(number)) for number in range(5)]
+    with ExitStack() as leaving:
+        for one in crowd:
+            leaving.enter_context(shared.aboard(one))
+            assert shared.until == max(each.until for each in crowd[: crowd.index(one) + 1])
+        for one, until_ in ((crowd[0], 9.0), (crowd[4], 7.0), (crowd[0], 1.0), (crowd[2], math.inf)):
+            one.begin(0.0, until_)
+            assert shared.until == max(each.until for each in crowd)
+        with shared.aboard(Deadline(0.0, 3.0)):
+            assert shared.until == math.inf
+        crowd[2].begin(0.0, 2.0)
+        assert shared.until == 7.0
+        leaving.pop_all().close()
+    assert shared.until == math.inf
