@@ -10,10 +10,11 @@ from types import MappingProxyType
 
 from app.errors import whereabouts
 from app.speech.standing import Workload
+from providers.gate import Gated
 from providers.interface import Provider, ProviderSettings, Sound, Utterance
 from providers.kinds import KINDS
 from providers.retry import Retrying
-from providers.wrapped import Wrapped
+from providers.wrapped import Wrapped, layer
 
 LONGEST_STAY = 900.0
 """Seconds after which a provider that is no longer in force is closed, whoever still speaks with it."""
@@ -61,13 +62,24 @@ class Company:
     def workload(self, name: str) -> Workload:
         """Of the provider in force that has this name. Retries are counted from its being built."""
         settings, engaged = next(pair for pair in self._engaged.items() if pair[0].name == name)
-        most = KINDS[settings.kind].slots(settings)
-        inside: Provider = engaged
-        while isinstance(inside, Wrapped):
-            if isinstance(inside, Retrying):
-                return Workload(inside.under_way, most, inside.budget.taken)
-            inside = inside.inside
-        return Workload(most=most)
+        gate, retrying = layer(engaged, Gated), layer(engaged, Retrying)
+        return Workload(
+            now=gate.under_way if gate else 0,
+            most=KINDS[settings.kind].slots(settings),
+            retries=retrying.budget.taken if retrying else 0,
+        )
+
+    def gates(self) -> Mapping[str, tuple[int, int]]:
+        """By name: how many utterances wait for their turn, and how many are under way.
+
+        With those of providers that are no longer in force, as long as they are spoken with.
+        """
+        counted: dict[str, tuple[int, int]] = {}
+        for provider in (*self._engaged.values(), *self._leaving.values()):
+            if gate := layer(provider, Gated):
+                waiting, under_way = counted.get(gate.name, (0, 0))
+                counted[gate.name] = (waiting + gate.waiting, under_way + gate.under_way)
+        return counted
 
     async def change(
         self,

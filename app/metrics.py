@@ -118,6 +118,31 @@ class _CircuitCollector(Collector):
         yield counted
 
 
+class _GateCollector(Collector):
+    """Reads the gates when the page is asked for."""
+
+    def __init__(self, read: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """As Prometheus wants it."""
+        waiting = GaugeMetricFamily(
+            "refrain_provider_waiting",
+            "Utterances that wait for room at the provider's account, in this process.",
+            labels=["provider"],
+        )
+        under_way = GaugeMetricFamily(
+            "refrain_provider_under_way",
+            "Utterances asked of the provider whose sound has not been left, in this process.",
+            labels=["provider"],
+        )
+        for provider, (ahead, now) in self._read().items():
+            waiting.add_metric([provider], ahead)
+            under_way.add_metric([provider], now)
+        yield waiting
+        yield under_way
+
+
 def _of(counter: Counter, provider: str) -> Iterator[Sample]:
     for family in counter.collect():
         yield from (sample for sample in family.samples if sample.labels["provider"] == provider)
@@ -184,6 +209,10 @@ class Metrics:
     ) -> None:
         """Have the circuits' states (closed, half_open, open) and retries read whenever the page is asked for."""
         self.registry.register(_CircuitCollector(states, retries))
+
+    def watch_gates(self, read: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
+        """Have it read, by provider, how many wait and how many are under way whenever the page is asked for."""
+        self.registry.register(_GateCollector(read))
 
     def asked(self) -> float:
         """Chunks asked for so far, however they were answered."""

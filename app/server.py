@@ -179,6 +179,7 @@ async def open_house(
         circuits = Circuits()
         circuits.use(map(circuit_of, company.providers.values()))
         metrics.watch_circuits(circuits.states, circuits.retries)
+        metrics.watch_gates(company.gates)
         probing = Probing(casting, source, unguarded)
         watching = asyncio.create_task(
             keep_on("circuits", lambda: circuits.watch(cache.bulletin, probing)), name="circuits"

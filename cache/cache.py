@@ -75,7 +75,7 @@ class Cache:
         self.drafts = Drafts() if shared is None else Drafts(shared.link, shared.notices)
         self.drafts.withdrawals = Withdrawals(shared, self._forget_settled)
         self._claims = Claims(None if shared is None else shared.link)
-        self.slots = Slots(None if shared is None else shared.link)
+        self.slots = None if shared is None else Slots(shared.link, shared.notices)
         self.bulletin = Bulletin(None if shared is None else shared.link)
         self.errands = None if shared is None else shared.errands
         if shared is not None:
@@ -94,6 +94,9 @@ class Cache:
             token = secrets.token_hex(8)
             await self._shared.leases.join(NOBODYS, token)
             await self._shared.leases.fail(NOBODYS, token)
+            # Who first waits for others listens: on a busy machine a new connection may look like an outage.
+            async with self._shared.leases.ear(NOBODYS) as ear:
+                await ear.listen()
 
     async def get_many(self, digests: list[str]) -> list[Entry | None]:
         """One entry or None for each digest, in order. A tier is asked in one trip, for what those above it lack.
@@ -315,9 +318,10 @@ class Cache:
         writing = (self.drafts, self._promotions, self._archive, labels)
         left = max(0.0, end - clock())
         await asyncio.gather(*(one.aclose(left) for one in writing if one is not None))
-        await self.slots.aclose()
         if shared is not None:
             await shared.errands.aclose()
+        if self.slots is not None and shared is not None:
+            await self.slots.aclose()
             await shared.ledger.aclose()
             await shared.purges.aclose()
             await shared.tier.aclose()

@@ -8,6 +8,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from logging import getLogger
+from typing import Any
 
 log = getLogger("refrain")
 
@@ -21,10 +22,10 @@ def tell(what: str, error: BaseException) -> None:
     log.error("defect in %s: %s%s", what, type(error).__name__, where)
 
 
-def tell_of(what: str) -> Callable[[asyncio.Task[None]], None]:
+def tell_of(what: str) -> Callable[[asyncio.Task[Any]], None]:
     """For `Task.add_done_callback`: its exception, if it ended by one."""
 
-    def ended(task: asyncio.Task[None]) -> None:
+    def ended(task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             tell(what, error)
 

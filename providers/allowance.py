@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Literal
 
+What = Literal["refused", "spoken"]
 DEAF = 2.0
 """Seconds of refusals alone after which it is not for there being too many."""
 PAUSE = 1.0
@@ -15,7 +17,8 @@ class Allowance:
 
     So does TCP's window (D.-M. Chiu and R. Jain, "Analysis of the Increase and Decrease Algorithms", 1989).
     Bounded by what is configured, and by what the vendor says; without either it is unbounded until the vendor
-    refuses for the first time.
+    refuses for the first time. Where processes share the account, what they have found out together is `heard`, and
+    takes the place of what was found out here.
     """
 
     def __init__(self, most: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,12 +29,27 @@ class Allowance:
         self._halved = -math.inf
         self._refused: float | None = None
         self._clock = clock
+        self._tell: Callable[[What], None] = _nobody
+
+    def share(self, tell: Callable[[What], None]) -> None:
+        """Have others told of what changes it."""
+        self._tell = tell
+
+    @property
+    def known(self) -> int | None:
+        """What is configured or said, whatever has been found out."""
+        known = [bound for bound in (self._most, self._said) if bound is not None]
+        return min(known) if known else None
 
     @property
     def now(self) -> int | None:
         """At least 1; None: no bound is known."""
-        known = [bound for bound in (self._most, self._said, self._found) if bound is not None]
+        known = [bound for bound in (self.known, self._found) if bound is not None]
         return max(1, int(min(known))) if known else None
+
+    def heard(self, found: float | None) -> None:
+        """What all processes together have found out; None: nothing, or it is over."""
+        self._found = found
 
     def said(self, at_once: int) -> None:
         """The vendor says how many; it is believed."""
@@ -42,8 +60,9 @@ class Allowance:
         self._refused = None
         if self._found is not None:
             self._found += 1 / self._found
-            if self._found >= min(self._most or math.inf, self._said or math.inf):
+            if self._found >= (self.known or math.inf):
                 self._found = None
+            self._tell("spoken")
 
     def refused(self, under_way: int) -> bool:
         """One was refused for there being too many, with so many under way; whether fewer may mend it.
@@ -58,4 +77,9 @@ class Allowance:
         if now - self._halved >= PAUSE:
             self._halved = now
             self._found = max(1.0, (self.now or under_way) / 2)
+            self._tell("refused")
         return True
+
+
+def _nobody(_: What) -> None:
+    """There are no others."""

@@ -125,7 +125,8 @@ class Circuit:
         """Let nobody through, and let those go who wait."""
         if self.reason is None:
             self.changes += 1
-            for waiting in self._waiting:
+            # Who has been let go before, and has not quite gone, cannot be told once more.
+            for waiting in [one for one in self._waiting if not one.expired()]:
                 waiting.reschedule(asyncio.get_running_loop().time())
         self.reason = reason
 

@@ -3,6 +3,7 @@
     ProviderError
     ├── Passing                 may pass by itself: retried, then the next in the chain
     │   ├── RateLimited         too many requests; `retry_after` seconds where the vendor says so
+    │   │   └── Busy            not asked at all: others had all that the account may have at once
     │   ├── Unavailable         refused, 5xx, cut connection, unreadable answer
     │   │   └── CircuitOpen     not asked at all: it has failed too often of late
     │   └── TimedOut            connect, first byte or total time ran out
@@ -43,6 +44,13 @@ class RateLimited(Passing):
     """Too many requests for this account at the moment."""
 
     code = "rate_limited"
+
+
+class Busy(RateLimited):
+    """It was not asked: as many utterances as the account may have were under way for as long as was waited."""
+
+    retryable = False
+    code = "busy"
 
 
 class Unavailable(Passing):

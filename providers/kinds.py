@@ -23,11 +23,12 @@ from providers import (
 )
 from providers.allowance import Allowance
 from providers.circuit import Circuit
-from providers.gate import Gated, Slots
+from providers.gate import Gated
 from providers.guard import Guarded, Watched, circuit_of
 from providers.interface import Provider, ProviderSettings, ProviderVoice
 from providers.options import Parser
 from providers.retry import Retrying
+from providers.slots import Slots
 from providers.wrapped import bare
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -137,7 +138,7 @@ def build(
         random=random,
     )
     shared = None if kind.local(settings) else slots
-    return Guarded(Gated(provider, allowance, circuit, shared), circuit)
+    return Guarded(Gated(provider, allowance, circuit, shared, timeout=settings.timeout), circuit)
 
 
 def unguarded(provider: Provider) -> Provider:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from providers.budget import RetryBudget
+from providers.deadline import Deadline, deadline
 from providers.errors import ProviderError, TimedOut
 from providers.interface import Provider, Sound, Utterance
 from providers.wrapped import Wrapped
@@ -24,8 +25,8 @@ class Retrying(Wrapped):
     once a piece was passed on, a failure is the caller's. Pauses have full jitter: evenly between 0 and a bound
     that doubles from 0.1 s to 5 s (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
     after the vendor's own `retry_after` where it gave one. `timeout` seconds bound everything up to the first
-    piece; where the pause would outlast them, the error is raised at once. So it is when the provider's `budget` of
-    retries is spent.
+    piece. The error is raised at once where the pause, and an attempt as long as the last one, would outlast them or
+    the caller's deadline: what is left is the next provider's. So it is when the `budget` of retries is spent.
     """
 
     def __init__(
@@ -47,29 +48,23 @@ class Retrying(Wrapped):
         self._sleep = sleep
         self._random = random
         self._clock = clock
-        self.under_way = 0
-        """Utterances from being asked for to their sound's being left."""
 
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering includes the first piece and the retries."""
-        self.under_way += 1
         async with AsyncExitStack() as upstream:
-            upstream.callback(self._left)
             sound, first = await self._begin(upstream, utterance)
             async with aclosing(_rejoined(first, sound.pieces)) as pieces:
                 yield replace(sound, pieces=pieces)
 
-    def _left(self) -> None:
-        self.under_way -= 1
-
     async def _begin(self, upstream: AsyncExitStack, utterance: Utterance) -> tuple[Sound, bytes]:
-        began = self._clock()
         self.budget.first()
+        course = _Course(self._clock() + self._timeout, deadline())
         retrying = AsyncRetrying(
             sleep=self._sleep,
             wait=self._pause,
-            stop=lambda state: self._enough(state, began),
+            stop=lambda state: self._enough(state, course),
+            before=lambda _: course.attempt(self._clock()),
             retry=retry_if_exception(_may_pass),
             reraise=True,
         )
@@ -94,12 +89,28 @@ class Retrying(Wrapped):
         bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (state.attempt_number - 1))
         return (_announced(state) or 0.0) + self._random() * bound
 
-    def _enough(self, state: RetryCallState, began: float) -> bool:
-        left = self._timeout - (self._clock() - began)
-        if state.attempt_number >= self._attempts or state.upcoming_sleep >= left:
+    def _enough(self, state: RetryCallState, course: "_Course") -> bool:
+        if state.attempt_number >= self._attempts or not course.bears(self._clock(), state.upcoming_sleep):
             return True
         # Last: taking is spending, and it is asked only where the error may pass.
         return not self.budget.take()
+
+
+class _Course:
+    """What the attempts at one utterance have time for. Times are the clock's."""
+
+    def __init__(self, end: float, deadline: Deadline) -> None:
+        self._end = end
+        self._deadline = deadline
+        self._began = 0.0
+
+    def attempt(self, now: float) -> None:
+        """One begins."""
+        self._began = now
+
+    def bears(self, now: float, pause: float) -> bool:
+        """Whether after such a pause there would be time for one more that takes as long as the last one did."""
+        return now + pause + (now - self._began) < min(self._end, self._deadline.until)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """A provider around a provider: what composites have in common."""
 
 from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 from providers.interface import Capabilities, Health, ListedVoice, Provider, ProviderVoice, Sound, Utterance
 
@@ -37,6 +38,18 @@ class Wrapped:
     async def aclose(self) -> None:
         """See `Provider`."""
         await self.inside.aclose()
+
+
+Layer = TypeVar("Layer", bound=Wrapped)
+
+
+def layer(provider: Provider, kind: type[Layer]) -> Layer | None:
+    """The one of this kind among those around the provider."""
+    while isinstance(provider, Wrapped):
+        if isinstance(provider, kind):
+            return provider
+        provider = provider.inside
+    return None
 
 
 def bare(provider: Provider) -> Provider:

@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "app.users": {"app.errors", "app.settings", "cache"},
     "app.speech": {
         "app.users", "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
-        "cache", "providers.interface", "providers.errors",
+        "cache", "providers.deadline", "providers.interface", "providers.errors",
     },
     "app.http": {
         "app.users", "cache.asker", "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
@@ -35,7 +35,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "app.company": {
         "app.errors", "app.speech.standing",
-        "providers.interface", "providers.kinds", "providers.retry", "providers.wrapped",
+        "providers.gate", "providers.interface", "providers.kinds", "providers.retry", "providers.wrapped",
     },
     "app.warmth": {
         "app.errors", "app.speech.cast", "app.speech.voices", "providers.errors", "providers.interface",

@@ -8,7 +8,9 @@ import pytest
 
 import app.company
 from app.company import Company
+from providers.allowance import Allowance
 from providers.errors import BadCredentials
+from providers.gate import Gated
 from providers.interface import Provider, ProviderSettings, ProviderVoice, Utterance
 from providers.scripted import Scripted
 from tests.http.servers import until
@@ -125,3 +127,30 @@ async def test_a_defect_in_the_new_leaves_the_old(troupe: Troupe):
     assert list(troupe.company.providers) == ["one"]
     await until(lambda: troupe.built[1].closed)
     assert not troupe.built[0].closed
+
+
+async def test_who_still_speaks_after_a_reload_is_counted():
+    """An operator would see an account idle that is spoken with by as many as it has room for."""
+    doubles: list[Scripted] = []
+
+    def make(settings: ProviderSettings) -> Provider:
+        doubles.append(Scripted(settings.name))
+        return Gated(doubles[-1], Allowance(1))
+
+    company = Company(make)
+    await company.change([account("one")])
+    doubles[0].before_first.clear()
+    speaking = [asyncio.create_task(said(company.providers["one"])) for _ in range(2)]
+    await doubles[0].called(1)
+    await company.change([account("one", key="b"), account("two")])
+    assert company.gates() == {"one": (1, 1), "two": (0, 0)}
+    doubles[0].before_first.set()
+    await asyncio.gather(*speaking)
+    assert company.gates()["one"] == (0, 0)
+    await company.aclose(close)
+
+
+async def said(provider: Provider) -> bytes:
+    """All the sound."""
+    async with provider.speak(UTTERANCE) as sound:
+        return b"".join([piece async for piece in sound.pieces])

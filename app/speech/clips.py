@@ -4,11 +4,12 @@ import asyncio
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from logging import getLogger
 from typing import Literal, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -29,11 +30,12 @@ from app.users.tally import Line, tally
 from cache.asker import asker
 from cache.cache import Cache
 from cache.errors import FlightFailed
-from cache.flight import Made
+from cache.flight import Made, Make
 from cache.interface import Entry
 from cache.labels import Label
 from cache.passage import Outcome
 from cache.value import new_entry
+from providers.deadline import Deadline, deadline, speaking_until
 from providers.errors import BadAudio, ProviderError
 from providers.interface import Sound, Timing, Utterance, speaking_for
 
@@ -111,6 +113,7 @@ class ClipSource:
         self._metrics = metrics
         self._clock = clock
         self._now = now
+        self._deadlines: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
 
     def found(self, candidate: Candidate, request: SpeechRequest, entry: Entry) -> Clip:
         """The clip that is there. Past its soft lifetime it is served all the same, and made anew for those to come."""
@@ -168,16 +171,34 @@ class ClipSource:
         self, candidate: Candidate, request: SpeechRequest, hear: Hear | None
     ) -> tuple[Entry, Outcome]:
         owner, place = asker(), _place()
-
-        async def make(emit: Hear) -> Made:
-            # A flight is nobody's request, but in the queue for the provider it stands for whoever began it.
-            speaking_for.set(owner)
-            async with place:
-                return await self._make(candidate, request, emit)
-
         self._levels.look_ahead(candidate)
         anew = request.cache == "refresh"
-        async with self._cache.board(candidate.digest, make, anew=anew) as seat:
+        with self._deadline(candidate.digest) as latest:
+
+            async def make(emit: Hear) -> Made:
+                # A flight is nobody's request, but in the queue for the provider it stands for whoever began it.
+                speaking_for.set(owner)
+                speaking_until.set(latest)
+                async with place:
+                    return await self._make(candidate, request, emit)
+
+            return await self._aboard(candidate.digest, make, hear, anew=anew)
+
+    @contextmanager
+    def _deadline(self, digest: str) -> Iterator[Deadline]:
+        """The flight's, which lasts as long as the latest of those aboard in this process.
+
+        Who began it may have less time than who joined. Where all here are gone it has none: it goes on for those who
+        follow elsewhere, who have deadlines of their own, and begin anew should it fail for want of a turn.
+        """
+        latest = self._deadlines.get(digest) or self._deadlines.setdefault(digest, Deadline())
+        with latest.aboard(deadline()):
+            yield latest
+
+    async def _aboard(
+        self, digest: str, make: Make, hear: Hear | None, *, anew: bool
+    ) -> tuple[Entry, Outcome]:
+        async with self._cache.board(digest, make, anew=anew) as seat:
             if hear is not None:
                 async with aclosing(seat.pieces()) as pieces:
                     async for piece in pieces:

@@ -12,6 +12,7 @@ BY_CODE: dict[str, type[errors.ProviderError]] = {
     kind.code: kind
     for kind in (
         errors.RateLimited,
+        errors.Busy,
         errors.Unavailable,
         errors.CircuitOpen,
         errors.TimedOut,
@@ -29,8 +30,10 @@ BY_CODE: dict[str, type[errors.ProviderError]] = {
 
 def remembered(error: BaseException) -> float:
     """For how many seconds a failed flight's error answers late-comers (promise 6: at most 2)."""
-    if isinstance(error, errors.CircuitOpen):
-        return 0.0  # said at once anyway, and the first request behind a closed circuit is to be spoken
+    if isinstance(error, errors.CircuitOpen | errors.Busy):
+        # The one is said at once anyway, and the first request behind a closed circuit is to be spoken. The other says
+        # that somebody's time was over: who has some left is to have his own turn.
+        return 0.0
     return RETRY_AFTER if isinstance(error, errors.ProviderError) else 0.0
 
 

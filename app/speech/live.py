@@ -8,6 +8,7 @@ from app.errors import DeadlineExceeded
 from app.speech.chain import Chain
 from app.speech.clips import Clip
 from app.speech.plan import Candidate, Plan
+from providers.deadline import Deadline, speaking_until
 from providers.interface import ProviderVoice
 
 AHEAD_BEFORE_SOUND = 2
@@ -41,6 +42,8 @@ class Rehearsal:
         self._deadline = deadline
         self._channels: list[asyncio.Queue[Item | Exception]] = [asyncio.Queue() for _ in plan.chunks]
         self._tasks: list[asyncio.Task[None]] = []
+        # What is made ahead has none until its listener comes to it: it may wait for its own siblings' turns.
+        self._deadlines: list[Deadline] = []
         self._at = 0
         self._voice: asyncio.Future[ProviderVoice] = asyncio.get_running_loop().create_future()
 
@@ -55,7 +58,7 @@ class Rehearsal:
         """
         self._start(AHEAD_BEFORE_SOUND)
         while self._at < len(self._channels):
-            item = await self._next(self._channels[self._at])
+            item = await self._next(self._at)
             if isinstance(item, Exception):
                 raise item
             if isinstance(item, ChunkEnd):
@@ -69,10 +72,13 @@ class Rehearsal:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _next(self, channel: "asyncio.Queue[Item | Exception]") -> Item | Exception:
+    async def _next(self, position: int) -> Item | Exception:
+        now = asyncio.get_running_loop().time()
+        until = now + self._deadline
+        self._deadlines[position].begin(now, until)
         try:
-            async with asyncio.timeout(self._deadline):
-                return await channel.get()
+            async with asyncio.timeout_at(until):
+                return await self._channels[position].get()
         except TimeoutError:
             message = (
                 f"No sound within {self._deadline:g} s. Try again, or ask the operator about the providers."
@@ -81,11 +87,13 @@ class Rehearsal:
 
     def _start(self, upto: int) -> None:
         for position in range(len(self._tasks), min(upto, len(self._channels))):
+            self._deadlines.append(Deadline())
             self._tasks.append(asyncio.create_task(self._run(position), name=f"chunk {position}"))
 
     async def _run(self, position: int) -> None:
         channel = self._channels[position]
         hear = channel.put_nowait if position == 0 else None
+        speaking_until.set(self._deadlines[position])
         try:
             candidates = await self._candidates(position)
             clip = self._known.pop(position, None)

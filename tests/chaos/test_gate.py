@@ -1,35 +1,51 @@
 """One account behind two replicas: never more at once than it has, and nothing lost with a replica that dies."""
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from cache.shared import share
+from cache.slots import Slots
+from providers.allowance import Allowance
+from providers.circuit import Circuit
+from providers.errors import RateLimited
+from providers.gate import Gated
+from providers.guard import Watched
+from providers.interface import ProviderVoice, Utterance
+from providers.scripted import Script, Scripted
 from providers.tones import tone_pcm
-from tests.http.servers import UNTRUSTING, Server, Valkey
+from tests.http.servers import UNTRUSTING, Server, Valkey, total, until
 
 CONFIG = """
 [redis]
 url = "{redis}"
+timeout = "2s"  # a machine that is busy is not to be taken for a Redis that is away: then there would be more
 [providers.local]
 kind = "scripted"
 [providers.vendor]
 kind = "openai"
 base_url = "{vendor}"
 max_concurrency = 3
+first_byte_timeout = "60s"
+timeout = "60s"
 [voices.default]
 chain = [{{ provider = "vendor", voice = "alloy" }}]
 """
 
 
 class Vendor:
-    """Speaks after 100 ms; `most` is how many asked at once, `served` how many were answered."""
+    """Speaks after `seconds`; `most` is how many asked at once, `texts` what was answered, in order."""
 
     def __init__(self) -> None:
-        self.now = self.most = self.served = 0
+        self.seconds = 0.1
+        self.now = self.most = 0
+        self.texts: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
 
@@ -46,18 +62,18 @@ class Vendor:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
-        await reader.readexactly(int(length or 0))
+        body = await reader.readexactly(int(length or 0))
         if head.startswith(b"head"):  # a connection is opened before anybody speaks
             writer.write(b"HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n")
             return
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(self.seconds)
             await self.hold.wait()
         finally:
             self.now -= 1
-        self.served += 1
+        self.texts.append(json.loads(body)["input"])
         sound = tone_pcm("Somebody says a thing.", "alloy")
         writer.write(b"HTTP/1.1 200 X\r\ncontent-length: %d\r\n\r\n" % len(sound) + sound)
         await writer.drain()
@@ -87,10 +103,11 @@ def replicas(tmp_path: Path, vendor: tuple[Vendor, str]) -> Iterator[list[Server
         yield servers
 
 
-async def said(client: httpx.AsyncClient, number: int) -> int:
+async def said(client: httpx.AsyncClient, number: int, user: str = "somebody") -> int:
     """A sentence of its own; the status."""
-    body = {"input": f"Somebody says thing {number}.", "voice": "default"}
-    return (await client.post("/v1/audio/speech", json=body)).status_code
+    body = {"input": f"{user.capitalize()} says thing {number}.", "voice": "default"}
+    headers = {"authorization": f"Bearer {user}"}
+    return (await client.post("/v1/audio/speech", json=body, headers=headers)).status_code
 
 
 async def test_an_accounts_slots_over_replicas(replicas: list[Server], vendor: tuple[Vendor, str]):
@@ -112,6 +129,97 @@ async def test_an_accounts_slots_over_replicas(replicas: list[Server], vendor: t
         async with asyncio.timeout(8):  # promised: 3 s and a look; the machine may be busy
             assert await said(clients[1], 200) == 200
         assert upstream.most == 3
+
+
+async def test_near_the_limit_its_slots_are_hardly_ever_idle(
+    replicas: list[Server], vendor: tuple[Vendor, str]
+):
+    """Handed over slowly from process to process, an account would speak a fraction of what is paid for."""
+    upstream, _ = vendor
+    upstream.seconds = 0.25
+    async with ExitAll(replicas) as clients:
+        assert {await said(client, number) for number, client in enumerate(clients, 1000)} == {200}
+        began = time.monotonic()
+        statuses = await asyncio.gather(*(said(clients[number % 2], number) for number in range(24)))
+        took = time.monotonic() - began
+    assert set(statuses) == {200}
+    assert upstream.most == 3
+    # 24 by 3 at a time; a slot that came back by its lease only would take twelve times as long as its utterance.
+    assert took < 3 * upstream.seconds * 24 / 3
+
+
+async def test_one_user_s_flood_does_not_starve_another(replicas: list[Server], vendor: tuple[Vendor, str]):
+    """Whoever has a library read aloud would keep everybody else from saying a word until it is done."""
+    upstream, _ = vendor
+    upstream.hold.clear()
+    async with ExitAll(replicas) as clients:
+        flood = [asyncio.create_task(said(clients[number % 2], number, "reader")) for number in range(40)]
+        await until_waiting(clients, 37)
+        others = [
+            asyncio.create_task(said(client, 1, name))
+            for client, name in zip(clients, ("anna", "ben"), strict=True)
+        ]
+        await until_waiting(clients, 39)
+        upstream.hold.set()
+        assert await asyncio.gather(*others) == [200, 200]
+        assert set(await asyncio.gather(*flood)) == {200}
+    # By turns: three were under way, one was next at each replica, then there is one of the others' at each, and the
+    # vendor's answers to those who are asked together come in any order.
+    assert max(upstream.texts.index(f"{name} says thing 1.") for name in ("Anna", "Ben")) < 15
+
+
+async def test_what_one_replica_is_refused_for_binds_the_others(valkey: Valkey):
+    """Each replica would ask as if it were alone until it has been refused itself."""
+    valkey.command("FLUSHALL")
+    async with replica(valkey.url) as (one, refusing), replica(valkey.url) as (two, double):
+        refusing.script = Script(fault="rate_limited")
+        for provider in (refusing, double):
+            provider.before_first.clear()
+        first = [asyncio.create_task(spoken(one)) for _ in range(8)]
+        await refusing.called(8)
+        refusing.before_first.set()
+        assert {type(outcome) for outcome in await asyncio.gather(*first, return_exceptions=True)} == {
+            RateLimited
+        }
+        # Of the eight that were under way everywhere there may be four.
+        await until(lambda: one.allowance.now == 4)
+        second = [asyncio.create_task(spoken(two)) for _ in range(8)]
+        await double.called(4)
+        await until(lambda: two.waiting == 4)
+        assert len(double.calls) == 4
+        double.before_first.set()
+        assert all(await asyncio.gather(*second))
+
+
+@asynccontextmanager
+async def replica(redis_url: str) -> AsyncIterator[tuple[Gated, Scripted]]:
+    """An account of which no bound is known, with all that processes share, and its double."""
+    shared = share(redis_url, timeout=2.0)
+    slots = Slots(shared.link, shared.notices)
+    double, allowance = Scripted("one"), Allowance(None)
+    yield Gated(Watched(double, Circuit("one"), allowance), allowance, slots=slots), double
+    await slots.aclose()
+    await shared.notices.aclose()
+    await shared.link.aclose()
+
+
+async def spoken(provider: Gated) -> bytes:
+    """All the sound."""
+    async with provider.speak(Utterance("Somebody says a thing.", ProviderVoice("one", "low"))) as sound:
+        return b"".join([piece async for piece in sound.pieces])
+
+
+async def until_waiting(clients: list[httpx.AsyncClient], number: int) -> None:
+    """So many stand at the gates of all replicas."""
+    async with asyncio.timeout(20):
+        while await waiting(clients) < number:  # noqa: ASYNC110 - another process has no event to wait for
+            await asyncio.sleep(0.01)
+
+
+async def waiting(clients: list[httpx.AsyncClient]) -> float:
+    """How many do."""
+    pages = [(await client.get("/metrics")).text for client in clients]
+    return sum(total(page, "refrain_provider_waiting") for page in pages)
 
 
 class ExitAll:

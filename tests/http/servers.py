@@ -25,10 +25,10 @@ import app.server
 from app.server import Refrain, create_app
 from app.settings import parse
 from cache import keeper
-from providers.gate import Slots
 from providers.interface import Provider, ProviderSettings
 from providers.kinds import build
 from providers.scripted import Scripted
+from providers.slots import Slots
 from providers.wrapped import bare
 from tests.forked import Forked
 

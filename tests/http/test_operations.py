@@ -32,6 +32,8 @@ def test_metrics_are_announced_as_prometheus_reads_them(server: Server):
         "refrain_flights",
         "refrain_provider_requests_total",
         "refrain_provider_seconds",
+        "refrain_provider_waiting",
+        "refrain_provider_under_way",
         "refrain_characters_total",
         "refrain_spend_total",
         "refrain_redis_errors_total",

@@ -85,6 +85,27 @@ async def test_what_is_under_way_is_counted(house: Inside):
     assert (await standing(house, "first"))["concurrency"]["now"] == 0
 
 
+async def test_who_waits_and_what_is_under_way_are_measured(valkey: Valkey, monkeypatch: pytest.MonkeyPatch):
+    """An operator could not tell an account that is too small from a vendor that is slow."""
+    config = VOICES.replace("[providers.second]", "max_concurrency = 2\n[providers.second]")
+    async with inside(monkeypatch, valkey.url, config) as house:
+        first = house.scripted["first"]
+        first.between.clear()
+        speaking = [
+            asyncio.create_task(house.post(input=f"Measured, number {number}.")) for number in range(5)
+        ]
+        await first.called(2)
+        async with asyncio.timeout(10):
+            while await house.metric("refrain_provider_waiting", provider="first") < 3:
+                pass
+        assert await house.metric("refrain_provider_under_way", provider="first") == 2
+        assert await house.metric("refrain_provider_under_way", provider="second") == 0
+        first.between.set()
+        await asyncio.gather(*speaking)
+        for name in ("waiting", "under_way"):
+            assert await house.metric(f"refrain_provider_{name}", provider="first") == 0
+
+
 async def test_retries_are_counted(valkey: Valkey, monkeypatch: pytest.MonkeyPatch):
     """A vendor that answers only at the second time of asking would look as good as one that answers at once."""
     config = VOICES.replace("attempts = 1", "attempts = 3")

@@ -363,3 +363,27 @@ async def test_a_probe_asks_though_the_circuit_is_open():
     with pytest.raises(errors.CircuitOpen):
         await said(provider)
     assert await said(unguarded(provider))
+
+
+async def test_opened_again_while_who_waited_is_still_leaving():
+    """What opens a circuit would fail itself, and the failure that it came with would be lost."""
+    circuit = Circuit("one")
+    leaving, left = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        async with circuit.unless_open():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                leaving.set()
+                await left.wait()
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    circuit.open("unavailable")
+    await leaving.wait()
+    circuit.close()
+    circuit.open("timeout")
+    left.set()
+    with pytest.raises(errors.CircuitOpen):
+        await waiting

@@ -1,6 +1,7 @@
 """The gate: how many at once, who is next, and what a vendor's refusals change."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from providers.gate import AGAIN_SECONDS, Gated
 from providers.guard import Watched
 from providers.interface import ProviderVoice, Utterance, speaking_for
 from providers.scripted import Script, Scripted
+from providers.slots import Heard, Own
 from providers.turns import Turns
 
 VOICE = ProviderVoice("one", "low")
@@ -31,18 +33,24 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-class Board:
+class Board(Own):
     """Slots as processes share them; `taken` by other processes."""
 
     def __init__(self, taken: int = 0) -> None:
         self.taken = taken
         self.held: set[str] = set()
         self.left: list[str] = []
+        self.found: float | None = None
+        self.told: list[bool] = []
 
-    async def take(self, account: str, token: str, most: int) -> bool:
+    async def take(
+        self, account: str, token: str, most: int | None, heard: Heard, *, waits: bool = True
+    ) -> bool:
         """See `Slots`."""
         await asyncio.sleep(0)
-        if token in self.held or len(self.held) + self.taken < most:
+        heard(self.found)
+        bound = min(most or math.inf, int(self.found) if self.found else math.inf)
+        if token in self.held or len(self.held) + self.taken < bound:
             self.held.add(token)
             return True
         return False
@@ -51,6 +59,10 @@ class Board:
         """See `Slots`."""
         self.held.discard(token)
         self.left.append(token)
+
+    def adapt(self, account: str, most: int | None, heard: Heard, *, refused: bool) -> None:
+        """See `Slots`."""
+        self.told.append(refused)
 
 
 async def test_one_user_with_two_hundred_waiting_has_one_turn_in_the_round():
@@ -93,7 +105,9 @@ async def test_who_leaves_while_redis_is_asked_is_heard():
     looks = 0
 
     class Slow(Board):
-        async def take(self, account: str, token: str, most: int) -> bool:
+        async def take(
+            self, account: str, token: str, most: int | None, heard: Heard, *, waits: bool = True
+        ) -> bool:
             nonlocal looks
             looks += 1
             if looks == 2:
@@ -134,11 +148,50 @@ async def test_cancelled_anywhere_everything_is_given_back(steps: int):
     assert await asyncio.wait_for(said(gate), 5)
 
 
-async def test_without_a_bound_nobody_is_asked():
-    """A round trip for each utterance of an account that has no limit."""
+async def test_without_a_bound_all_are_let_in_and_counted():
+    """Nobody would know how many of an account were under way when its vendor refuses for the first time."""
     board = Board()
-    assert await said(Gated(Scripted("one"), Allowance(None), slots=board))
-    assert not board.left
+    double = Scripted("one")
+    double.before_first.clear()
+    gate = Gated(double, Allowance(None), slots=board)
+    tasks = [asyncio.create_task(said(gate)) for _ in range(8)]
+    await double.called(8)
+    assert len(board.held) == 8
+    double.before_first.set()
+    await asyncio.gather(*tasks)
+    assert not board.held
+
+
+async def test_what_others_have_found_out_binds_from_the_next_utterance_on():
+    """Each replica would be refused for itself, and the account's vendor asked beyond its limit by all the others."""
+    board = Board()
+    double = Scripted("one")
+    double.before_first.clear()
+    gate = Gated(double, Allowance(None), slots=board)
+    board.found = 2.5
+    tasks = [asyncio.create_task(said(gate)) for _ in range(8)]
+    await double.called(2)
+    await until(lambda: gate.turns.waiting == 6)
+    assert gate.allowance.now == 2
+    assert len(double.calls) == 2
+    double.before_first.set()
+    await asyncio.gather(*tasks)
+    board.found = None  # somebody has come up to what is known
+    assert await said(gate)
+    assert gate.allowance.now is None
+
+
+async def test_others_are_told_of_refusals_and_of_what_was_spoken_behind_them():
+    """What one replica learns would be learned by each of them anew."""
+    board = Board()
+    allowance = Allowance(8)
+    double = Scripted("one", Script(fault="rate_limited", fault_calls=1))
+    gate = Gated(Watched(double, Circuit("one"), allowance), allowance, slots=board)
+    with pytest.raises(errors.RateLimited):
+        await said(gate)
+    board.found = 4.0
+    assert await said(gate)
+    assert board.told == [True, False]
 
 
 async def test_a_refused_burst_is_halved_once_and_grows_again():
