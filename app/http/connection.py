@@ -1,13 +1,16 @@
 """uvicorn's HTTP, but for readers who have stopped reading: they are cut, and hold little until then."""
 
 import asyncio
+import copy
 import fcntl
+import logging
 import socket
 import sys
 import termios
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.http import wire
@@ -15,6 +18,8 @@ from app.http import wire
 UNSENT: Final = 2**17
 """Bytes that the kernel takes for a connection beyond what is on its way. Left to itself it takes up to 4 MB for
 each reader who reads nothing."""
+_ACCESS: Final = 5
+"""Arguments of a line of the access log: client, method, path with its query, version, status."""
 _BUFFERED: Final = 2**14
 """Bytes that may lie in the process for a connection before its answer has to wait, besides one slice. Heads and
 small bodies still leave together."""
@@ -25,6 +30,25 @@ def bound_unsent(listening: socket.socket) -> None:
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     if option is not None:
         listening.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+
+
+class WithoutQueries(logging.Filter):
+    """For uvicorn's access log: there are tokens in queries, and whatever else people put there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take the query out of a request's line."""
+        if isinstance(record.args, tuple) and len(record.args) == _ACCESS:
+            client, method, path, *rest = record.args
+            record.args = (client, method, str(path).partition("?")[0], *rest)
+        return True
+
+
+def log_config() -> dict[str, Any]:
+    """Uvicorn's own, without queries. As data: its workers set it up anew."""
+    config = copy.deepcopy(LOGGING_CONFIG)
+    config["filters"] = {"without_queries": {"()": WithoutQueries}}
+    config["loggers"]["uvicorn.access"]["filters"] = ["without_queries"]
+    return config
 
 
 class Connection(HttpToolsProtocol):
