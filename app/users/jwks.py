@@ -127,6 +127,9 @@ class PublishedKeys:
                 keys = parsed(await self._read())
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, _Unusable) as error:
             self._note_failure(str(error) if isinstance(error, _Unusable) else type(error).__name__)
+        except asyncio.CancelledError:
+            self._failed = True  # so that who waits is told that nobody knows, and not that his token is bad
+            raise
         else:
             if self._failed:
                 log.warning("the keys at auth.jwt.jwks_url can be fetched again")
