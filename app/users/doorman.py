@@ -14,6 +14,7 @@ from app.users.keys import Key, Keys, is_key
 from app.users.passes import Passes
 from app.users.store import Secret
 from app.users.user import DEFAULT_PLAN, Role, User
+from cache.digest import encode
 from cache.errors import Away
 
 BELIEVED: Final = 4.0
@@ -115,9 +116,7 @@ class Doorman:
             InvalidKey, Revoked: it is none, not for this path, or what it was made from has been revoked.
             UsersUnavailable: that cannot be found out now.
         """
-        # No credential of a header has a line's end in it: neither is ever taken for the other.
-        mark = _mark(f"{path}\n{presented}")
-        return await self._check(mark, lambda: self._find_by_pass(presented, path))
+        return await self._check(_mark(presented, path), lambda: self._find_by_pass(presented, path))
 
     async def still_good(self, user: User) -> bool:
         """Whether that by which this user came in has not been revoked since: for connections that stay.
@@ -215,8 +214,10 @@ class Doorman:
             self._known.popitem(last=False)
 
 
-def _mark(credential: str) -> bytes:
-    return hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
+def _mark(credential: str, path: str | None = None) -> bytes:
+    """By what it is remembered; with a path it is a pass', and never taken for what came in a header."""
+    kind = b"credential" if path is None else b"pass"
+    return hashlib.blake2b(encode((credential, path)), digest_size=32, person=kind).digest()
 
 
 def _unavailable() -> UsersUnavailable:

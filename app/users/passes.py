@@ -19,7 +19,7 @@ from app.users.user import User
 from cache.errors import Away
 
 MOST_SECONDS: Final = 900
-LONGEST: Final = 4096
+LONGEST: Final = 8192
 """Characters of a pass."""
 _AUDIENCE: Final = "refrain:pass:1"
 """With a version of its own: what is in it may change."""

@@ -15,8 +15,10 @@ from app.users.user import DEFAULT_PLAN, Role, User
 
 LONGEST: Final = 8192
 """Characters of a token."""
-LONGEST_NAME: Final = 255
-"""Characters of a user's id (as OpenID Connect has it) and of a plan's name."""
+LONGEST_ID: Final = 255
+"""Characters of a user's id, as OpenID Connect has it."""
+LONGEST_PLAN: Final = 64
+"""Characters of a plan's name, as the configuration has it."""
 _MOST_KEYS: Final = 8
 """Keys that are tried for a token that names none."""
 
@@ -79,14 +81,14 @@ class JwtTokens:
         key_id, algorithm = self._header(presented)
         keys = await self._keys.find(key_id, algorithm)
         claims = self._claims(presented, keys)
-        name = _name(claims["sub"])
+        name = _name(claims["sub"], LONGEST_ID)
         if name is None:
-            raise InvalidKey(f"A token's `sub` must be 1 to {LONGEST_NAME} printable characters.")
+            raise InvalidKey(f"A token's `sub` must be 1 to {LONGEST_ID} printable characters.")
         issued = self._issued(presented, claims)
         if await self._revocations.revoked(name, issued):
             raise Revoked("This token has been revoked. Log in again.")
         role: Role = "admin" if claims.get(self._rules.role_claim) == "admin" else "user"
-        plan = _name(claims.get(self._rules.plan_claim)) or DEFAULT_PLAN
+        plan = _name(claims.get(self._rules.plan_claim), LONGEST_PLAN) or DEFAULT_PLAN
         return User(name, role, plan, str(issued), await self._secret.owner(name)), issued.until
 
     async def still_good(self, user: User) -> bool:
@@ -169,9 +171,9 @@ class JwtTokens:
         return Issued(id_of(jti if isinstance(jti, str) else presented), at, expires + self._rules.leeway)
 
 
-def _name(claim: object) -> str | None:
+def _name(claim: object, longest: int) -> str | None:
     """Of a user or plan, as far as it can be one."""
-    if isinstance(claim, str) and 0 < len(claim) <= LONGEST_NAME and claim.isprintable():
+    if isinstance(claim, str) and 0 < len(claim) <= longest and claim.isprintable():
         return claim
     return None
 
