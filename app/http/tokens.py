@@ -16,6 +16,8 @@ from app.users.passes import MOST_SECONDS, Passes
 
 _PATH: Final = re.compile(r"(/v1/speech/[0-9a-f]{40})(?:\.[a-z0-9]{2,5})?")
 
+_AT: Final = re.compile(r" - at `\$\.(expires_in|path)`$")
+
 
 class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /v1/tokens`; it may be left out."""
@@ -88,9 +90,11 @@ def decoded(body: bytes) -> TokenBody:
     """
     try:
         asked = _DECODER.decode(body) if body.strip() else TokenBody()
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
+        at = _AT.search(str(error))
         raise InvalidInput(
-            "The body takes `expires_in`, a whole number of seconds, and `path`, a string, and nothing else."
+            "The body takes `expires_in`, a whole number of seconds, and `path`, a string, and nothing else.",
+            param=at[1] if at else None,
         ) from None
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise InvalidJson("The body is not valid JSON in UTF-8. Send an object, or nothing.") from None

@@ -15,6 +15,7 @@ from app.settings.table import Table
 from app.text.language import is_tag
 from app.text.normalize import speakable
 from app.units import Bytes, Seconds, seconds, secret
+from app.units import secret as looked_up
 from cache.address import checked
 from providers.interface import ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
@@ -289,7 +290,7 @@ class Auth(Table):
     """
 
     mode: Literal["open", "keys", "jwt", "keys+jwt"] = "open"
-    secret: Annotated[SecretStr, BeforeValidator(secret), AfterValidator(_long)] = SecretStr("")
+    secret: Annotated[SecretStr, BeforeValidator(looked_up), AfterValidator(_long)] = SecretStr("")
     jwt: Jwt = Jwt()
 
     @property
