@@ -200,7 +200,12 @@ def test_a_player_hears_by_its_address_alone(pair: Pair):
         part = server.client.get(address, params=presented, headers={"Range": "bytes=100-199"})
         assert (part.status_code, part.content) == (206, speech.content[100:200])
         assert server.client.head(address, params=presented).status_code == 200
-        assert server.client.get(f"{address}/captions.vtt", params=presented).status_code == 200
+        captions = server.client.get(f"{address}/captions.vtt", params=presented)
+        assert captions.status_code == 200
+        for answer in (whole, part, captions):
+            assert answer.headers["cache-control"].startswith("private, "), (
+                "nothing on the way gives it to others"
+            )
 
 
 def test_a_pass_opens_nothing_else(pair: Pair):
