@@ -18,8 +18,6 @@ from app.http import wire
 UNSENT: Final = 2**17
 """Bytes that the kernel takes for a connection beyond what is on its way. Left to itself it takes up to 4 MB for
 each reader who reads nothing."""
-_ACCESS: Final = 5
-"""Arguments of a line of the access log: client, method, path with its query, version, status."""
 _BUFFERED: Final = 2**14
 """Bytes that may lie in the process for a connection before its answer has to wait, besides one slice. Heads and
 small bodies still leave together."""
@@ -33,13 +31,14 @@ def bound_unsent(listening: socket.socket) -> None:
 
 
 class WithoutQueries(logging.Filter):
-    """For uvicorn's access log: there are tokens in queries, and whatever else people put there."""
+    """For uvicorn's lines about requests: there are tokens in queries, and whatever else people put there."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Take the query out of a request's line."""
-        if isinstance(record.args, tuple) and len(record.args) == _ACCESS:
-            client, method, path, *rest = record.args
-            record.args = (client, method, str(path).partition("?")[0], *rest)
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                part.partition("?")[0] if isinstance(part, str) else part for part in record.args
+            )
         return True
 
 
@@ -47,7 +46,8 @@ def log_config() -> dict[str, Any]:
     """Uvicorn's own, without queries. As data: its workers set it up anew."""
     config = copy.deepcopy(LOGGING_CONFIG)
     config["filters"] = {"without_queries": {"()": WithoutQueries}}
-    config["loggers"]["uvicorn.access"]["filters"] = ["without_queries"]
+    for name in ("uvicorn.access", "uvicorn.error"):  # WebSockets are told of in the second
+        config["loggers"][name]["filters"] = ["without_queries"]
     return config
 
 

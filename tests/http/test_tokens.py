@@ -1,6 +1,7 @@
 """Tokens and passes through real servers: who comes in, who is shut out on all of them, and what no log has."""
 
 import asyncio
+import logging
 import tempfile
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.http.connection import WithoutQueries, log_config
 from app.users.keys import Keys
 from app.users.store import Secret
 from cache.link import RedisLink
@@ -260,6 +262,22 @@ def test_no_log_has_a_token(pair: Pair):
     for secret in secrets:
         for place in (log, pair.second.log.read_text(), names, metrics):
             assert secret not in place
+
+
+def test_lines_about_websockets_have_no_query_either():
+    """They are told of in another log, whether there is one of accesses or not."""
+    line = logging.LogRecord(
+        "uvicorn.error",
+        logging.INFO,
+        "",
+        0,
+        '%s - "WebSocket %s" [accepted]',
+        (("::1", 5), "/v1/x?token=y"),
+        None,
+    )
+    assert log_config()["loggers"]["uvicorn.error"]["filters"] == ["without_queries"]
+    assert WithoutQueries().filter(line)
+    assert line.getMessage().endswith('"WebSocket /v1/x" [accepted]')
 
 
 @pytest.mark.parametrize(
