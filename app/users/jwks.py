@@ -127,8 +127,9 @@ class PublishedKeys:
                 keys = parsed(await self._read())
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, _Unusable) as error:
             self._note_failure(str(error) if isinstance(error, _Unusable) else type(error).__name__)
-        except asyncio.CancelledError:
-            self._failed = True  # so that who waits is told that nobody knows, and not that his token is bad
+        except BaseException:
+            # Cut short, or a defect of ours: who waits is told that nobody knows, and not that his token is bad.
+            self._failed = True
             raise
         else:
             if self._failed:
