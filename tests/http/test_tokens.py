@@ -187,6 +187,7 @@ def test_a_bad_token_is_refused(pair: Pair, bad: str):
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "invalid_key"
     assert answer.headers["www-authenticate"] == "Bearer"
+    assert credential not in answer.text
 
 
 def test_a_player_hears_by_its_address_alone(pair: Pair):

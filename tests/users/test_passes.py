@@ -281,6 +281,17 @@ async def test_what_cannot_be_checked_is_refused(tmp_path: Path):
     await link.aclose()
 
 
+async def test_without_its_secret_none_is_made(tmp_path: Path):
+    """With Redis away the first page of a process would get an error of ours, or a pass that nobody takes."""
+    valkey = Valkey(tmp_path)
+    link = RedisLink(valkey.url, timeout=5)
+    passes = Passes(Secret(link), Revocations(link, kept=3600))
+    valkey.stop()
+    with pytest.raises(UsersUnavailable):
+        await passes.issue(anybody("", "user"), 60)
+    await link.aclose()
+
+
 async def test_a_connection_learns_that_its_key_is_revoked(door: Door):
     """A WebSocket would go on for hours with a key that was stolen."""
     user, other = await door.user(), await door.user()

@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidKey, Revoked
@@ -240,6 +240,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from(["sub", "exp", "iat", "nbf", "jti", "aud", "iss", "plan", "role"])
 
 
+@settings(deadline=None)  # the first one makes a key
 @given(st.dictionaries(NAMES, JSON))
 async def test_whatever_an_issuer_signs_is_a_user_or_refused(said: dict[str, Any]):
     """One odd claim of the issuer's would be an error of ours at each request."""
@@ -261,6 +262,7 @@ def _signs(said: dict[str, Any]) -> bool:
     return True
 
 
+@settings(deadline=None)  # the first one makes a key
 @given(
     JSON | st.dictionaries(st.sampled_from(["alg", "kid", "crit", "b64", "typ"]), JSON),
     JSON,
@@ -272,6 +274,7 @@ async def test_whatever_a_stranger_sends_is_refused(header: object, payload: obj
         await tokens().find(raw(header, payload, signature))
 
 
+@settings(deadline=None)  # the first one makes a key
 @given(st.binary(max_size=60).map(lambda octets: octets.decode("latin-1")))
 async def test_whatever_is_in_the_header_is_refused(presented: str):
     """The same, by a doorman who is asked first."""
