@@ -30,6 +30,7 @@ from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
 from app.http.providers import providers
 from app.http.replay import ReplaySurface
+from app.http.tokens import TokenSurface
 from app.metrics import CacheFigures, Metrics, TierFigures
 from app.reload import Reload, needs_restart
 from app.settings import Settings
@@ -323,6 +324,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(ReplaySurface(studio, owners).route())
             app.register(CaptionSurface(studio, owners).router())
             app.register(ForgettingSurface(studio, owners).route())
+            app.register(TokenSurface(house.desk.passes, max_body).route())
             app.register(listings(casting))
             app.register(providers(house.standings))
             document(app)

@@ -18,7 +18,18 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
         f"app.cli.{name}"
-        for name in ("cache", "config", "doctor", "plan", "providers", "say", "serve", "tables", "warm")
+        for name in (
+            "cache",
+            "config",
+            "doctor",
+            "plan",
+            "providers",
+            "say",
+            "serve",
+            "tables",
+            "tokens",
+            "warm",
+        )
     ]
     + ["app.server", "tests.forked"]
 )

@@ -65,10 +65,11 @@ def main() -> None:
         say,
         serve,
         tables,
+        tokens,
         warm,
     )
 
-    for module in (cache, config, doctor, plan, providers, say, serve, tables, warm):
+    for module in (cache, config, doctor, plan, providers, say, serve, tables, tokens, warm):
         module.register(cli)
     try:
         cli.main(standalone_mode=True)

@@ -20,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli import Failed, config_option, configured
 from app.errors import whereabouts
-from app.http.connection import Connection, bound_unsent
+from app.http.connection import Connection, bound_unsent, log_config
 from app.http.operations import Handler, Lifecycle
 from app.reload import Reload
 from app.server import Refrain, archive_url, create_app
@@ -57,6 +57,8 @@ def serve(
     if config_file:
         os.environ["REFRAIN_CONFIG"] = str(config_file.resolve())
     settings = _listening_on(settings, host)
+    if settings.auth.takes_tokens and not settings.auth.jwt.audience:
+        log.warning("tokens that are made out for other services are taken, too: auth.jwt.audience is empty")
     host = settings.server.host
     port = settings.server.port if port is None else port
     with _bound(host, port) as listening, _share(settings):
@@ -142,6 +144,7 @@ def _run(listening: socket.socket, settings: Settings, *, workers: int, access_l
         loop="auto",
         http=Connection,
         lifespan="on",
+        log_config=log_config(),
         access_log=access_log,
         log_level="info" if access_log else "warning",
         server_header=False,

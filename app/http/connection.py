@@ -1,13 +1,16 @@
 """uvicorn's HTTP, but for readers who have stopped reading: they are cut, and hold little until then."""
 
 import asyncio
+import copy
 import fcntl
+import logging
 import socket
 import sys
 import termios
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.http import wire
@@ -25,6 +28,27 @@ def bound_unsent(listening: socket.socket) -> None:
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     if option is not None:
         listening.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+
+
+class WithoutQueries(logging.Filter):
+    """For uvicorn's lines about requests: there are tokens in queries, and whatever else people put there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take the query out of a request's line."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                part.partition("?")[0] if isinstance(part, str) else part for part in record.args
+            )
+        return True
+
+
+def log_config() -> dict[str, Any]:
+    """Uvicorn's own, without queries. As data: its workers set it up anew."""
+    config = copy.deepcopy(LOGGING_CONFIG)
+    config["filters"] = {"without_queries": {"()": WithoutQueries}}
+    for name in ("uvicorn.access", "uvicorn.error"):  # WebSockets are told of in the second
+        config["loggers"][name]["filters"] = ["without_queries"]
+    return config
 
 
 class Connection(HttpToolsProtocol):

@@ -20,6 +20,7 @@ from app.audio.formats import FORMATS
 from app.errors import TABLE
 from app.http.captions import FORMS
 from app.http.requests import SpeechBody
+from app.http.tokens import IssuedToken, TokenBody
 from app.speech.estimate import Estimate
 
 _COMPONENT = "#/components/schemas/{name}"
@@ -28,8 +29,8 @@ _COMPONENT = "#/components/schemas/{name}"
 def document(app: Litestar) -> None:
     """Add the routes that are raw ASGI to the app's document."""
     told = {name: form.struct for name, form in FORMS.items() if form.struct is not None}
-    (body, estimate, *structs), components = msgspec.json.schema_components(
-        (SpeechBody, Estimate, *told.values()), ref_template=_COMPONENT
+    (body, estimate, wanted, issued, *structs), components = msgspec.json.schema_components(
+        (SpeechBody, Estimate, TokenBody, IssuedToken, *told.values()), ref_template=_COMPONENT
     )
     json_of = dict(zip(told, structs, strict=True))
     schema = app.openapi_schema
@@ -45,6 +46,12 @@ def document(app: Litestar) -> None:
         description="The digest from Content-Location, with or without the format's extension.",
         schema=Schema(type=OpenAPIType.STRING),
     )
+    token = Parameter(
+        name="token",
+        param_in="query",
+        description="From `POST /v1/tokens`, for what can send no header.",
+        schema=Schema(type=OpenAPIType.STRING),
+    )
     paths = schema.paths
     assert paths is not None
     paths["/v1/audio/speech"] = PathItem(
@@ -56,17 +63,30 @@ def document(app: Litestar) -> None:
         )
     )
     paths["/v1/speech/{address}"] = PathItem(
-        parameters=[address],
+        parameters=[address, token],
         get=_operation("replay", "What was said once, by its address; Range, ETag", 200, _sounds()),
         head=_operation("replay_head", "The same without the sound", 200, {}),
         delete=_operation("forget", "Have it and its clips forgotten, by every replica", 204, {}),
+    )
+    told_token = {"application/json": OpenAPIMediaType(schema=Reference(issued["$ref"]))}
+    asked_token = RequestBody(
+        content={"application/json": OpenAPIMediaType(schema=Reference(wanted["$ref"]))}
+    )
+    paths["/v1/tokens"] = PathItem(
+        post=_operation(
+            "token",
+            "A short-lived token for the `?token=` of a speech's address",
+            200,
+            told_token,
+            asked_token,
+        )
     )
     for name, form in FORMS.items():
         known = json_of.get(name)
         body_of = Reference(known["$ref"]) if known else Schema(type=OpenAPIType.STRING)
         written = {form.media_type.partition(";")[0]: OpenAPIMediaType(schema=body_of)}
         paths[f"/v1/speech/{{address}}/{name}"] = PathItem(
-            parameters=[address],
+            parameters=[address, token],
             get=_operation(name.replace(".", "_"), "What is heard when", 200, written),
         )
 

@@ -2,10 +2,11 @@
 
 import re
 from typing import Final
+from urllib.parse import parse_qs
 
 from litestar.types import HTTPScope
 
-from app.errors import Forbidden
+from app.errors import Forbidden, RefrainError
 from app.http.wire import header
 from app.users.doorman import Doorman
 from app.users.user import Role, User, anybody
@@ -13,6 +14,8 @@ from app.users.user import Role, User, anybody
 _ANYBODYS: Final = re.compile(r"/(healthz|readyz|metrics|docs(/.*)?|page/.*)?")
 """The process' own state, and what a browser needs before anybody can give it a key."""
 _LISTINGS: Final = re.compile(r"/v1/(audio/voices|audio/models|models(/.*)?|voices)|/v2/voices")
+_SOUNDS: Final = re.compile(r"/v1/speech/.")
+"""What a page plays by its address alone; HEAD is GET by now."""
 _ADMINS: Final = ("/v1/providers", "/v1/cache/")
 
 
@@ -34,7 +37,9 @@ class Doorway:
         """
         credential = credential_of(scope)
         path = scope["path"]
-        if self._doorman.is_open or self._takes_anybody(path):
+        if not credential and (presented := pass_of(scope)):
+            user = await self._by_pass(presented, path)
+        elif self._doorman.is_open or self._takes_anybody(path):
             user = anybody(credential, self._open_role if self._doorman.is_open else "user")
         else:
             user = self._doorman.recall(credential) or await self._doorman.check(credential)
@@ -42,6 +47,15 @@ class Doorway:
             raise Forbidden("This is for keys with the admin role. Use one of those.")
         scope["user"] = user
         return user
+
+    async def _by_pass(self, presented: str, path: str) -> User:
+        try:
+            return await self._doorman.check_pass(presented, path)
+        except RefrainError:
+            if not self._doorman.is_open:
+                raise
+            # Nobody needs one here: he hears what everybody may.
+            return anybody("", self._open_role)
 
     def _takes_anybody(self, path: str) -> bool:
         return bool(_ANYBODYS.fullmatch(path) or (self._public_listings and _LISTINGS.fullmatch(path)))
@@ -53,9 +67,21 @@ def user_of(scope: HTTPScope) -> User:
     return user
 
 
+def is_checked(scope: HTTPScope) -> bool:
+    """Whether it was looked at who asks: then the answer is for him, and caches on the way must not keep it."""
+    return bool(user_of(scope).credential)
+
+
 def credential_of(scope: HTTPScope) -> str:
     """As OpenAI's clients present it, or as ElevenLabs' do; empty: none."""
     scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
     if scheme.lower() == "bearer" and (token := token.strip()):
         return token
     return (header(scope, b"xi-api-key") or "").strip()
+
+
+def pass_of(scope: HTTPScope) -> str:
+    """As an element of a page presents it, which can send no header: `?token=`, where sound is; empty: none."""
+    if scope["method"] != "GET" or not _SOUNDS.match(scope["path"]):
+        return ""
+    return parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]

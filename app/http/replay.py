@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.errors import NotFound
+from app.http.doorway import is_checked
 from app.http.owner import Owners
 from app.http.sound import TRIES, Head, send_following, send_sound
 from app.http.speech_headers import Pairs, followed_headers, replay_headers
@@ -101,7 +102,7 @@ async def _send_followed(speech: Followed, scope: Scope, receive: Receive, send:
 
 
 async def _send(scope: HTTPScope, receive: Receive, send: Send, speech: Ready) -> None:
-    headers = replay_headers(speech)
+    headers = replay_headers(speech, private=is_checked(scope))
     required = header(scope, b"if-match")
     if required is not None and not _is_among(required, speech.manifest.etag):
         await send_whole(send, 412, encoded([*headers, ("Content-Length", "0")]))

@@ -195,6 +195,13 @@ def _auth_checks(auth: Auth) -> Iterator[tuple[Where, str]]:
         )
     elif shared and key and len(key) < LEAST_SECRET:
         yield (*where, "public_key"), f"is too short a secret; use {LEAST_SECRET} random characters or more"
+    elif key:
+        from app.settings.signing import verifying_keys  # noqa: PLC0415 - it takes a while, and few need it
+
+        try:
+            verifying_keys(key, jwt.algorithms)
+        except ValueError as error:
+            yield (*where, "public_key"), str(error)
 
 
 def _link_checks(link: Link, settings: Settings, providers: Collection[str]) -> Iterator[tuple[Where, str]]:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -249,20 +250,36 @@ Algorithm = Literal[
 """`none` is not among them."""
 
 
+def _fetchable(url: str) -> str:
+    if not url:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("is no URL; write it in full, with https://") from None
+    if not parts.hostname:
+        raise ValueError("is no URL; write it in full, with https://")
+    if parts.scheme != "https" and not _is_loopback(parts.hostname):
+        raise ValueError("needs https: who can change what comes over the wire could sign tokens of his own")
+    return url
+
+
 class Jwt(Table):
     """Which tokens are taken. The keys are those at `jwks_url`, or `public_key` (PEM, or the secret of HS256).
 
-    `plan_claim` and `role_claim` name the claims that say what a token's user may do; `leeway` is in seconds.
+    `plan_claim` and `role_claim` name the claims that say what a token's user may do. `leeway`, and `max_lifetime`
+    from a token's issue to its expiry, are in seconds: a revocation is remembered for that long.
     """
 
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256",)
-    jwks_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    jwks_url: Annotated[str, Field(pattern=r"^(https?://.+)?$"), AfterValidator(_fetchable)] = ""
     public_key: Annotated[SecretStr, BeforeValidator(secret)] = SecretStr("")
     audience: str = ""
     issuer: str = ""
     plan_claim: str = "plan"
     role_claim: str = "role"
     leeway: Annotated[Seconds, Field(ge=0, le=300)] = 10.0
+    max_lifetime: Annotated[Seconds, Field(ge=60)] = 366 * 86400.0
 
 
 class Auth(Table):

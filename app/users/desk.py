@@ -5,12 +5,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from app.settings import Settings
-from app.settings.tables import LimitTable
+from app.settings.signing import verifying_keys
+from app.settings.tables import Jwt, LimitTable
 from app.users.doorman import Doorman, Tokens
 from app.users.idempotency import Claim, Idempotency
+from app.users.jwks import PublishedKeys
 from app.users.keys import Keys
 from app.users.limits import Limits
+from app.users.passes import Passes
+from app.users.revocations import Revocations, open_revocations
 from app.users.store import Secret
+from app.users.tokens import GivenKey, JwtTokens, VerifyingKeys
 from app.users.usage import Usage
 from app.users.user import DEFAULT_PLAN, User
 from app.users.visit import Visit
@@ -27,6 +32,7 @@ class Desk:
     limits: Limits
     usage: Usage
     idempotency: Idempotency
+    passes: Passes
 
     def visit(self, user: User, claim: Claim | None = None) -> Visit:
         """One request of his."""
@@ -72,8 +78,25 @@ async def open_desk(
         link = errands.link
         secret = Secret(link, settings.auth.secret.get_secret_value())
         keys = Keys(link, secret, saves=not (settings.redis.url or settings.redis.users_url))
+        revocations = open_revocations(link, settings)
         tokens: Tokens | None = None
-        doorman = Doorman(keys if settings.auth.takes_keys else None, tokens, secret)
+        if settings.auth.takes_tokens:
+            tokens = await stack.enter_async_context(_open_tokens(settings.auth.jwt, revocations, secret))
+        passes = Passes(secret, revocations)
+        doorman = Doorman(keys if settings.auth.takes_keys else None, tokens, secret, passes=passes)
         limits = Limits(errands, Plans(current), lambda: current().limits.alone)
         stack.push_async_callback(limits.aclose)
-        yield Desk(doorman, keys, limits, Usage(), Idempotency(errands, secret))
+        yield Desk(doorman, keys, limits, Usage(), Idempotency(errands, secret), passes)
+
+
+@asynccontextmanager
+async def _open_tokens(rules: Jwt, revocations: Revocations, secret: Secret) -> AsyncIterator[Tokens]:
+    async with AsyncExitStack() as stack:
+        keys: VerifyingKeys
+        if rules.jwks_url:
+            published = PublishedKeys(rules.jwks_url)
+            stack.push_async_callback(published.aclose)
+            keys = published
+        else:
+            keys = GivenKey(verifying_keys(rules.public_key.get_secret_value(), rules.algorithms))
+        yield JwtTokens(rules, keys, revocations, secret)

@@ -1,17 +1,20 @@
 """Who asks, by what he presents. What was checked is believed for a few seconds, and no longer."""
 
+import asyncio
 import hashlib
-import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from app.errors import InvalidKey, MissingKey, RefrainError, Revoked, UsersUnavailable
 from app.users.keys import Key, Keys, is_key
+from app.users.passes import Passes
 from app.users.store import Secret
 from app.users.user import DEFAULT_PLAN, Role, User
+from cache.digest import encode
 from cache.errors import Away
 
 BELIEVED: Final = 4.0
@@ -34,6 +37,14 @@ class Tokens(Protocol):
         """
         ...
 
+    async def still_good(self, user: User) -> bool:
+        """Whether the token by which this user came in has not been revoked since.
+
+        Raises:
+            Away: that cannot be known.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -51,15 +62,19 @@ class Doorman:
         tokens: Tokens | None,
         secret: Secret,
         *,
+        passes: Passes | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Without both, everybody is let in."""
+        """Without keys and tokens, everybody is let in."""
         self._keys = keys
         self._tokens = tokens
         self._secret = secret
+        self._passes = passes
         self._clock = clock
         self._now = now
+        self._sleep = sleep
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     @property
@@ -73,7 +88,10 @@ class Doorman:
         Raises:
             RefrainError: it was refused a moment ago.
         """
-        known = self._known.get(_mark(credential))
+        return self._recall(_mark(credential))
+
+    def _recall(self, mark: bytes) -> User | None:
+        known = self._known.get(mark)
         if known is None or known.until <= self._clock():
             return None
         if known.error is not None:
@@ -89,19 +107,53 @@ class Doorman:
         """
         if not credential:
             raise MissingKey("Send your key as `Authorization: Bearer KEY` or as `xi-api-key: KEY`.")
-        if (user := self.recall(credential)) is not None:
+        return await self._check(_mark(credential), lambda: self._find(credential))
+
+    async def check_pass(self, presented: str, path: str) -> User:
+        """Who asks for `path` by a pass; as `check`, and believed as long. Where everybody is let in, whose it is.
+
+        Raises:
+            InvalidKey, Revoked: it is none, not for this path, or what it was made from has been revoked.
+            UsersUnavailable: that cannot be found out now.
+        """
+        return await self._check(_mark(presented, path), lambda: self._find_by_pass(presented, path))
+
+    async def still_good(self, user: User) -> bool:
+        """Whether that by which this user came in has not been revoked since: for connections that stay.
+
+        That it has expired meanwhile is no matter.
+
+        Raises:
+            UsersUnavailable: that cannot be found out now.
+        """
+        try:
+            return await self._still_good(user)
+        except Away:
+            raise _unavailable() from None
+
+    async def until_revoked(self, user: User) -> None:
+        """Return within five seconds of the revocation of that by which this user came in.
+
+        While it cannot be found out, nothing is revoked: who speaks is not cut because Redis is.
+        """
+        while True:
+            await self._sleep(BELIEVED)
+            with suppress(UsersUnavailable):
+                if not await self.still_good(user):
+                    return
+
+    async def _check(self, mark: bytes, find: Callable[[], Awaitable[tuple[User, float]]]) -> User:
+        if (user := self._recall(mark)) is not None:
             return user
         # Several may ask for the same at once: each look is one trip, and what the later one finds counts.
         try:
-            user, until = await self._find(credential)
+            user, until = await find()
         except Away:
-            raise UsersUnavailable(
-                "Keys cannot be checked at the moment. Try again.", retry_after=1.0
-            ) from None
+            raise _unavailable() from None
         except (InvalidKey, Revoked) as error:
-            self._remember(credential, _Known(None, error, self._clock() + DISBELIEVED))
+            self._remember(mark, _Known(None, error, self._clock() + DISBELIEVED))
             raise
-        self._remember(credential, _Known(user, None, self._clock() + min(BELIEVED, until)))
+        self._remember(mark, _Known(user, None, self._clock() + min(BELIEVED, until)))
         return user
 
     async def _find(self, credential: str) -> tuple[User, float]:
@@ -130,19 +182,46 @@ class Doorman:
         Raises:
             Away: as `Secret.get`.
         """
-        word = hmac.digest(await self._secret.get(), b"owner\0" + user_id.encode(), hashlib.sha256)
-        return User(user_id, role, plan, credential, word.hex()[:40])
+        return User(user_id, role, plan, credential, await self._secret.owner(user_id))
 
-    def _remember(self, credential: str, known: _Known) -> None:
-        mark = _mark(credential)
+    async def _find_by_pass(self, presented: str, path: str) -> tuple[User, float]:
+        if self._passes is None:
+            raise _invalid()
+        found = await self._passes.find(presented, path)
+        if bool(found.owner) != self.is_open:
+            # Made when the door was another.
+            raise _invalid()
+        owner = found.owner or await self._secret.owner(found.user)
+        user = User(found.user, "user", found.plan, found.credential, owner)
+        if not await self._still_good(user):
+            raise Revoked("What this token was made from has been revoked.")
+        return user, found.until - self._now()
+
+    async def _still_good(self, user: User) -> bool:
+        kind, _, name = user.credential.partition(":")
+        match kind:
+            case "key":
+                return self._keys is not None and await self._keys.still_good(name)
+            case "token":
+                return self._tokens is not None and await self._tokens.still_good(user)
+            case _:
+                return self.is_open
+
+    def _remember(self, mark: bytes, known: _Known) -> None:
         self._known[mark] = known
         self._known.move_to_end(mark)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
 
-def _mark(credential: str) -> bytes:
-    return hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
+def _mark(credential: str, path: str | None = None) -> bytes:
+    """By what it is remembered; with a path it is a pass', and never taken for what came in a header."""
+    kind = b"credential" if path is None else b"pass"
+    return hashlib.blake2b(encode((credential, path)), digest_size=32, person=kind).digest()
+
+
+def _unavailable() -> UsersUnavailable:
+    return UsersUnavailable("Keys cannot be checked at the moment. Try again.", retry_after=1.0)
 
 
 def _invalid() -> InvalidKey:

@@ -121,6 +121,15 @@ class Keys:
         fields = await self._fields(key_id)
         return None if fields is None else _key(key_id, fields)
 
+    async def still_good(self, key_id: str) -> bool:
+        """Whether the key of this id is there, and not revoked.
+
+        Raises:
+            Away: Redis does not answer.
+        """
+        fields = await self._fields(key_id)
+        return fields is not None and b"revoked" not in fields
+
     async def forget(self, user: str) -> int:
         """Delete all keys of a user; how many there were.
 

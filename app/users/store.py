@@ -1,5 +1,7 @@
 """Where users' things are: a Redis, by names that tell nothing of anybody."""
 
+import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from functools import partial
@@ -48,3 +50,11 @@ class Secret:
                 raise Away("no secret")
             self._known = found
         return self._known
+
+    async def owner(self, user: str) -> str:
+        """The word for what is this user's: see `User.owner`.
+
+        Raises:
+            Away: as `get`.
+        """
+        return hmac.digest(await self.get(), b"owner\0" + user.encode(), hashlib.sha256).hex()[:40]
