@@ -93,9 +93,11 @@ class Slots:
         """Give it back, or wait no more; soon, and nobody has to wait for it."""
         self._spawn(self._left(account, token))
 
-    def adapt(self, account: str, most: int | None, heard: Heard, *, refused: bool) -> None:
+    def adapt(self, account: str, most: int | None, heard: Heard, *, refused: int) -> None:
         """One was refused for there being too many at once, or else spoken: what all processes go by adapts.
 
+        `refused`: how many this process had under way then, of which others may have been given back by the time this
+        arrives; 0: it was spoken.
         Soon, and nobody has to wait for it; `heard` is then given what was found out, as by `take`. A refusal halves
         it, once in `PAUSE_SECONDS` for the whole fleet; as many successes as it is high raise it by one, up to `most`.
         """
@@ -130,10 +132,10 @@ class Slots:
         except Away:
             return  # it runs out by itself
 
-    async def _adapted(self, account: str, most: int | None, heard: Heard, *, refused: bool) -> None:
+    async def _adapted(self, account: str, most: int | None, heard: Heard, *, refused: int) -> None:
         held, _, _, bound = self._keys(account)
         pause, remembered = int(PAUSE_SECONDS * 1000), int(REMEMBERED_SECONDS * 1000)
-        arguments: Arguments = [int(refused), most or 0, pause, remembered]
+        arguments: Arguments = [refused, most or 0, pause, remembered]
         try:
             heard(_number(await self._link.call(lambda: self._adapt([held, bound], arguments))))
         except Away:

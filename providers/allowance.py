@@ -3,9 +3,9 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Literal
 
-What = Literal["refused", "spoken"]
+Tell = Callable[[int], None]
+"""Is told how many were under way when one was refused for there being too many; 0: one was spoken."""
 DEAF = 2.0
 """Seconds of refusals alone after which it is not for there being too many."""
 PAUSE = 1.0
@@ -29,9 +29,9 @@ class Allowance:
         self._halved = -math.inf
         self._refused: float | None = None
         self._clock = clock
-        self._tell: Callable[[What], None] = _nobody
+        self._tell: Tell = _nobody
 
-    def share(self, tell: Callable[[What], None]) -> None:
+    def share(self, tell: Tell) -> None:
         """Have others told of what changes it."""
         self._tell = tell
 
@@ -62,7 +62,7 @@ class Allowance:
             self._found += 1 / self._found
             if self._found >= (self.known or math.inf):
                 self._found = None
-            self._tell("spoken")
+            self._tell(0)
 
     def refused(self, under_way: int) -> bool:
         """One was refused for there being too many, with so many under way; whether fewer may mend it.
@@ -77,9 +77,9 @@ class Allowance:
         if now - self._halved >= PAUSE:
             self._halved = now
             self._found = max(1.0, (self.now or under_way) / 2)
-            self._tell("refused")
+            self._tell(max(1, under_way))
         return True
 
 
-def _nobody(_: What) -> None:
+def _nobody(_: int) -> None:
     """There are no others."""

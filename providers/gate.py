@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from providers.allowance import Allowance, What
+from providers.allowance import Allowance
 from providers.circuit import Circuit
 from providers.deadline import deadline
 from providers.errors import Busy
@@ -109,6 +109,5 @@ class Gated(Wrapped):
         allowance = self.allowance
         return await self._slots.take(self.name, token, allowance.known, allowance.heard, waits=waits)
 
-    def _adapt(self, what: What) -> None:
-        refused = what == "refused"
+    def _adapt(self, refused: int) -> None:
         self._slots.adapt(self.name, self.allowance.known, self.allowance.heard, refused=refused)

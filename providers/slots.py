@@ -41,8 +41,11 @@ class Slots(Protocol):
         """It needs none any more, had or not."""
         ...
 
-    def adapt(self, account: str, most: int | None, heard: Heard, *, refused: bool) -> None:
-        """Of what was let in one was refused for there being too many, or else spoken. What comes of it is `heard`."""
+    def adapt(self, account: str, most: int | None, heard: Heard, *, refused: int) -> None:
+        """Of what was let in one was refused for there being too many, or else spoken. What comes of it is `heard`.
+
+        `refused`: how many this process had under way then; 0: it was spoken.
+        """
         ...
 
     def ear(self, account: str) -> AbstractAsyncContextManager[Ear]:
@@ -68,7 +71,7 @@ class Own:
     def leave(self, account: str, token: str) -> None:
         """See `Slots`."""
 
-    def adapt(self, account: str, most: int | None, heard: Heard, *, refused: bool) -> None:
+    def adapt(self, account: str, most: int | None, heard: Heard, *, refused: int) -> None:
         """See `Slots`; the allowance has found out by itself."""
 
     @asynccontextmanager

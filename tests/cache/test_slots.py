@@ -180,7 +180,7 @@ class Found:
         self.now = found
         self.changed.set()
 
-    async def adapt(self, most: int | None, *, refused: bool) -> float | None:
+    async def adapt(self, most: int | None, *, refused: int) -> float | None:
         """What comes of it."""
         self.changed.clear()
         self.slots.adapt("found", most, self, refused=refused)
@@ -198,8 +198,14 @@ async def test_what_one_process_finds_out_binds_all(
         assert await one.slots.take("found", f"one-{number}", None, one)
     assert await two.slots.take("found", "two", None, two)
     assert two.now is None
-    assert await one.adapt(None, refused=True) == 3.5  # of seven under way
-    assert await two.adapt(None, refused=True) == 3.5  # the same burst
+    assert await one.adapt(None, refused=1) == 3.5  # of seven under way
+    assert await two.adapt(None, refused=1) == 3.5  # the same burst
+    # Of what one process had under way some may have been given back before its word arrives.
+    assert await one.slots.take("crowd", "last", None, one)
+    one.changed.clear()
+    one.slots.adapt("crowd", None, one, refused=8)
+    await one.changed.wait()
+    assert one.now == 4.0
     third = Found(process(open_shared(valkey)))
     # It will not ask again, and is in nobody's way.
     assert not await third.slots.take("found", "third", None, third, waits=False)
@@ -214,11 +220,11 @@ async def test_what_one_process_finds_out_binds_all(
     assert not await third.slots.take("found", "behind", None, third)  # it is not its turn
     assert await two.slots.take("found", "more", None, two)
     # A round of successes adds one, and with what is known it is over.
-    rounds = [await one.adapt(5, refused=False) for _ in range(6)]
+    rounds = [await one.adapt(5, refused=0) for _ in range(6)]
     assert (rounds[2] or 0) > 4
     assert (rounds[-1] or 0) < 5
-    assert await one.adapt(5, refused=False) is None
+    assert await one.adapt(5, refused=0) is None
     monkeypatch.setattr(cache.slots, "PAUSE_SECONDS", 0.0)
-    assert [await two.adapt(8, refused=True) for _ in range(4)] == [4.0, 2.0, 1.0, 1.0]
+    assert [await two.adapt(8, refused=1) for _ in range(4)] == [4.0, 2.0, 1.0, 1.0]
     for found in (one, two, third):
         await found.slots.aclose()

@@ -17,7 +17,7 @@ from providers.circuits import Circuits
 from tests.cache.conftest import Server
 from tests.cache.fleet import cluster, guarded
 from tests.cache.proxy import Proxy, proxied
-from tests.http.servers import VOICES, Inside, inside, until
+from tests.http.servers import AS_SHIPPED, VOICES, Inside, inside, until
 
 WARM = "This sentence is said before the trouble begins. So is this one, right behind it."
 
@@ -50,7 +50,7 @@ async def house(line: Proxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[I
     """
     monkeypatch.setattr(Purges, "watch", lambda *_, **__: None)
     monkeypatch.setattr(Circuits, "look", _nowhere)
-    async with inside(monkeypatch, line.url) as running:
+    async with inside(monkeypatch, line.url, redis_timeout=AS_SHIPPED) as running:
         await said(running, WARM)
         # What goes on behind an answer would be counted, too.
         await until(lambda: not {task.get_name() for task in asyncio.all_tasks()} & BEHIND)
@@ -158,7 +158,7 @@ async def test_damaged_clips_are_made_anew_before_a_byte_of_them_leaves(
     """One flipped bit in each stored clip: a listener would hear a crack, or his decoder break off."""
     chance = random.Random(7)
     no_memory = VOICES + '[cache]\nmemory = "0B"\n'
-    async with inside(monkeypatch, victim.url, no_memory) as house:
+    async with inside(monkeypatch, victim.url, no_memory, redis_timeout=AS_SHIPPED) as house:
         texts = [f"Sentence number {number} will be damaged behind our back." for number in range(10)]
         whole = await said(house, *texts)
         await until(lambda: victim.command("KEYS", "*:lease:*") == b"*0\r\n")
@@ -182,7 +182,7 @@ async def test_speech_over_a_cluster_of_which_a_node_dies(monkeypatch: pytest.Mo
     """A third of the cache is gone: that third is made anew, and every listener is served."""
     no_memory = VOICES + '[cache]\nmemory = "0B"\n'
     with tempfile.TemporaryDirectory() as home, cluster(Path(home)) as nodes:
-        async with inside(monkeypatch, nodes.url, no_memory) as house:
+        async with inside(monkeypatch, nodes.url, no_memory, redis_timeout=AS_SHIPPED) as house:
             texts = [f"Sentence number {number} lies somewhere in the cluster." for number in range(20)]
             whole = await said(house, *texts)
             assert house.calls == 20
@@ -199,7 +199,7 @@ async def test_speech_over_a_cluster_of_which_a_node_dies(monkeypatch: pytest.Mo
 async def test_speech_goes_on_while_sentinels_fail_over(monkeypatch: pytest.MonkeyPatch):
     """From the master's death to the last request after the fail-over: not one 5xx."""
     with tempfile.TemporaryDirectory() as home, guarded(Path(home), sentinels=1) as fleet:
-        async with inside(monkeypatch, fleet.url) as house:
+        async with inside(monkeypatch, fleet.url, redis_timeout=AS_SHIPPED) as house:
             await said(house, WARM)
             fleet.master.send(signal.SIGKILL)
             number = 0
@@ -217,7 +217,10 @@ async def test_speech_goes_on_while_sentinels_fail_over(monkeypatch: pytest.Monk
 async def test_two_soundings_of_an_outage_are_told_apart(victim: Server):
     """Who resumes at another replica would be given the second half of a sentence in another voice's mood."""
     with pytest.MonkeyPatch.context() as patch:
-        async with inside(patch, victim.url) as one, inside(patch, victim.url) as two:
+        async with (
+            inside(patch, victim.url, redis_timeout=AS_SHIPPED) as one,
+            inside(patch, victim.url, redis_timeout=AS_SHIPPED) as two,
+        ):
             victim.send(signal.SIGSTOP)
             first = (await said(one, WARM))[0]
             patch.setattr(tones, "_AMPLITUDE", 0.2)  # the same voice, in another mood

@@ -62,6 +62,8 @@ chain = [{ provider = "first", voice = "low" }, { provider = "second", voice = "
 """A quick configuration: `default` is the provider `first` alone, `backed` has `second` behind it."""
 
 
+AS_SHIPPED = 0.1
+"""Seconds: `redis.timeout` for tests that hurt Redis."""
 UNHURT = 2.0
 """Seconds for a Redis that no test hurts: what takes long there is a busy machine, and no outage."""
 
@@ -265,7 +267,7 @@ async def inside(
     config: str = VOICES,
     *,
     archive: str = "off",
-    redis_timeout: float = 0.1,
+    redis_timeout: float = UNHURT,
     **server: object,
 ) -> AsyncIterator[Inside]:
     """Refrain in this loop, as the composition root makes it. `server` are keys of `[server]`.

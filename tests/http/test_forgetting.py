@@ -12,7 +12,7 @@ from app.http.requests import LONGEST_TAG, MOST_TAGS
 from cache.cache import Cache, open_cache
 from cache.labels import Label
 from cache.purges import Purges
-from tests.http.servers import Inside, Server, Valkey, inside
+from tests.http.servers import AS_SHIPPED, Inside, Server, Valkey, inside
 
 TEXT = "The first sentence is said here. The second one is said right behind it."
 SECOND = "The second one is said right behind it."
@@ -88,7 +88,7 @@ async def test_deleting_without_redis_is_not_promised(monkeypatch: pytest.Monkey
     """A client would take for withdrawn what all other replicas go on serving."""
     with tempfile.TemporaryDirectory() as home:
         victim = Valkey(Path(home))
-        async with inside(monkeypatch, victim.url) as house:
+        async with inside(monkeypatch, victim.url, redis_timeout=AS_SHIPPED) as house:
             address = (await house.post(input=TEXT)).headers["content-location"]
             while await house.metric("refrain_flights"):  # stored behind the listener's back
                 pass

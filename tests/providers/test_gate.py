@@ -60,7 +60,7 @@ class Board(Own):
         self.held.discard(token)
         self.left.append(token)
 
-    def adapt(self, account: str, most: int | None, heard: Heard, *, refused: bool) -> None:
+    def adapt(self, account: str, most: int | None, heard: Heard, *, refused: int) -> None:
         """See `Slots`."""
         self.told.append(refused)
 
