@@ -60,15 +60,18 @@ def main() -> None:
         cache,
         config,
         doctor,
+        keys,
         plan,
         providers,
         say,
         serve,
         tables,
+        usage,
+        users,
         warm,
     )
 
-    for module in (cache, config, doctor, plan, providers, say, serve, tables, warm):
+    for module in (cache, config, doctor, keys, plan, providers, say, serve, tables, usage, users, warm):
         module.register(cli)
     try:
         cli.main(standalone_mode=True)

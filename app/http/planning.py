@@ -1,23 +1,28 @@
 """`POST /v1/speech/plan`: the dry run."""
 
+from functools import partial
+
 import msgspec
 from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Send
 
+from app.http.doorway import user_of
 from app.http.owner import Owners
 from app.http.requests import decode, speech_request
 from app.http.wire import ClientGone, encoded, read_json_body, require_method, send_whole
 from app.speech.cast import Casting
-from app.speech.estimate import estimate
+from app.speech.estimate import Terms, estimate
 from app.speech.studio import Studio
+from app.users.desk import Desk
 
 
 class PlanSurface:
     """Decodes, plans, answers."""
 
-    def __init__(self, studio: Studio, casting: Casting, owners: Owners, max_body: int) -> None:
+    def __init__(self, studio: Studio, casting: Casting, owners: Owners, desk: Desk, max_body: int) -> None:
         """`max_body` in bytes."""
+        self._desk = desk
         self._owners = owners
         self._studio = studio
         self._casting = casting
@@ -41,6 +46,9 @@ class PlanSurface:
         cast = self._casting.now
         asked = speech_request(body, cast.voices, cast.outputs, self._owners.of(scope))
         plan = await self._studio.plan(asked)
-        answer = msgspec.json.encode(await estimate(self._studio, plan))
+        user = user_of(scope)
+        limits = cast.settings.limits_of(user.plan)
+        terms = Terms(limits, partial(self._desk.accounts.refused, user.id, limits))
+        answer = msgspec.json.encode(await estimate(self._studio, plan, terms))
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
         await send_whole(send, 200, encoded(headers), [answer])

@@ -312,8 +312,13 @@ def _recorder(candidate: Candidate, sound: Sound, output: Output, leveling: Leve
 def _line(clip: Clip, candidate: Candidate) -> Line:
     """What its asker is charged with, or is spared."""
     if clip.outcome == "made":
-        return Line(charged=clip.meta.characters, spend=clip.cost)
-    return Line(saved=clip.meta.characters, spared=clip.meta.characters * candidate.price / 1e6)
+        return Line(charged=clip.meta.characters, spend=clip.cost, chunks=1)
+    return spared(clip.meta.characters, candidate)
+
+
+def spared(characters: int, candidate: Candidate) -> Line:
+    """What its asker has of a clip that need not be made for him."""
+    return Line(saved=characters, spared=characters * candidate.price / 1e6, chunks=1, hits=1)
 
 
 def _nobody(_: bytes) -> None:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from app.settings import Settings
+from app.users.account import Accounts
 from app.users.doorman import Doorman, Tokens
 from app.users.keys import Keys
 from app.users.limits import Limits
@@ -24,6 +25,7 @@ class Desk:
     keys: Keys
     limits: Limits
     usage: Usage
+    accounts: Accounts
 
     def visit(self, user: User) -> Visit:
         """One request of his."""
@@ -51,4 +53,6 @@ async def open_desk(
         doorman = Doorman(keys if settings.auth.takes_keys else None, tokens, secret)
         limits = Limits(errands, lambda plan: current().limits_of(plan), lambda: current().limits.alone)
         stack.push_async_callback(limits.aclose)
-        yield Desk(doorman, keys, limits, Usage())
+        usage = Usage(errands)
+        stack.push_async_callback(usage.aclose)
+        yield Desk(doorman, keys, limits, usage, Accounts(link, usage))

@@ -53,6 +53,11 @@ class Due:
     cost: float
 
 
+def charged(due: Due, found: int, limits: LimitTable) -> Due:
+    """What is set aside for it: where hits are charged, with the characters that were `found`."""
+    return Due(due.characters + found, due.cost) if limits.charge_hits else due
+
+
 @dataclass(slots=True)
 class Entrance:
     """Of one request: on its way to Redis, or back."""
@@ -213,7 +218,7 @@ class Limits:
         if limits.characters_per_minute is not None:
             entrance.characters = Left(left, refilled / 1000)
         if said != "ok":
-            raise entrance.refuse(_refusal(said, limits, None if milliseconds < 0 else milliseconds / 1000))
+            raise entrance.refuse(refusal(said, limits, None if milliseconds < 0 else milliseconds / 1000))
 
     def _ask_nobody(self, entrance: Entrance, due: Due) -> None:
         """This process' own share; money that cannot be counted is not spent."""
@@ -226,12 +231,12 @@ class Limits:
         share = self._alone()
         places = limits.concurrent_requests
         if places is not None and len(self._speaking[user.id]) > max(1.0, places * share):
-            raise entrance.refuse(_refusal("concurrent", limits, None))
+            raise entrance.refuse(refusal("concurrent", limits, None))
         if (room := limits.characters_per_minute) is not None:
             poured = self._buckets.pour(f"characters {user.id}", due.characters, max(1.0, room * share))
             entrance.characters = Left(poured.left, poured.seconds or 0.0)
             if not poured.ok:
-                raise entrance.refuse(_refusal("minute", limits, poured.seconds or STEP_SECONDS))
+                raise entrance.refuse(refusal("minute", limits, poured.seconds or STEP_SECONDS))
 
     def _settle_soon(self, user: str, token: str, total: Line) -> None:
         tokens = self._speaking[user]
@@ -300,7 +305,8 @@ def _or_none(limit: int | None) -> int:
     return -1 if limit is None else limit
 
 
-def _refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:
+def refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:
+    """What `scripts/reserve.lua` says no with, in words. `seconds` until it would do; None: never, or not known."""
     match said:
         case "minute":
             room = limits.characters_per_minute

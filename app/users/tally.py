@@ -1,6 +1,6 @@
 """What one request has had made, noted where it is made and charged where the request ends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -8,12 +8,17 @@ from typing import NamedTuple
 
 
 class Line(NamedTuple):
-    """What there was of one voice by one provider. Characters as they were sent, money in the prices' currency."""
+    """What there was of one voice by one provider. Characters as they were sent, money in the prices' currency.
+
+    `charged` were spoken anew, `saved` were not; `hits` of the `chunks` were found, or somebody else's making.
+    """
 
     charged: int = 0
     saved: int = 0
     spend: float = 0.0
     spared: float = 0.0
+    chunks: int = 0
+    hits: int = 0
 
     def plus(self, other: "Line") -> "Line":
         """Both together."""
@@ -22,26 +27,56 @@ class Line(NamedTuple):
             self.saved + other.saved,
             self.spend + other.spend,
             self.spared + other.spared,
+            self.chunks + other.chunks,
+            self.hits + other.hits,
         )
+
+    @property
+    def taken_back(self) -> "Line":
+        """What makes up for it."""
+        return Line(-self.charged, -self.saved, -self.spend, -self.spared, -self.chunks, -self.hits)
+
+    @property
+    def with_hits_charged(self) -> "Line":
+        """The same where characters that were not spoken anew are charged, too."""
+        return self._replace(charged=self.charged + self.saved, saved=0)
+
+    @property
+    def made_only(self) -> "Line":
+        """The same without what was found."""
+        return self._replace(saved=0, spared=0.0, chunks=self.chunks - self.hits, hits=0)
 
 
 @dataclass(slots=True)
 class Tally:
-    """Lines by voice and provider."""
+    """Lines by voice and provider, and the bill for them; on it hits are charged or not."""
 
-    lines: dict[tuple[str, str], Line] = field(default_factory=dict)
+    charges_hits: bool = False
+    _lines: dict[tuple[str, str], Line] = field(default_factory=dict)
 
     def add(self, voice: str, provider: str, line: Line) -> None:
         """One clip more."""
         place = (voice, provider)
-        before = self.lines.get(place)
-        self.lines[place] = line if before is None else before.plus(line)
+        before = self._lines.get(place)
+        self._lines[place] = line if before is None else before.plus(line)
+
+    def look_again(self) -> None:
+        """What was found is to be looked for once more, and then noted once more."""
+        made = {place: line.made_only for place, line in self._lines.items()}
+        self._lines = {place: line for place, line in made.items() if line.chunks}
+
+    @property
+    def bill(self) -> Mapping[tuple[str, str], Line]:
+        """Lines as they are charged."""
+        if not self.charges_hits:
+            return self._lines
+        return {place: line.with_hits_charged for place, line in self._lines.items()}
 
     @property
     def sum(self) -> Line:
-        """Of all."""
+        """Of the whole bill."""
         total = Line()
-        for line in self.lines.values():
+        for line in self.bill.values():
             total = total.plus(line)
         return total
 

@@ -1,9 +1,11 @@
 """One request of a user's, from the door to the bill."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from app.users.limits import Due, Entrance, Hold, Limits
+from app.users.limits import Due, Entrance, Hold, Limits, charged
 from app.users.tally import Tally, tallying
 from app.users.told import Pairs
 from app.users.usage import Usage
@@ -42,6 +44,7 @@ class Visit:
         """Have it asked whether one more request may be, in the trip that is about to leave; once."""
         if self._entrance is None:
             self._entrance = self._limits.enter(self.user)
+            self.tally.charges_hits = self._entrance.limits.charge_hits
 
     async def admit(self) -> None:
         """Until that is known.
@@ -50,26 +53,43 @@ class Visit:
             RateLimited: it may not.
         """
         if self._entrance is not None:
-            await self._limits.admit(self._entrance)
+            with self._unless_refused():
+                await self._limits.admit(self._entrance)
 
-    async def reserve(self, due: Due) -> None:
-        """Set aside what it may come to; once.
+    async def reserve(self, due: Due, found: int) -> None:
+        """Set aside what it may come to, and where hits are charged as many characters as were `found`; once.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded, UsersUnavailable: as `Limits.reserve`.
         """
         if self._entrance is not None and self._hold is None:
-            self._hold = await self._limits.reserve(self._entrance, due, self.tally)
+            wanted = charged(due, found, self._entrance.limits)
+            with self._unless_refused():
+                self._hold = await self._limits.reserve(self._entrance, wanted, self.tally)
 
     @property
     def charges_hits(self) -> bool:
         """Whether what costs nothing counts all the same."""
-        return self._entrance is not None and self._entrance.limits.charge_hits
+        return self.tally.charges_hits
+
+    @property
+    def charge(self) -> int:
+        """Characters that it comes to so far."""
+        return self.tally.sum.charged
 
     @property
     def headers(self) -> Pairs:
         """What the answer says of limits."""
         return () if self._entrance is None else self._entrance.headers
+
+    @contextmanager
+    def _unless_refused(self) -> Iterator[None]:
+        """Who is not let in has not had what was found for him meanwhile."""
+        try:
+            yield
+        except BaseException:
+            self.tally.look_again()
+            raise
 
     def lend(self) -> None:
         """Somebody else closes it: what goes on behind the request is its, too."""
