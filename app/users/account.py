@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -18,8 +18,6 @@ from app.users.store import named
 from app.users.usage import KEPT_DAYS, WRITER, Usage, date_of, day_of
 from cache.errors import Away
 from cache.link import Answer, RedisLink
-
-N = TypeVar("N", int, float)
 
 _COUNTED: Final = ("requests", "characters", "counts", "speaking", "reserved")
 """Things that limits keep of a user."""
@@ -53,11 +51,11 @@ class Day(Asked, frozen=True, kw_only=True):
     providers: dict[str, Had]
 
 
-class Budget(msgspec.Struct, Generic[N], frozen=True):
+class Budget(msgspec.Struct, frozen=True):
     """What there may be, and what is `left` of it until it is all there again; what is being spoken is taken out."""
 
-    limit: N
-    left: N
+    limit: float
+    left: float
     resets: str
 
 
@@ -65,8 +63,8 @@ class Limited(msgspec.Struct, frozen=True):
     """What is left to a user with this plan. Null: no such limit."""
 
     plan: str
-    characters_per_day: Budget[int] | None
-    spend_per_month: Budget[float] | None
+    characters_per_day: Budget | None
+    spend_per_month: Budget | None
 
 
 class Account(Asked, frozen=True, kw_only=True):
