@@ -6,13 +6,12 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
-from app.errors import Forbidden, InvalidInput, UsersUnavailable
+from app.errors import Forbidden, InvalidInput
 from app.http.doorway import user_of
 from app.speech.cast import Casting
 from app.users.account import Account, Accounts, Span
-from cache.errors import Away
 
 
 def usage(accounts: Accounts, casting: Casting) -> HTTPRouteHandler:
@@ -22,13 +21,13 @@ def usage(accounts: Accounts, casting: Casting) -> HTTPRouteHandler:
     async def account(
         request: Request[Any, Any, Any],
         first: Annotated[
-            str | None, Parameter(query="from", description="The first day (UTC); left out: the month's.")
+            str | None, QueryParameter(name="from", description="The first day (UTC); left out: the month's.")
         ] = None,
         last: Annotated[
-            str | None, Parameter(query="to", description="The last day (UTC); left out: today.")
+            str | None, QueryParameter(name="to", description="The last day (UTC); left out: today.")
         ] = None,
         user: Annotated[
-            str | None, Parameter(query="user", description="Another user; for keys with the admin role.")
+            str | None, QueryParameter(name="user", description="Another user; for keys with the admin role.")
         ] = None,
     ) -> Account:
         """`characters` were charged, `saved` were not; `hits` of the `chunks` were found, or were being made already.
@@ -40,17 +39,13 @@ def usage(accounts: Accounts, casting: Casting) -> HTTPRouteHandler:
         if whose != own.id and not own.is_admin:
             raise Forbidden("Only keys with the admin role may ask for others' usage.", param="user")
         span = _span(first, last, accounts.today)
-        try:
+        with reading():
             found = await accounts.of(whose, span)
             if whose != own.id:
                 return found
             limits = casting.now.settings.limits_of(own.plan)
             left = await accounts.limited(own.id, own.plan, limits)
-        except Away:
-            raise UsersUnavailable(
-                "Usage cannot be read at the moment. Try again.", retry_after=1.0
-            ) from None
-        return msgspec.structs.replace(found, limits=left)
+            return msgspec.structs.replace(found, limits=left)
 
     return account
 

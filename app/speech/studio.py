@@ -232,7 +232,7 @@ class Studio:
         manifest = await self.manifest(digest, owner)
         if not manifest.has_text:
             raise NotFound(
-                "Captions need the text, and this speech was kept without it. POST the text again, where texts are "
+                "This speech was kept without its text, which captions need. POST its text again, where texts are "
                 "kept (cache.keep_text)."
             )
         lines: list[ClipLine] = []

@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -238,6 +239,19 @@ class Accounts:
         now = datetime.fromtimestamp(self._now(), UTC)
         spoken = characters if day == day_of(self._now()) else 0
         return max(0, spoken), max(0, money if month == now.year * 12 + now.month else 0)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """For who asks by HTTP.
+
+    Raises:
+        UsersUnavailable: Redis does not answer within it.
+    """
+    try:
+        yield
+    except Away:
+        raise UsersUnavailable("Usage cannot be read at the moment. Try again.", retry_after=1.0) from None
 
 
 def newcomer(limits: LimitTable, due: Due) -> RefrainError | None:
