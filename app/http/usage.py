@@ -11,7 +11,7 @@ from litestar.params import QueryParameter
 from app.errors import Forbidden, InvalidInput
 from app.http.doorway import user_of
 from app.speech.cast import Casting
-from app.users.account import Account, Accounts, Span
+from app.users.account import Account, Accounts, Span, reading
 
 
 def usage(accounts: Accounts, casting: Casting) -> HTTPRouteHandler:
