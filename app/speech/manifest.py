@@ -126,7 +126,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
             clips=lines,
             bit_rate=wanted.bit_rate,
             layout=wanted.form.layout,
-            labels=plan.request.labels,
+            labels=plan.labels,
             owner=plan.request.owner,
         )
 

@@ -104,14 +104,15 @@ class PlannedChunk:
 class Plan:
     """A request, cut and addressed. `digest` names the request: its speech is found under it.
 
-    `keeps_text`: its sentences are kept with its speech.
+    `keeps_text`: its sentences are kept with its speech. `labels` are the request's, at hand.
     """
 
     digest: str
     document: Document
     request: SpeechRequest
     chunks: tuple[PlannedChunk, ...]
-    keeps_text: bool = True
+    keeps_text: bool
+    labels: tuple[Label, ...]
 
     @property
     def characters(self) -> int:
@@ -203,7 +204,7 @@ class Planner:
                 fields += [str(position), one.chunk.text, repr(instead)]
         fields += [f"runs on: {position}" for position, one in enumerate(planned) if one.runs_on]
         fields += [request.output.format.name, str(request.output.sample_rate), str(len(links))]
-        return Plan(digest("speech", fields), document, request, planned, self._keep_text)
+        return Plan(digest("speech", fields), document, request, planned, self._keep_text, request.labels)
 
     def _document(self, request: SpeechRequest) -> Document:
         self._refuse_long(request.text)

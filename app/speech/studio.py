@@ -321,9 +321,9 @@ class Studio:
 
     async def _labelled(self, plan: Plan, told: Manifest) -> Manifest:
         """The same under this request's labels, too; nothing is written where it has them."""
-        if set(plan.request.labels) <= set(told.labels):
+        if set(plan.labels) <= set(told.labels):
             return told
-        manifest = msgspec.structs.replace(told, labels=plan.request.labels).also_labelled(told)
+        manifest = msgspec.structs.replace(told, labels=plan.labels).also_labelled(told)
         await keep(self._cache, plan.digest, manifest, self._clock())
         return manifest
 

@@ -73,6 +73,11 @@ class Tally:
         return {place: line.with_hits_charged for place, line in self._lines.items()}
 
     @property
+    def charge(self) -> int:
+        """Characters on the bill."""
+        return sum(line.charged for line in self.bill.values())
+
+    @property
     def sum(self) -> Line:
         """Of the whole bill."""
         total = Line()

@@ -9,7 +9,6 @@ import asyncio
 import contextvars
 import secrets
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -60,7 +59,7 @@ def key_of(user: str, day: int) -> str:
 class _Sums:
     """What was noted of a user's day and is not on its way yet. Requests by voice, lines by voice and provider."""
 
-    requests: Counter[str] = field(default_factory=Counter)
+    requests: dict[str, int] = field(default_factory=dict)
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
 
     def increments(self) -> Iterator[str | int]:
@@ -131,7 +130,8 @@ class Usage:
         for names, line in bill.items():
             before = lines.get(names)
             lines[names] = line if before is None else before.plus(line)
-        sums.requests[names[0]] += 1  # a request is of one voice
+        voice = names[0]  # a request is of one
+        sums.requests[voice] = sums.requests.get(voice, 0) + 1
         # No await between looking and setting: what waits has one who writes it.
         if self._writing is None and not self._closed:
             self._writing = self._spawn()

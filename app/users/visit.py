@@ -75,7 +75,7 @@ class Visit:
     @property
     def charge(self) -> int:
         """Characters that it comes to so far."""
-        return self.tally.sum.charged
+        return self.tally.charge
 
     @property
     def headers(self) -> Pairs:
