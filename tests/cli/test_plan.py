@@ -22,7 +22,9 @@ characters_per_day = 60
 def folder(tmp_path: Path) -> Path:
     """A text, and plans that it is too much for."""
     (tmp_path / "refrain.toml").write_text(TONES + LIMITS)
-    (tmp_path / "doc.txt").write_text("The first sentence is a short one. And this is the second, of one text.")
+    (tmp_path / "doc.txt").write_text(
+        "The first sentence is a short one. And this is the second, of one text."
+    )
     return tmp_path
 
 
