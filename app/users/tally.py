@@ -63,7 +63,7 @@ class Tally:
     def look_again(self) -> None:
         """What was found is to be looked for once more, and then noted once more."""
         made = {place: line.made_only for place, line in self._lines.items()}
-        self._lines = {place: line for place, line in made.items() if line.chunks}
+        self._lines = {place: line for place, line in made.items() if line.chunks or line.spend}
 
     @property
     def bill(self) -> Mapping[tuple[str, str], Line]:
@@ -95,8 +95,8 @@ def tally() -> Tally | None:
 
 
 @contextmanager
-def tallying(own: Tally) -> Iterator[None]:
-    """Within it, and in tasks begun there, what is made is noted in `own`."""
+def tallying(own: Tally | None) -> Iterator[None]:
+    """Within it, and in tasks begun there, what is made is noted in `own`; None: nowhere."""
     token = _tally.set(own)
     try:
         yield

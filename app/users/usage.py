@@ -126,12 +126,14 @@ class Usage:
                 self._lose(1)
                 return
             sums = self._noted[place] = _Sums()
-        lines = sums.lines
+        lines, chunks = sums.lines, 0
         for names, line in bill.items():
             before = lines.get(names)
             lines[names] = line if before is None else before.plus(line)
-        voice = names[0]  # a request is of one
-        sums.requests[voice] = sums.requests.get(voice, 0) + 1
+            chunks += line.chunks
+        if chunks:  # else something was paid for that was no speech
+            voice = names[0]  # a request is of one
+            sums.requests[voice] = sums.requests.get(voice, 0) + 1
         # No await between looking and setting: what waits has one who writes it.
         if self._writing is None and not self._closed:
             self._writing = self._spawn()

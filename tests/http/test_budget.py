@@ -33,6 +33,21 @@ when = "never"
 kind = "scripted"
 attempts = 1
 price_per_million_chars = 20000.0
+[providers.slow]
+kind = "scripted"
+attempts = 1
+price_per_million_chars = 10000.0
+piece_bytes = 9600
+pace = 0.2
+[providers.broken]
+kind = "scripted"
+attempts = 1
+price_per_million_chars = 5000.0
+answer = "silence"
+[voices.slow]
+chain = [{{ provider = "slow", voice = "low" }}]
+[voices.broken]
+chain = [{{ provider = "broken", voice = "low" }}, {{ provider = "first", voice = "low" }}]
 [voices.default]
 chain = [{{ provider = "first", voice = "low" }}]
 [voices.backed]
@@ -142,3 +157,31 @@ async def test_what_is_reserved_is_enough_for_whoever_speaks(
     assert {name: one["spend"] for name, one in by_provider.items()} == pytest.approx(
         {"first": 0.08, "dear": 0.12}
     )
+
+
+async def test_whoever_leaves_before_the_end_has_paid(replicas: tuple[Server, Server], who: dict[str, str]):
+    """A client that hangs up before the last byte would speak for nothing, for ever: the vendor bills all of it."""
+    async with (
+        httpx.AsyncClient(headers=who, timeout=60, verify=UNTRUSTING) as client,
+        client.stream(
+            "POST", f"{replicas[0].url}/v1/audio/speech", json={"input": "Sixteen letters.", "voice": "slow"}
+        ) as answer,
+    ):
+        await anext(answer.aiter_raw())
+    await left(replicas[1], who, 0.04)
+    assert spent(replicas) == pytest.approx(0.16)
+    told = replicas[0].get("/v1/usage", **who).json()
+    assert (told["requests"], told["characters"], told["spend"]) == (1, 16, pytest.approx(0.16))
+
+
+async def test_sound_that_is_refused_costs_no_characters(
+    replicas: tuple[Server, Server], who: dict[str, str]
+):
+    """What a provider gets wrong is paid for all the same, but not in the user's characters."""
+    (answer,) = await at_once(replicas, who, ["Eight le"], "broken")
+    assert answer.status_code == 200
+    await left(replicas[1], who, 0.08)
+    assert spent(replicas) == pytest.approx(0.12)
+    told = replicas[0].get("/v1/usage", **who).json()
+    assert (told["requests"], told["characters"], told["chunks"]) == (1, 8, 1)
+    assert told["spend"] == pytest.approx(0.12)
