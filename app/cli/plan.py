@@ -63,13 +63,13 @@ def plan(
         return
     Console().print(_table(found))
     hits = sum(chunk.hit for chunk in found.chunks)
+    refused = found.refused
     click.echo(
         f"\n{len(found.chunks)} chunks, {hits} cached; {found.billable_characters} of {found.characters} characters "
-        f"to be made, at a cost of {found.cost:.6g}; about {found.seconds:.0f} s of speech, in {fmt or 'mp3'}.\n"
+        f"to be made, at a cost of {found.cost:.6g}; about {found.seconds:.0f} s of speech, in {fmt or 'mp3'}. "
         f"Charged: {found.charged_characters} characters, {found.cost_at_most:.6g} at the most."
+        + (f" It would be refused ({refused.code}): {refused.message}" if refused else "")
     )
-    if found.refused:
-        click.echo(f"It would be refused ({found.refused.code}): {found.refused.message}")
 
 
 @dataclass(frozen=True, slots=True)
