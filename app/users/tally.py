@@ -52,25 +52,25 @@ class Tally:
     """Lines by voice and provider, and the bill for them; on it hits are charged or not."""
 
     charges_hits: bool = False
-    _lines: dict[tuple[str, str], Line] = field(default_factory=dict)
+    lines: dict[tuple[str, str], Line] = field(default_factory=dict)
 
     def add(self, voice: str, provider: str, line: Line) -> None:
         """One clip more."""
         place = (voice, provider)
-        before = self._lines.get(place)
-        self._lines[place] = line if before is None else before.plus(line)
+        before = self.lines.get(place)
+        self.lines[place] = line if before is None else before.plus(line)
 
     def look_again(self) -> None:
         """What was found is to be looked for once more, and then noted once more."""
-        made = {place: line.made_only for place, line in self._lines.items()}
-        self._lines = {place: line for place, line in made.items() if line.chunks or line.spend}
+        made = {place: line.made_only for place, line in self.lines.items()}
+        self.lines = {place: line for place, line in made.items() if line.chunks or line.spend}
 
     @property
     def bill(self) -> Mapping[tuple[str, str], Line]:
         """Lines as they are charged."""
         if not self.charges_hits:
-            return self._lines
-        return {place: line.with_hits_charged for place, line in self._lines.items()}
+            return self.lines
+        return {place: line.with_hits_charged for place, line in self.lines.items()}
 
     @property
     def charge(self) -> int:
