@@ -200,31 +200,28 @@ class Usage:
         Raises:
             Away: Redis does not answer.
         """
-        new = {user: day for user, day in users.items() if self._seen.get(user) != day}
-        if not new:
-            return
-        client, call, today = self._errands.link.client, self._errands.link.call, day_of(self._now())
-        known = named("users")
-        past = today - KEPT_DAYS
-        gone: Answer = await call(
-            lambda: client.zrange(known, "-inf", past - 1, byscore=True, withscores=True)
-        )
-        last_seen = await call(lambda: client.zmscore(known, list(new)))
-        old = [(str(user, "utf-8"), int(last) + 1, int(last)) for user, last in gone]
-        old += [
-            (user, past, int(last)) for user, last in zip(new, last_seen, strict=True) if last is not None
-        ]
-        await self.delete(
-            (user, day) for user, end, last in old for day in range(last - KEPT_DAYS, min(end, last + 1))
-        )
-        pipe = client.pipeline(transaction=False)
-        # Those who have come back meanwhile stay.
-        pipe.zremrangebyscore(known, "-inf", past - 1)
-        pipe.zadd(known, new, gt=True)
-        await call(pipe.execute)
+        client, call = self._errands.link.client, self._errands.link.call
+        known, past = named("users"), day_of(self._now()) - KEPT_DAYS
+        if new := [user for user, day in users.items() if self._seen.get(user) != day]:
+            gone: Answer = await call(
+                lambda: client.zrange(known, "-inf", past - 1, byscore=True, withscores=True)
+            )
+            last_seen = await call(lambda: client.zmscore(known, new))
+            old = [(str(user, "utf-8"), int(last) + 1, int(last)) for user, last in gone]
+            old += [
+                (user, past, int(last)) for user, last in zip(new, last_seen, strict=True) if last is not None
+            ]
+            await self.delete(
+                (user, day) for user, end, last in old for day in range(last - KEPT_DAYS, min(end, last + 1))
+            )
+            # Those who have come back meanwhile stay.
+            await call(lambda: client.zremrangebyscore(known, "-inf", past - 1))
+        if users:
+            # Each time: who was forgotten a moment ago, and goes on, is known again.
+            await call(lambda: client.zadd(known, dict(users), gt=True))
         if len(self._seen) >= _WAITING:
             self._seen.clear()
-        self._seen.update(new)
+        self._seen.update(users)
 
     async def delete(self, days: Iterable[tuple[str, int]]) -> int:
         """Delete users' days; how many there were.
