@@ -21,7 +21,7 @@ from app.settings import Settings
 from app.settings.tables import LimitTable
 from app.speech.estimate import Estimate, PlannedLine, Terms, estimate
 from app.text.intake.kinds import InputType
-from app.users.account import Accounts, newcomer
+from app.users.accounts import Accounts, newcomer
 from app.users.limits import Due
 
 

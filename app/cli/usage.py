@@ -13,7 +13,7 @@ from app.cli import config_option, configured
 from app.cli.stores import desk_of
 from app.cli.tables import console, table
 from app.settings import Settings
-from app.users.account import Account, Asked, Had, Span
+from app.users.statement import Account, Asked, Had, Span
 
 
 def register(cli: click.Group) -> None:

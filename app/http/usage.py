@@ -11,7 +11,8 @@ from litestar.params import QueryParameter
 from app.errors import Forbidden, InvalidInput
 from app.http.doorway import user_of
 from app.speech.cast import Casting
-from app.users.account import Account, Accounts, Span, reading
+from app.users.accounts import Accounts, reading
+from app.users.statement import Account, Span
 
 
 def usage(accounts: Accounts, casting: Casting) -> HTTPRouteHandler:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from app.settings import Settings
-from app.users.account import Accounts
+from app.users.accounts import Accounts
 from app.users.doorman import Doorman, Tokens
 from app.users.keys import Keys
 from app.users.limits import Limits

@@ -13,8 +13,9 @@ import pytest
 
 from app.settings.tables import NO_LIMITS, LimitTable
 from app.users import usage as module
-from app.users.account import Account, Accounts, Span, newcomer
+from app.users.accounts import Accounts, newcomer
 from app.users.limits import Due, Limits
+from app.users.statement import Account, Span
 from app.users.tally import Line, Tally
 from app.users.usage import KEPT_DAYS, Usage
 from app.users.user import User

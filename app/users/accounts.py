@@ -2,80 +2,27 @@
 
 import math
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from app.errors import RefrainError, UsersUnavailable
 from app.settings.tables import LimitTable
 from app.users.limits import MILLION, Due, refusal
+from app.users.statement import Account, Budget, Limited, Span, account
 from app.users.store import named
-from app.users.usage import KEPT_DAYS, WRITER, Usage, date_of, day_of
+from app.users.usage import KEPT_DAYS, Usage, date_of, day_of
 from cache.errors import Away
 from cache.link import Answer, RedisLink
 
 _COUNTED: Final = ("requests", "characters", "counts", "speaking", "reserved")
 """Things that limits keep of a user."""
-
-
-class Had(msgspec.Struct, frozen=True, kw_only=True):
-    """`characters` were charged, `saved` were not. `hits` of the `chunks` were found, or somebody else's making.
-
-    `spend` is what the others cost, `spared` what hits would have cost, in the currency of the prices.
-    """
-
-    characters: int
-    saved: int
-    chunks: int
-    hits: int
-    spend: float
-    spared: float
-
-
-class Asked(Had, frozen=True, kw_only=True):
-    """The same with the `requests` that came to any speech."""
-
-    requests: int
-
-
-class Day(Asked, frozen=True, kw_only=True):
-    """One day (UTC), by itself and by the voices that were asked for and the providers that spoke."""
-
-    date: str
-    voices: dict[str, Asked]
-    providers: dict[str, Had]
-
-
-class Budget(msgspec.Struct, frozen=True):
-    """What there may be, and what is `left` of it until it is all there again; what is being spoken is taken out."""
-
-    limit: float
-    left: float
-    resets: str
-
-
-class Limited(msgspec.Struct, frozen=True):
-    """What is left to a user with this plan. Null: no such limit."""
-
-    plan: str
-    characters_per_day: Budget | None
-    spend_per_month: Budget | None
-
-
-class Account(Asked, frozen=True, kw_only=True):
-    """Of one user, `from` one day up `to` another and with it; days on which nothing was said are left out."""
-
-    from_: str = msgspec.field(name="from")
-    to: str
-    user: str
-    days: list[Day]
-    limits: Limited | None = None
+AT_ONCE: Final = 31
+"""Days in one trip: a year of them would hold up everybody else's."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -90,39 +37,6 @@ class Removed(msgspec.Struct, frozen=True):
 
     days: int
     counts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """From one day to another, both with it (UTC)."""
-
-    first: date
-    last: date
-
-    @classmethod
-    def of(cls, first: date | None, last: date | None, today: date) -> "Span":
-        """Left out are the last one's month's first, and today.
-
-        Raises:
-            ValueError: it ends before it begins, or is longer than anything is kept; what to do, in a clause.
-        """
-        last = last or today
-        first = first or last.replace(day=1)
-        if first > last:
-            raise ValueError(f"`from` ({first}) is behind `to` ({last}); write them the other way round")
-        if (last - first).days > KEPT_DAYS:
-            raise ValueError(f"`from` is more than {KEPT_DAYS} days before `to`; ask for less at once")
-        return cls(first, last)
-
-    @property
-    def days(self) -> list[str]:
-        """Each of them, in ISO 8601."""
-        count = (self.last - self.first).days + 1
-        return [(self.first + timedelta(days=number)).isoformat() for number in range(count)]
-
-
-_Counts = Mapping[tuple[str, str, str], int]
-"""By kind, voice and provider."""
 
 
 class Accounts:
@@ -147,22 +61,14 @@ class Accounts:
         """
         if not await self._usage.flush():
             raise Away("usage is not written")
-        dates = span.days
-        pipe = self._link.client.pipeline(transaction=False)
-        for name in dates:
-            pipe.hgetall(named("usage", user, name))
-        answers = await self._link.call(pipe.execute)
-        counts = [(name, _counts(answer)) for name, answer in zip(dates, answers, strict=True) if answer]
-        total: Counter[tuple[str, str, str]] = Counter()
-        for _, some in counts:
-            total.update(some)
-        return Account(
-            from_=dates[0],
-            to=dates[-1],
-            user=user,
-            days=[_day(name, some) for name, some in counts],
-            **_asked(total),
-        )
+        days: dict[str, Answer] = {}
+        for start in range(0, len(span.days), AT_ONCE):
+            some = span.days[start : start + AT_ONCE]
+            pipe = self._link.client.pipeline(transaction=False)
+            for name in some:
+                pipe.hgetall(named("usage", user, name))
+            days |= zip(some, await self._link.call(pipe.execute), strict=True)
+        return account(user, days)
 
     async def limited(self, user: str, plan: str, limits: LimitTable) -> Limited:
         """What is left to him.
@@ -270,42 +176,6 @@ def _verdict(limits: LimitTable, due: Due, spoken: int, spent: int, now: float) 
     if minute is not None and due.characters > minute:
         return refusal("minute", limits, None)
     return None
-
-
-def _counts(fields: Mapping[bytes, bytes]) -> _Counts:
-    found = {}
-    for name, count in fields.items():
-        text = name.decode()
-        if not text.startswith(WRITER):
-            kind, voice, provider = text.split(":")
-            found[kind, voice, provider] = int(count)
-    return found
-
-
-def _had(counts: _Counts) -> dict[str, Any]:
-    sums: Counter[str] = Counter()
-    for (kind, _, _), count in counts.items():
-        sums[kind] += count
-    whole = {kind: sums[kind] for kind in ("characters", "saved", "chunks", "hits")}
-    return {**whole, "spend": sums["spend"] / MILLION, "spared": sums["spared"] / MILLION}
-
-
-def _asked(counts: _Counts) -> dict[str, Any]:
-    requests = sum(count for (kind, _, _), count in counts.items() if kind == "requests")
-    return {"requests": requests, **_had(counts)}
-
-
-def _day(name: str, counts: _Counts) -> Day:
-    voices = {voice: Asked(**_asked(some)) for voice, some in _by(counts, 1)}
-    providers = {provider: Had(**_had(some)) for provider, some in _by(counts, 2) if provider}
-    return Day(date=name, voices=voices, providers=providers, **_asked(counts))
-
-
-def _by(counts: _Counts, position: int) -> Iterator[tuple[str, _Counts]]:
-    groups: defaultdict[str, dict[tuple[str, str, str], int]] = defaultdict(dict)
-    for place, count in counts.items():
-        groups[place[position]][place] = count
-    yield from sorted(groups.items())
 
 
 def _iso(moment: datetime) -> str:
