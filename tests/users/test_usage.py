@@ -22,6 +22,7 @@ from app.users.user import User
 from cache.errands import Errands
 from cache.errors import Away
 from cache.link import Answer, RedisLink, Script
+from tests.cache.fleet import cluster
 from tests.cache.proxy import Proxy, proxied
 from tests.http.servers import Valkey, until
 
@@ -269,6 +270,21 @@ async def test_closing_writes_what_waits(valkey: Valkey):
         one.usage.note("ada", tally(MADE))
     async with process(valkey.url, Clock()) as another:
         assert (await another.account()).requests == 1
+
+
+async def test_is_the_same_in_a_cluster(tmp_path: Path):
+    """A user's days are in slots of several nodes: some would be missing from his bill, or outlive him."""
+    with cluster(tmp_path) as nodes:
+        async with process(nodes.url, Clock()) as one:
+            for days in range(40):
+                one.clock.seconds = NOON - days * DAY
+                one.usage.note("ada", tally(MADE))
+            one.clock.seconds = NOON
+            await flushed(one)
+            found = await one.account("ada", date(2026, 10, 1))
+            assert (found.requests, len(found.days)) == (40, 40)
+            assert (await one.accounts.forget("ada")).days == 40
+            assert await one.accounts.known() == []
 
 
 async def test_what_came_to_nothing_is_no_request(one: Process):
