@@ -31,6 +31,7 @@ from app.http.problems import on_defect, on_http_exception, on_refrain_error
 from app.http.providers import providers
 from app.http.replay import ReplaySurface
 from app.http.tokens import TokenSurface
+from app.http.usage import usage
 from app.metrics import CacheFigures, Metrics, TierFigures
 from app.reload import Reload, needs_restart
 from app.settings import Settings
@@ -165,6 +166,11 @@ async def open_house(
         lanes = Lanes()
         stack.push_async_callback(_close, "plans", lanes.aclose, left)
         casting = Casting(_cast(settings, settings, company.providers, lanes))
+        assert cache.errands is not None, "there is a Redis, be it our own"
+        # Before whatever makes speech, so that it ends after it: what was asked for at the end is settled, too.
+        desk = await stack.enter_async_context(
+            open_desk(settings, cache.errands, lambda: casting.now.settings)
+        )
         levels = Levels(cache, kept.ttl)
         stack.push_async_callback(_close, "looks for levels", levels.aclose, left)
         source = ClipSource(cache, levels, lifetimes, refreshes, metrics, clock=time.perf_counter)
@@ -187,11 +193,6 @@ async def open_house(
         )
         stack.push_async_callback(_close, "circuits", functools.partial(_ended, watching), left)
         reporter = Reporter(metrics, company.workload, circuits)
-        assert cache.errands is not None, "there is a Redis, be it our own"
-        # What was asked for at the end is settled before the connections go.
-        desk = await stack.enter_async_context(
-            open_desk(settings, cache.errands, lambda: casting.now.settings)
-        )
         yield House(settings, company, lanes, casting, circuits, cache, metrics, studio, reporter, desk)
 
 
@@ -212,6 +213,7 @@ def _cast(settings: Settings, fixed: Settings, providers: Mapping[str, Provider]
         settings.pronunciation,
         fixed.server.max_input_chars,
         settings.sound.loudness,
+        keep_text=fixed.cache.keep_text,
     )
     return Cast(Voices(settings.voices), Outputs(settings.sound), Plans(planner, lanes), providers, settings)
 
@@ -320,13 +322,14 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(
                 SpeechSurface(studio, casting, owners, house.desk, metrics=metrics, max_body=max_body).route()
             )
-            app.register(PlanSurface(studio, casting, owners, house.desk.limits, max_body).route())
+            app.register(PlanSurface(studio, casting, owners, house.desk, max_body).route())
             app.register(ReplaySurface(studio, owners).route())
             app.register(CaptionSurface(studio, owners).router())
             app.register(ForgettingSurface(studio, owners).route())
             app.register(TokenSurface(house.desk.passes, max_body).route())
             app.register(listings(casting))
             app.register(providers(house.standings))
+            app.register(usage(house.desk.accounts, casting))
             document(app)
             app.envelope.doorway = Doorway(
                 house.desk.doorman,

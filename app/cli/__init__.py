@@ -60,16 +60,21 @@ def main() -> None:
         cache,
         config,
         doctor,
+        keys,
         plan,
         providers,
         say,
         serve,
         tables,
         tokens,
+        usage,
+        users,
         warm,
     )
 
-    for module in (cache, config, doctor, plan, providers, say, serve, tables, tokens, warm):
+    for module in (
+        cache, config, doctor, keys, plan, providers, say, serve, tables, tokens, usage, users, warm
+    ):  # fmt: skip
         module.register(cli)
     try:
         cli.main(standalone_mode=True)

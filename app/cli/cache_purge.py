@@ -13,6 +13,7 @@ from app.server import House, open_house
 from app.settings import Settings
 from app.speech.clips import by
 from app.speech.relabel import relabel
+from cache.cache import Cache
 from cache.errors import Away, Full, Unreachable
 from cache.labels import Label
 
@@ -64,18 +65,27 @@ async def _purge(settings: Settings, voice: str | None, provider: str | None, ta
         labels = [Label("tag", tag)] if tag else []
         labels += [Label("voice", _name(house, voice))] if voice else []
         labels += [by(provider)] if provider else []
-        count = 0
-        try:
-            missed = await _archived(settings, labels)
-        except Full:
-            # What is known goes first, and makes room for the index of the others.
-            count = await house.cache.purge(labels)
-            missed = await _archived_at_last(settings, labels)
-        # Also where the archive is not read to its end: what is known is gone the sooner.
-        count += await house.cache.purge(labels)
+        count, missed = await forgotten(settings, house.cache, labels)
     if missed:
         raise Failed(f"{_told(count)} {missed}")
     return count
+
+
+async def forgotten(settings: Settings, cache: Cache, labels: list[Label]) -> tuple[int, str]:
+    """Forget what has all of these labels: how much there was, and what is to be said where that was not all.
+
+    Raises:
+        Unreachable: Redis or the archive did not answer.
+    """
+    count = 0
+    try:
+        missed = await _archived(settings, labels)
+    except Full:
+        # What is known goes first, and makes room for the index of the others.
+        count = await cache.purge(labels)
+        missed = await _archived_at_last(settings, labels)
+    # Also where the archive is not read to its end: what is known is gone the sooner.
+    return count + await cache.purge(labels), missed
 
 
 async def _archived(settings: Settings, labels: list[Label]) -> str:

@@ -1,6 +1,7 @@
 """`refrain plan`: what it would cost."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -11,12 +12,17 @@ from rich.text import Text
 
 from app.cli import config_option, configured
 from app.cli.inputs import document
+from app.cli.plans import known_plan, plan_option
 from app.cli.tables import table
 from app.cli.wish import Wish, speech_options
+from app.errors import RefrainError
 from app.server import open_house
 from app.settings import Settings
-from app.speech.estimate import Estimate, PlannedLine, estimate
+from app.settings.tables import LimitTable
+from app.speech.estimate import Estimate, PlannedLine, Terms, estimate
 from app.text.intake.kinds import InputType
+from app.users.accounts import Accounts, newcomer
+from app.users.limits import Due
 
 
 def register(cli: click.Group) -> None:
@@ -30,6 +36,8 @@ def register(cli: click.Group) -> None:
 @click.option(
     "--json", "as_json", is_flag=True, help="As POST /v1/speech/plan answers it, with all texts whole."
 )
+@click.option("--user", help="Also look whether this user's budgets would refuse it; left out: a new user's.")
+@plan_option
 @config_option
 def plan(
     file: str,
@@ -38,6 +46,8 @@ def plan(
     input_type: InputType | None,
     language: str | None,
     as_json: bool,
+    user: str | None,
+    limits_plan: str,
     config_file: Path | None,
 ) -> None:
     """Show what speaking FILE (- for standard input) would cost; calls nobody.
@@ -45,23 +55,43 @@ def plan(
     One row a chunk, what is sent and paid for as one, with a line for each of its sentences.
     """
     wish = Wish(voice, fmt, input_type, language)
-    found = asyncio.run(_estimate(configured(config_file), file, wish))
+    settings = configured(config_file)
+    limits = settings.limits_of(known_plan(settings, limits_plan))
+    found = asyncio.run(_estimate(settings, file, wish, _Payer(user, limits)))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
     Console().print(_table(found))
     hits = sum(chunk.hit for chunk in found.chunks)
+    refused = found.refused
     click.echo(
         f"\n{len(found.chunks)} chunks, {hits} cached; {found.billable_characters} of {found.characters} characters "
-        f"to be made, at a cost of {found.cost:.6g}; about {found.seconds:.0f} s of speech, in {fmt or 'mp3'}."
+        f"to be made, at a cost of {found.cost:.6g}; about {found.seconds:.0f} s of speech, in {fmt or 'mp3'}. "
+        f"Charged: {found.charged_characters} characters, {found.cost_at_most:.6g} at the most."
+        + (f" It would be refused ({refused.code}): {refused.message}" if refused else "")
     )
 
 
-async def _estimate(settings: Settings, file: str, wish: Wish) -> Estimate:
+@dataclass(frozen=True, slots=True)
+class _Payer:
+    """Who would have it spoken; None: somebody who has had nothing yet."""
+
+    user: str | None
+    limits: LimitTable
+
+    async def verdict(self, accounts: Accounts, due: Due) -> RefrainError | None:
+        """What he would be refused."""
+        if self.user is None:
+            return newcomer(self.limits, due)
+        return await accounts.refused(self.user, self.limits, due)
+
+
+async def _estimate(settings: Settings, file: str, wish: Wish, payer: _Payer) -> Estimate:
     text = document(file)
     async with open_house(settings) as house:
         planned = await house.studio.plan(wish.request(text, file, house.voices, house.outputs))
-        return await estimate(house.studio, planned)
+        terms = Terms(payer.limits, lambda due: payer.verdict(house.desk.accounts, due))
+        return await estimate(house.studio, planned, terms)
 
 
 def _table(found: Estimate) -> Table:

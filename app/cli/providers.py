@@ -6,21 +6,17 @@ from pathlib import Path
 import click
 import httpx
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from app.cli import Failed, config_option, configured
-from app.cli.tables import table
+from app.cli.tables import console, table
 from app.company import Company
 from app.metrics import Metrics
 from app.settings import Settings
 from app.speech.standing import Reporter, Standing, Standings
 from app.speech.voices import Voices
 from providers.kinds import build
-
-PIPE = 200
-"""Characters in a line, where no terminal has fewer."""
 
 
 def register(cli: click.Group) -> None:
@@ -41,10 +37,7 @@ def providers(server: str | None, as_json: bool, config_file: Path | None) -> No
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
-    console = Console()
-    if not console.is_terminal:  # nothing may be cut off that somebody looks for with grep
-        console.width = max(console.width, PIPE)
-    console.print(_table(found, live=server is not None))
+    console().print(_table(found, live=server is not None))
 
 
 async def _configured(settings: Settings) -> Standings:

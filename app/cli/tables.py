@@ -15,6 +15,9 @@ from providers.errors import ProviderError
 from providers.interface import ListedVoice, ProviderSettings
 from providers.kinds import build
 
+PIPE = 200
+"""Characters in a line, where no terminal has fewer."""
+
 
 def register(cli: click.Group) -> None:
     """Add the commands."""
@@ -24,6 +27,14 @@ def register(cli: click.Group) -> None:
 def table(*columns: str | Column) -> Table:
     """A plain table, the same on a terminal and in a pipe."""
     return Table(*columns, box=None, pad_edge=False, header_style="bold")
+
+
+def console() -> Console:
+    """For a table that may be wide: in a pipe nothing is cut off that somebody looks for with grep."""
+    shown = Console()
+    if not shown.is_terminal:
+        shown.width = max(shown.width, PIPE)
+    return shown
 
 
 @click.command()

@@ -142,17 +142,18 @@ class SpeechSurface:
                 await visit.admit()
                 if isinstance(speech, Live):
                     async with WhileConnected(receive):
-                        await visit.reserve(visit.due(speech.due, plan.characters))
+                        await visit.reserve(speech.due, plan.characters - speech.due.characters)
                         speech.over = visit.close
                         visit.lend()
                         await self._send_live(send, wish, speech)
                     return len(speech.clips) == len(plan.chunks)
-                if visit.counting == "all":
-                    await visit.reserve(visit.due(NOTHING, plan.characters))
+                if visit.tally.counting == "all":
+                    await visit.reserve(NOTHING, plan.characters)
                 try:
                     await self._send_ready(receive, send, wish, speech)
                 except (NotFound, MadeAnew):
                     # Nothing has left yet: what was there has gone, or is another by now, and is looked for again.
+                    visit.tally.look_again()
                     continue
                 return True
         message = "Some of this speech is being replaced over and over. Ask for it again."
@@ -161,7 +162,7 @@ class SpeechSurface:
     async def _send_ready(self, receive: Receive, send: Send, wish: Wish, speech: Ready) -> None:
         took = time.perf_counter() - wish.began
         self._metrics.first_audio.observe(took)
-        headers = ready_headers(speech, took, sse=wish.sse)
+        headers = ready_headers(speech, took, wish.visit.charge, sse=wish.sse)
         headers += wish.visit.headers
         if not wish.sse:
             if isinstance(speech, Short):
@@ -181,7 +182,7 @@ class SpeechSurface:
                 refusal = error if isinstance(error, RefrainError) else ProvidersUnavailable(message)
                 await self._abort(send, refusal, sse=True)
                 return
-        await send_slices(send, _done(report(speech)))
+        await send_slices(send, _done(report(speech, wish.visit.charge)))
         await send_end(send)
 
     async def _send_deltas(self, send: Send, window: Sequence[bytes | memoryview]) -> None:
@@ -217,7 +218,7 @@ class SpeechSurface:
             await self._abort(send, defect(), sse=sse)
             return
         if sse:
-            await send_slices(send, _done(report(speech)))
+            await send_slices(send, _done(report(speech, wish.visit.charge)))
         await send_end(send)
 
     async def _abort(self, send: Send, error: RefrainError, *, sse: bool) -> None:

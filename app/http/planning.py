@@ -1,5 +1,7 @@
 """`POST /v1/speech/plan`: the dry run."""
 
+from functools import partial
+
 import msgspec
 from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
@@ -10,19 +12,17 @@ from app.http.owner import Owners
 from app.http.requests import decode, speech_request
 from app.http.wire import ClientGone, encoded, read_json_body, require_method, send_whole
 from app.speech.cast import Casting
-from app.speech.estimate import estimate
+from app.speech.estimate import Terms, estimate
 from app.speech.studio import Studio
-from app.users.limits import Limits
+from app.users.desk import Desk
 
 
 class PlanSurface:
     """Decodes, plans, answers."""
 
-    def __init__(
-        self, studio: Studio, casting: Casting, owners: Owners, limits: Limits, max_body: int
-    ) -> None:
+    def __init__(self, studio: Studio, casting: Casting, owners: Owners, desk: Desk, max_body: int) -> None:
         """`max_body` in bytes."""
-        self._limits = limits
+        self._desk = desk
         self._owners = owners
         self._studio = studio
         self._casting = casting
@@ -46,9 +46,12 @@ class PlanSurface:
         cast = self._casting.now
         asked = speech_request(body, cast.voices, cast.outputs, self._owners.of(scope))
         plan = await self._studio.plan(asked)
-        entrance = self._limits.enter(user_of(scope))
-        estimated = await estimate(self._studio, plan)
-        await self._limits.admit(entrance)
+        user = user_of(scope)
+        entrance = self._desk.limits.enter(user)
+        limits = entrance.limits
+        terms = Terms(limits, partial(self._desk.accounts.refused, user.id, limits))
+        estimated = await estimate(self._studio, plan, terms)
+        await self._desk.limits.admit(entrance)
         answer = msgspec.json.encode(estimated)
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
         headers += entrance.headers

@@ -9,8 +9,8 @@ from app.speech.ready import Ready
 Pairs = list[tuple[str, str]]
 
 
-def ready_headers(speech: Ready, seconds: float, *, sse: bool = False) -> Pairs:
-    """A whole hit: everything is known. `seconds`: from the request's body to here."""
+def ready_headers(speech: Ready, seconds: float, charged: int, *, sse: bool = False) -> Pairs:
+    """A whole hit: everything is known. `seconds`: from the request's body to here. `charged` characters."""
     manifest = speech.manifest
     count, stale = len(manifest.clips), len(speech.stale)
     pairs = [
@@ -20,7 +20,7 @@ def ready_headers(speech: Ready, seconds: float, *, sse: bool = False) -> Pairs:
             f'refrain; hit; detail="chunks={count} hits={count - stale} joined=0 stale={stale}"',
         ),
         ("X-Refrain-Provider", ", ".join(manifest.providers)),
-        ("X-Refrain-Characters", "0"),
+        ("X-Refrain-Characters", str(charged)),
         ("Server-Timing", _timing(first_audio=seconds, cache=seconds, provider=0.0)),
     ]
     if sse:

@@ -91,6 +91,7 @@ class Cache(Table):
 
     `archive` is `off`, `file` (in `redis.data_dir`) or a URL; `archive_max` bounds a directory, in bytes.
     Past `soft_ttl` (None, `never` in the file: not at all) sound is served and made anew behind it.
+    `keep_text`: a speech's sentences are kept with it, for captions.
     """
 
     ttl: Annotated[Seconds, Field(gt=0)] = 30 * 86400.0
@@ -100,6 +101,7 @@ class Cache(Table):
     archive: Annotated[str, Field(pattern=ARCHIVES)] = "file"
     archive_max: Annotated[Bytes, Field(ge=2**20)] = 2 * 2**30
     scope: Literal["shared", "user"] = "shared"
+    keep_text: bool = True
     owner_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     owner_budget: Annotated[Bytes, Field(ge=0)] = 256 * 2**20
 

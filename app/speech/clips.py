@@ -26,7 +26,7 @@ from app.speech.plan import Candidate, SpeechRequest
 from app.speech.refreshes import Refreshes
 from app.speech.timings import NONE as UNTIMED
 from app.speech.timings import on_clip, packed
-from app.users.tally import Line, tally
+from app.users.tally import Line, tally, tallying
 from cache.asker import asker
 from cache.cache import Cache
 from cache.errors import FlightFailed
@@ -163,24 +163,26 @@ class ClipSource:
         self._metrics.chunks.labels(outcome=clip.outcome).inc()
         kind = "charged" if clip.outcome == "made" else "saved"
         self._metrics.characters.labels(kind=kind).inc(clip.meta.characters)
-        if (own := tally()) is not None:
-            own.add(request.voice.name, clip.meta.provider, _line(clip, candidate))
+        if clip.outcome != "made" and (own := tally()) is not None:
+            own.add(request.voice.name, clip.meta.provider, spared(clip.meta.characters, candidate))
         return clip
 
     async def _make_for_all(
         self, candidate: Candidate, request: SpeechRequest, hear: Hear | None
     ) -> tuple[Entry, Outcome]:
-        owner, place = asker(), _place()
+        owner, own, place = asker(), tally(), _place()
         self._levels.look_ahead(candidate)
         anew = request.cache == "refresh"
         with self._deadline(candidate.digest) as latest:
 
             async def make(emit: Hear) -> Made:
-                # A flight is nobody's request, but in the queue for the provider it stands for whoever began it.
+                # A flight is nobody's request, but in the queue for the provider it stands for whoever began it, who is
+                # charged with it, too, also where he does not stay.
                 speaking_for.set(owner)
                 speaking_until.set(latest)
-                async with place:
-                    return await self._make(candidate, request, emit)
+                with tallying(own):
+                    async with place:
+                        return await self._make(candidate, request, emit)
 
             return await self._aboard(candidate.digest, make, hear, anew=anew)
 
@@ -213,7 +215,8 @@ class ClipSource:
         outcome = "ok"
         began = self._clock()
         try:
-            payload, recorded, timings = await self._record(candidate, request.output, emit)
+            with _charging(request.voice.name, candidate) as begun:
+                payload, recorded, timings = await self._record(candidate, request.output, emit, begun)
         except BadAudio as error:
             outcome = BadAudio.code
             kind = error.kind if isinstance(error, _BadSound) else "adapter"
@@ -251,7 +254,7 @@ class ClipSource:
         provider = candidate.provider.name
         self._metrics.provider_requests.labels(provider=provider, outcome="probe").inc()
         try:
-            await self._record(candidate, output, _nobody)
+            await self._record(candidate, output, _nobody, _nobodys)
         except ProviderError:
             raise
         except Exception as error:  # noqa: BLE001 - an adapter's defect is no reason to ask it again
@@ -259,10 +262,11 @@ class ClipSource:
             raise ProviderError("failed in a way nobody foresaw", provider=provider) from None
 
     async def _record(
-        self, candidate: Candidate, output: Output, emit: Hear
+        self, candidate: Candidate, output: Output, emit: Hear, begun: Callable[[float], object]
     ) -> tuple[bytes, Recorded, Sequence[Timing]]:
         """The clip's payload, what it is, and its words' times as the provider tells them.
 
+        `begun` is called with what it costs as soon as the provider speaks.
         Codecs run in threads: a piece may be a sentence long.
         """
         utterance = candidate.utterance
@@ -272,6 +276,7 @@ class ClipSource:
             billed = len(utterance.text) if sound.billed is None else sound.billed
             spent = billed * candidate.price / 1e6
             self._metrics.spend.labels(provider=candidate.provider.name).inc(spent)
+            begun(spent)
             try:
                 recorder = _recorder(candidate, sound, output, leveling)
                 parts, recorded = await self._heard(recorder, sound, emit)
@@ -330,15 +335,41 @@ def _place() -> AbstractAsyncContextManager[object]:
     return nullcontext() if own is None or own.places is None else own.places
 
 
-def _line(clip: Clip, candidate: Candidate) -> Line:
-    """What its asker is charged with, or is spared."""
-    if clip.outcome == "made":
-        return Line(charged=clip.meta.characters, spend=clip.cost)
-    return Line(saved=clip.meta.characters, spared=clip.meta.characters * candidate.price / 1e6)
+@contextmanager
+def _charging(voice: str, candidate: Candidate) -> Iterator[Callable[[float], None]]:
+    """Charge the request that this is made for, from the moment on that the provider speaks: then it will be billed.
+
+    Where it fails the characters are given back, and the money is not. Who leaves has had what he has heard.
+    """
+    own, provider = tally(), candidate.provider.name
+    line = Line(charged=len(candidate.utterance.text), chunks=1)
+    charged = False
+
+    def begun(spent: float) -> None:
+        nonlocal charged
+        if own is not None:
+            charged = True
+            own.add(voice, provider, line._replace(spend=spent))
+
+    try:
+        yield begun
+    except Exception:
+        if own is not None and charged:
+            own.add(voice, provider, line.taken_back)
+        raise
+
+
+def spared(characters: int, candidate: Candidate) -> Line:
+    """What its asker has of a clip that need not be made for him."""
+    return Line(saved=characters, spared=characters * candidate.price / 1e6, chunks=1, hits=1)
 
 
 def _nobody(_: bytes) -> None:
     """Hears nothing."""
+
+
+def _nobodys(_: float) -> None:
+    """It is on nobody's bill."""
 
 
 def _at_pace(characters: int, utterance: Utterance) -> int:

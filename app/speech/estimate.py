@@ -1,12 +1,18 @@
 """What a plan would cost and how long it would take to hear: the dry run."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
 import msgspec
 
 from app.audio.formats import SAMPLE_RATE
+from app.errors import RefrainError
+from app.settings.tables import LimitTable
 from app.speech.manifest import rests
 from app.speech.plan import Plan
 from app.speech.sizes import SECONDS_PER_CHARACTER
-from app.speech.studio import Studio
+from app.speech.studio import Studio, due
+from app.users.limits import Due, charged
 
 
 class PlannedLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,20 +34,50 @@ class PlannedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     ssml: str | None = None
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """The error that asking for it now would come to."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: RefrainError) -> "Refusal":
+        """From the error itself."""
+        return cls(error.row.code, error.message)
+
+
 class Estimate(msgspec.Struct, frozen=True):
-    """The dry run: `cost` in the currency of the prices, `seconds` of sound (exact where it is cached)."""
+    """The dry run: `cost` in the currency of the prices, `seconds` of sound (exact where it is cached).
+
+    `billable_characters` are to be spoken anew, `charged_characters` count for the limits of who asks: with
+    `charge_hits` all of them. `cost_at_most` is what budgets are asked for: what the dearest of the chain would cost.
+    `refused`: a limit of the day's or the month's is in the way; null: none is.
+    """
 
     digest: str
     chunks: list[PlannedLine]
     characters: int
     billable_characters: int
+    charged_characters: int
     cost: float
+    cost_at_most: float
     seconds: float
+    refused: Refusal | None
 
 
-async def estimate(studio: Studio, plan: Plan) -> Estimate:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which somebody would have it spoken: his limits, and what would be refused of what is due."""
+
+    limits: LimitTable
+    verdict: Callable[[Due], Awaitable[RefrainError | None]]
+
+
+async def estimate(studio: Studio, plan: Plan, terms: Terms) -> Estimate:
     """What performing the plan now would cost, if the first choices speak. Calls no provider."""
     known = await studio.known(plan)
+    wanted = due(plan, known)
+    error = await terms.verdict(charged(wanted, plan.characters - wanted.characters, terms.limits))
     document = plan.document
     origin = await studio.origin(plan)
     paid: set[str] = set()
@@ -75,4 +111,14 @@ async def estimate(studio: Studio, plan: Plan) -> Estimate:
                 pause=rest / SAMPLE_RATE,
             )
         )
-    return Estimate(plan.digest, lines, plan.characters, billable, round(cost, 6), round(seconds, 2))
+    return Estimate(
+        digest=plan.digest,
+        chunks=lines,
+        characters=plan.characters,
+        billable_characters=billable,
+        charged_characters=plan.characters if terms.limits.charge_hits else billable,
+        cost=round(cost, 6),
+        cost_at_most=round(wanted.cost, 6),
+        seconds=round(seconds, 2),
+        refused=Refusal.of(error) if error else None,
+    )

@@ -102,7 +102,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     def of(cls, plan: Plan, clips: Sequence[Clip]) -> "Manifest":
         """From the clips of all of a plan's chunks, in order."""
         lines = tuple(
-            _line(plan.document, planned, clip, rest)
+            _line(plan.document, planned, clip, rest, keeps_text=plan.keeps_text)
             for planned, clip, rest in zip(plan.chunks, clips, rests(plan), strict=True)
         )
         return cls.begun(plan, lines)
@@ -126,7 +126,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
             clips=lines,
             bit_rate=wanted.bit_rate,
             layout=wanted.form.layout,
-            labels=plan.request.labels,
+            labels=plan.labels,
             owner=plan.request.owner,
         )
 
@@ -146,6 +146,11 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     def output(self) -> Output:
         """The format with its parameters."""
         return output(self.fmt, self.sample_rate, self.bit_rate)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether its text was kept: of all its clips, or of none."""
+        return bool(self.clips and self.clips[0].sentences)
 
     @property
     def text(self) -> str:
@@ -188,7 +193,9 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
         """With the labels that it was kept with already, so that one request's tags do not take away another's."""
         if before is None:
             return self
-        labels = tuple(dict.fromkeys((*before.labels, *self.labels)))[-MOST_LABELS:]
+        # Its own behind the others, so that none of them is cut off: it is found by them.
+        others = (label for label in before.labels if label not in self.labels)
+        labels = (*others, *self.labels)[-MOST_LABELS:]
         return msgspec.structs.replace(self, labels=labels)
 
     def cache_control(self, now: float, *, private: bool = False) -> str:
@@ -223,8 +230,10 @@ def rests(plan: Plan) -> list[int]:
     return [rest_samples(plan.request.output.format, planned.rest) for planned in plan.chunks]
 
 
-def _line(document: Document, planned: PlannedChunk, clip: Clip, rest: int) -> ClipLine:
+def _line(document: Document, planned: PlannedChunk, clip: Clip, rest: int, *, keeps_text: bool) -> ClipLine:
     chunk = planned.chunk
+    if not keeps_text:
+        return ClipLine.of(clip, rest)
     instead = replaced(document, chunk.start, chunk.end)
     return ClipLine.of(clip, rest, _sentences(chunk), instead, runs_on=planned.runs_on)
 

@@ -54,7 +54,13 @@ class SpeechRequest:
     @property
     def labels(self) -> tuple[Label, ...]:
         """By what its speech and its clips can be found again to be forgotten."""
-        return (Label("voice", self.voice.name), *(Label("tag", tag) for tag in self.tags))
+        own = () if self.owner is None else (owned_by(self.owner),)
+        return (*own, Label("voice", self.voice.name), *(Label("tag", tag) for tag in self.tags))
+
+
+def owned_by(owner: str) -> Label:
+    """The label of what belongs to an owner."""
+    return Label("owner", owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +102,17 @@ class PlannedChunk:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A request, cut and addressed. `digest` names the request: its speech is found under it."""
+    """A request, cut and addressed. `digest` names the request: its speech is found under it.
+
+    `keeps_text`: its sentences are kept with its speech. `labels` are the request's, at hand.
+    """
 
     digest: str
     document: Document
     request: SpeechRequest
     chunks: tuple[PlannedChunk, ...]
+    keeps_text: bool
+    labels: tuple[Label, ...]
 
     @property
     def characters(self) -> int:
@@ -119,11 +130,14 @@ class Planner:
         pronunciation: Mapping[str, Mapping[str, Entry]],
         max_input_chars: int,
         loudness: float | None = None,
+        *,
+        keep_text: bool = True,
     ) -> None:
         """`providers` by configured name, `pronunciation` by language and word.
 
-        `loudness` is that of all clips, in LUFS; None: they stay as loud as they come.
+        `loudness` is that of all clips, in LUFS; None: they stay as loud as they come. `keep_text`: see `Plan`.
         """
+        self._keep_text = keep_text
         self._loudness = loudness
         self._providers = providers
         self._pronunciations = Pronunciations(
@@ -190,7 +204,7 @@ class Planner:
                 fields += [str(position), one.chunk.text, repr(instead)]
         fields += [f"runs on: {position}" for position, one in enumerate(planned) if one.runs_on]
         fields += [request.output.format.name, str(request.output.sample_rate), str(len(links))]
-        return Plan(digest("speech", fields), document, request, planned)
+        return Plan(digest("speech", fields), document, request, planned, self._keep_text, request.labels)
 
     def _document(self, request: SpeechRequest) -> Document:
         self._refuse_long(request.text)

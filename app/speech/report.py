@@ -5,8 +5,8 @@ from app.speech.making import Live
 from app.speech.ready import Ready
 
 
-def report(speech: Live | Ready) -> dict[str, object]:
-    """Per chunk: outcome, provider, characters, seconds of sound, milliseconds of waiting; and the sums.
+def report(speech: Live | Ready, charged: int) -> dict[str, object]:
+    """Per chunk: outcome, provider, characters, seconds of sound, milliseconds of waiting; and the characters charged.
 
     `pause` is the part of the seconds that is the silence behind the chunk.
     """
@@ -22,7 +22,7 @@ def report(speech: Live | Ready) -> dict[str, object]:
             }
             for position, line in enumerate(speech.manifest.clips)
         ]
-        return {"digest": speech.digest, "chunks": chunks, "characters_charged": 0}
+        return {"digest": speech.digest, "chunks": chunks, "characters_charged": charged}
     chunks = [
         {
             "outcome": clip.outcome,
@@ -34,5 +34,4 @@ def report(speech: Live | Ready) -> dict[str, object]:
         }
         for clip, rest in zip(speech.clips, speech.rests, strict=False)  # cut short: fewer clips
     ]
-    charged = sum(clip.meta.characters for clip in speech.clips if clip.outcome == "made")
     return {"digest": speech.plan.digest, "chunks": chunks, "characters_charged": charged}

@@ -15,7 +15,7 @@ from app.speech.allowance import Allowance
 from app.speech.captions import Cue, captions
 from app.speech.cast import Casting
 from app.speech.chain import Chain
-from app.speech.clips import Clip, ClipMeta, ClipSource
+from app.speech.clips import Clip, ClipMeta, ClipSource, spared
 from app.speech.following import Followed
 from app.speech.hedge import Hedging
 from app.speech.live import Rehearsal
@@ -117,8 +117,8 @@ class Studio:
             )
         self._count_hits((clip.outcome, clip.meta.characters) for clip in found.values())
         _note_hits(plan, {position: clip.meta.provider for position, clip in found.items()})
-        due = _due(plan, found)
-        live = Live(plan, Rehearsal(plan, found, self._chain, self._deadline), self._cache, self._clock, due)
+        rehearsal = Rehearsal(plan, found, self._chain, self._deadline)
+        live = Live(plan, rehearsal, self._cache, self._clock, due(plan, found))
         try:
             yield live
         finally:
@@ -233,9 +233,10 @@ class Studio:
             NotFound: as `replay`, or it was kept without its text.
         """
         manifest = await self.manifest(digest, owner)
-        if not all(line.sentences for line in manifest.clips):
+        if not manifest.has_text:
             raise NotFound(
-                "This speech was kept without its text. POST its text again to have captions of it."
+                "This speech was kept without its text, which captions need. POST its text again, where texts are "
+                "kept (cache.keep_text)."
             )
         lines: list[ClipLine] = []
         metas: list[ClipMeta] = []
@@ -307,6 +308,7 @@ class Studio:
         told = self._shelf.manifest(kept)
         if (
             told is not None
+            and told.has_text is plan.keeps_text  # the operator may have changed his mind since
             and told.tells_of(plan)
             and as_listed(told.clips[: len(clips)], [clip.entry for clip in clips])
         ):
@@ -322,9 +324,9 @@ class Studio:
 
     async def _labelled(self, plan: Plan, told: Manifest) -> Manifest:
         """The same under this request's labels, too; nothing is written where it has them."""
-        if set(plan.request.labels) <= set(told.labels):
+        if set(plan.labels) <= set(told.labels):
             return told
-        manifest = msgspec.structs.replace(told, labels=plan.request.labels).also_labelled(told)
+        manifest = msgspec.structs.replace(told, labels=plan.labels).also_labelled(told)
         await keep(self._cache, plan.digest, manifest, self._clock())
         return manifest
 
@@ -340,6 +342,8 @@ class Studio:
         clip = await self._chain.get(plan.chunks[position].candidates, plan.request, None)
         if not clip.first_choice:
             raise gone()
+        if (own := tally()) is not None:  # where it was noted as found
+            own.add(plan.request.voice.name, clip.meta.provider, _found(plan, position).taken_back)
         return clip.entry
 
     def _count_hits(self, found: Iterable[tuple[str, int]]) -> None:
@@ -355,14 +359,15 @@ def _note_hits(plan: Plan, providers: Mapping[int, str]) -> None:
     if own is None:
         return
     for position, provider in providers.items():
-        first = plan.chunks[position].candidates[0]
-        characters = len(first.utterance.text)
-        own.add(
-            plan.request.voice.name, provider, Line(saved=characters, spared=characters * first.price / 1e6)
-        )
+        own.add(plan.request.voice.name, provider, _found(plan, position))
 
 
-def _due(plan: Plan, found: Container[int]) -> Due:
+def _found(plan: Plan, position: int) -> Line:
+    first = plan.chunks[position].candidates[0]
+    return spared(len(first.utterance.text), first)
+
+
+def due(plan: Plan, found: Container[int]) -> Due:
     """What is yet to be made, at the price of the chain's dearest: who speaks in the end is not known before."""
     missing = [chunk for position, chunk in enumerate(plan.chunks) if position not in found]
     characters = sum(len(chunk.candidates[0].utterance.text) for chunk in missing)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.settings import Settings
 from app.settings.signing import verifying_keys
 from app.settings.tables import Jwt, LimitTable
+from app.users.accounts import Accounts
 from app.users.doorman import Doorman, Tokens
 from app.users.idempotency import Claim, Idempotency
 from app.users.jwks import PublishedKeys
@@ -33,6 +34,7 @@ class Desk:
     usage: Usage
     idempotency: Idempotency
     passes: Passes
+    accounts: Accounts
 
     def visit(self, user: User, claim: Claim | None = None) -> Visit:
         """One request of his."""
@@ -86,7 +88,10 @@ async def open_desk(
         doorman = Doorman(keys if settings.auth.takes_keys else None, tokens, secret, passes=passes)
         limits = Limits(errands, Plans(current), lambda: current().limits.alone)
         stack.push_async_callback(limits.aclose)
-        yield Desk(doorman, keys, limits, Usage(), Idempotency(errands, secret), passes)
+        usage = Usage(errands)
+        stack.push_async_callback(usage.aclose)
+        accounts = Accounts(link, usage)
+        yield Desk(doorman, keys, limits, usage, Idempotency(errands, secret), passes, accounts)
 
 
 @asynccontextmanager

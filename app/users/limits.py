@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from weakref import WeakValueDictionary
 
 from app.errors import (
@@ -48,10 +48,6 @@ _KEPT: Final = 0.25
 _CLOSING_SECONDS: Final = 2.0
 
 
-Counting = Literal["made", "all", "nothing"]
-"""Which characters of a request count: what was made for it, what was found as well, or none. Money always does."""
-
-
 @dataclass(frozen=True, slots=True)
 class Due:
     """What a request would come to at the most: characters to be spoken anew, and their price."""
@@ -61,6 +57,11 @@ class Due:
 
 
 NOTHING: Final = Due(0, 0.0)
+
+
+def charged(due: Due, found: int, limits: LimitTable) -> Due:
+    """What is set aside for it: where hits are charged, with the characters that were `found`."""
+    return Due(due.characters + found, due.cost) if limits.charge_hits else due
 
 
 @dataclass(slots=True)
@@ -192,10 +193,8 @@ class Limits:
                 )
             )
 
-    async def reserve(
-        self, entrance: Entrance, due: Due, tally: Tally, *, counting: Counting = "made"
-    ) -> "Hold":
-        """Set it aside until the hold is settled, by what is in `tally` then. `counting`: which characters.
+    async def reserve(self, entrance: Entrance, due: Due, tally: Tally) -> "Hold":
+        """Set it aside until the hold is settled, by what is on the `tally`'s bill then.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded: nothing is reserved.
@@ -205,7 +204,7 @@ class Limits:
         if _unlimited(entrance.limits):
             return Hold(lambda _: None, tally)
         token = self._token()
-        hold = Hold(functools.partial(self._settle_soon, user.id, token, counting), tally)
+        hold = Hold(functools.partial(self._settle_soon, user.id, token), tally)
         # Before the first await: a request that is being asked for has its place, too.
         self._speaking[user.id].add(token)
         try:
@@ -260,7 +259,7 @@ class Limits:
         if limits.characters_per_minute is not None:
             entrance.characters = Left(left, refilled / 1000)
         if said != "ok":
-            raise entrance.refuse(_refusal(said, limits, None if milliseconds < 0 else milliseconds / 1000))
+            raise entrance.refuse(refusal(said, limits, None if milliseconds < 0 else milliseconds / 1000))
 
     def _ask_nobody(self, entrance: Entrance, due: Due) -> None:
         """This process' own share; money that cannot be counted is not spent."""
@@ -273,12 +272,12 @@ class Limits:
         share = self._alone()
         places = limits.concurrent_requests
         if places is not None and len(self._speaking[user.id]) > max(1.0, places * share):
-            raise entrance.refuse(_refusal("concurrent", limits, None))
+            raise entrance.refuse(refusal("concurrent", limits, None))
         if (room := limits.characters_per_minute) is not None:
             poured = self._buckets.pour(f"characters {user.id}", due.characters, max(1.0, room * share))
             entrance.characters = Left(poured.left, poured.seconds or 0.0)
             if not poured.ok:
-                raise entrance.refuse(_refusal("minute", limits, poured.seconds or STEP_SECONDS))
+                raise entrance.refuse(refusal("minute", limits, poured.seconds or STEP_SECONDS))
 
     def _pay(self, user: str, room: int, count: int, left: int, seconds: float) -> None:
         """So many of the next requests are paid for. No await from here to who asks next."""
@@ -299,14 +298,13 @@ class Limits:
             unused, purse.paid = purse.paid, 0
             self._errands.run(self._enter, _bucket(user), [room, 0, -unused])
 
-    def _settle_soon(self, user: str, token: str, counting: Counting, total: Line) -> None:
+    def _settle_soon(self, user: str, token: str, total: Line) -> None:
         tokens = self._speaking[user]
         tokens.discard(token)
         if not tokens:
             del self._speaking[user]
         if len(self._unsettled) < _UNSETTLED:
-            counted = {"made": total.charged, "all": total.charged + total.saved, "nothing": 0}
-            settlement = _Settlement(user, token, counted[counting], round(total.spend * MILLION))
+            settlement = _Settlement(user, token, total.charged, round(total.spend * MILLION))
             self._unsettled.append(settlement)
         # No await between looking and setting: what waits has one who settles it.
         if self._settling is None:
@@ -371,7 +369,8 @@ def _or_none(limit: int | None) -> int:
     return -1 if limit is None else limit
 
 
-def _refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:
+def refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:
+    """What `scripts/reserve.lua` says no with, in words. `seconds` until it would do; None: never, or not known."""
     match said:
         case "minute":
             room = limits.characters_per_minute

@@ -1,18 +1,28 @@
 """What one request has had made, noted where it is made and charged where the request ends."""
 
 import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Counting = Literal["made", "all", "nothing"]
+"""Which characters of a request count: what was made for it, what was found as well, or none. Money always does."""
 
 
 class Line(NamedTuple):
-    """What there was of one voice by one provider. Characters as they were sent, money in the prices' currency."""
+    """What there was of one voice by one provider. Characters as they were sent, money in the prices' currency.
+
+    `charged` were spoken anew, `saved` were not; `hits` of the `chunks` were found, or somebody else's making.
+    """
 
     charged: int = 0
     saved: int = 0
     spend: float = 0.0
     spared: float = 0.0
+    chunks: int = 0
+    hits: int = 0
 
     def plus(self, other: "Line") -> "Line":
         """Both together."""
@@ -21,14 +31,40 @@ class Line(NamedTuple):
             self.saved + other.saved,
             self.spend + other.spend,
             self.spared + other.spared,
+            self.chunks + other.chunks,
+            self.hits + other.hits,
         )
+
+    @property
+    def taken_back(self) -> "Line":
+        """What makes up for it."""
+        return Line(-self.charged, -self.saved, -self.spend, -self.spared, -self.chunks, -self.hits)
+
+    @property
+    def with_hits_charged(self) -> "Line":
+        """The same where characters that were not spoken anew are charged, too."""
+        return self._replace(charged=self.charged + self.saved, saved=0)
+
+    @property
+    def charged_before(self) -> "Line":
+        """The same where all characters have been charged to another request; the money has not."""
+        return self._replace(charged=0, saved=self.charged + self.saved)
+
+    @property
+    def made_only(self) -> "Line":
+        """The same without what was found."""
+        return self._replace(saved=0, spared=0.0, chunks=self.chunks - self.hits, hits=0)
 
 
 @dataclass(slots=True)
 class Tally:
-    """Lines by voice and provider. `places` bounds how much of its user's is made at once; None: nothing does."""
+    """Lines by voice and provider, and the bill for them.
+
+    `places` bounds how much of its user's is made at once; None: nothing does.
+    """
 
     places: asyncio.Semaphore | None = None
+    counting: Counting = "made"
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
 
     def add(self, voice: str, provider: str, line: Line) -> None:
@@ -37,11 +73,32 @@ class Tally:
         before = self.lines.get(place)
         self.lines[place] = line if before is None else before.plus(line)
 
+    def look_again(self) -> None:
+        """What was found is to be looked for once more, and then noted once more."""
+        made = {place: line.made_only for place, line in self.lines.items()}
+        self.lines = {place: line for place, line in made.items() if line.chunks or line.spend}
+
+    @property
+    def bill(self) -> Mapping[tuple[str, str], Line]:
+        """Lines as they are charged."""
+        match self.counting:
+            case "made":
+                return self.lines
+            case "all":
+                return {place: line.with_hits_charged for place, line in self.lines.items()}
+            case "nothing":
+                return {place: line.charged_before for place, line in self.lines.items()}
+
+    @property
+    def charge(self) -> int:
+        """Characters on the bill."""
+        return sum(line.charged for line in self.bill.values())
+
     @property
     def sum(self) -> Line:
-        """Of all."""
+        """Of the whole bill."""
         total = Line()
-        for line in self.lines.values():
+        for line in self.bill.values():
             total = total.plus(line)
         return total
 
@@ -62,3 +119,13 @@ def begin(own: Tally) -> Token[Tally | None]:
 def end(token: Token[Tally | None]) -> None:
     """As it was before."""
     _tally.reset(token)
+
+
+@contextmanager
+def tallying(own: Tally | None) -> Iterator[None]:
+    """Within it, and in tasks begun there, what is made is noted in `own`; None: nowhere."""
+    token = _tally.set(own)
+    try:
+        yield
+    finally:
+        _tally.reset(token)

@@ -4,10 +4,11 @@ from contextvars import Token
 from types import TracebackType
 from typing import Self
 
+from app.settings.tables import LimitTable
 from app.users import tally
 from app.users.idempotency import Claim
-from app.users.limits import Counting, Due, Entrance, Hold, Limits
-from app.users.tally import Tally
+from app.users.limits import Due, Entrance, Hold, Limits
+from app.users.tally import Counting, Tally
 from app.users.told import Pairs
 from app.users.usage import Usage
 from app.users.user import User
@@ -48,6 +49,7 @@ class Visit:
         """Have it asked whether one more request may be, in the trip that is about to leave; once."""
         if self._entrance is None:
             self._entrance = self._limits.enter(self.user)
+            self.tally.counting = self._counting(self._entrance.limits)
 
     async def admit(self) -> None:
         """Until that is known.
@@ -56,32 +58,42 @@ class Visit:
             RateLimited: it may not.
         """
         if self._entrance is not None:
-            await self._limits.admit(self._entrance)
+            try:
+                await self._limits.admit(self._entrance)
+            except BaseException:
+                self._is_refused()
+                raise
 
-    async def reserve(self, due: Due) -> None:
-        """Set aside what it may come to; once.
+    async def reserve(self, due: Due, found: int) -> None:
+        """Set aside what it may come to, and where hits are charged as many characters as were `found`; once.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded, UsersUnavailable: as `Limits.reserve`.
         """
         if self._entrance is not None and self._hold is None:
-            self._hold = await self._limits.reserve(self._entrance, due, self.tally, counting=self.counting)
+            try:
+                self._hold = await self._limits.reserve(self._entrance, self._due(due, found), self.tally)
+            except BaseException:
+                self._is_refused()
+                raise
 
     @property
-    def counting(self) -> Counting:
-        """Which of its characters count."""
-        if self._entrance is None or not self._entrance.limits.charge_hits:
+    def charge(self) -> int:
+        """Characters that it comes to so far."""
+        return self.tally.charge
+
+    def _counting(self, limits: LimitTable) -> Counting:
+        if not limits.charge_hits:
             return "made"
         # Where all are charged it is the first of those that were sent under one key, whoever had it made.
         return "all" if self.claim is None or self.claim.standing == "first" else "nothing"
 
-    def due(self, new: Due, characters: int) -> Due:
-        """What counts of a text of so many characters, of which `new` is to be made."""
-        match self.counting:
+    def _due(self, new: Due, found: int) -> Due:
+        match self.tally.counting:
             case "made":
                 return new
             case "all":
-                return Due(characters, new.cost)
+                return Due(new.characters + found, new.cost)
             case "nothing":
                 return Due(0, new.cost)
 
@@ -89,6 +101,10 @@ class Visit:
     def headers(self) -> Pairs:
         """What the answer says of limits."""
         return () if self._entrance is None else self._entrance.headers
+
+    def _is_refused(self) -> None:
+        """Who is not let in has not had what was found for him meanwhile."""
+        self.tally.look_again()
 
     def lend(self) -> None:
         """Somebody else closes it: what goes on behind the request is its, too."""

@@ -1,0 +1,64 @@
+"""`GET /v1/usage`: what who asks has had, and what is left to him."""
+
+from datetime import date
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import QueryParameter
+
+from app.errors import Forbidden, InvalidInput
+from app.http.doorway import user_of
+from app.speech.cast import Casting
+from app.users.accounts import Accounts, reading
+from app.users.statement import Account, Span
+
+
+def usage(accounts: Accounts, casting: Casting) -> HTTPRouteHandler:
+    """The route."""
+
+    @get("/v1/usage", summary="What you have had, by day, voice and provider; what is left", tags=["users"])
+    async def account(
+        request: Request[Any, Any, Any],
+        first: Annotated[
+            str | None, QueryParameter(name="from", description="The first day (UTC); left out: the month's.")
+        ] = None,
+        last: Annotated[
+            str | None, QueryParameter(name="to", description="The last day (UTC); left out: today.")
+        ] = None,
+        user: Annotated[
+            str | None, QueryParameter(name="user", description="Another user; for keys with the admin role.")
+        ] = None,
+    ) -> Account:
+        """`characters` were charged, `saved` were not; `hits` of the `chunks` were found, or were being made already.
+
+        Money (`spend`, and `spared` by hits) is in the currency of the prices. Days without speech are left out.
+        """
+        own = user_of(request.scope)
+        whose = own.id if user is None else user
+        if whose != own.id and not own.is_admin:
+            raise Forbidden("Only keys with the admin role may ask for others' usage.", param="user")
+        span = _span(first, last, accounts.today)
+        with reading():
+            found = await accounts.of(whose, span)
+            if whose != own.id:
+                return found
+            limits = casting.now.settings.limits_of(own.plan)
+            left = await accounts.limited(own.id, own.plan, limits)
+            return msgspec.structs.replace(found, limits=left)
+
+    return account
+
+
+def _span(first: str | None, last: str | None, today: date) -> Span:
+    days: dict[str, date | None] = {}
+    for name, written in (("from", first), ("to", last)):
+        try:
+            days[name] = None if written is None else date.fromisoformat(written)
+        except ValueError:
+            raise InvalidInput(f"`{name}` must be a date such as {today}.", param=name) from None
+    try:
+        return Span.of(days["from"], days["to"], today)
+    except ValueError as error:
+        raise InvalidInput(f"{error}.", param="from") from None

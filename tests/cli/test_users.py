@@ -1,0 +1,155 @@
+"""`refrain users` and `refrain usage`, as an operator types them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import refrain
+from tests.cli.test_cli import TONES
+from tests.http.servers import Server, Valkey
+
+SCOPED = f"""
+[auth]
+mode = "keys"
+[cache]
+scope = "user"
+{TONES}
+[limits.default]
+spend_per_month = 1.0
+"""
+TEXT = "A sentence of ada's. And another one."
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey of the test's own."""
+    running = Valkey(tmp_path)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, valkey: Valkey) -> Path:
+    """A working folder with an archive, where each user's sound is his own."""
+    config = f'[redis]\nurl = "{valkey.url}"\ndata_dir = "{tmp_path}"\n{SCOPED}'
+    (tmp_path / "refrain.toml").write_text(config)
+    return tmp_path
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[Server]:
+    """The server of that folder."""
+    config = (folder / "refrain.toml").read_text()
+    running = Server(folder / "server", config, {"REFRAIN_CACHE__ARCHIVE": "file"})
+    yield running
+    running.stop()
+
+
+def key(folder: Path, user: str) -> dict[str, str]:
+    """The header of a user."""
+    return {"Authorization": f"Bearer {refrain(folder, 'keys', 'create', user).stdout.strip()}"}
+
+
+def say(server: Server, who: dict[str, str]) -> str:
+    """Where that is to be had again."""
+    answer = server.client.post("/v1/audio/speech", json={"input": TEXT}, headers=who)
+    assert answer.status_code == 200
+    return answer.headers["content-location"]
+
+
+def read(folder: Path, *words: str) -> Any:
+    """What a command says to programs."""
+    done = refrain(folder, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def had(server: Server, who: dict[str, str]) -> Any:
+    """What the server says; with that it is written."""
+    return server.get("/v1/usage", **who).json()
+
+
+def test_usage_is_shown_by_user_and_by_day(folder: Path, server: Server):
+    """An operator could not tell who spends the money."""
+    ada, bob = key(folder, "ada"), key(folder, "bob")
+    say(server, ada)
+    say(server, ada)
+    say(server, bob)
+    told = {name: had(server, who) for name, who in (("ada", ada), ("bob", bob))}
+    assert [told["ada"][name] for name in ("requests", "hits")] == [2, 2]
+    for one in told.values():
+        one["limits"] = None
+    assert read(folder, "usage") == [told["ada"], told["bob"]]
+    assert read(folder, "usage", "--user", "ada") == told["ada"]
+    everybody = refrain(folder, "usage").stdout
+    assert [line.split()[:2] for line in everybody.splitlines()] == [
+        ["user", "requests"], ["ada", "2"], ["bob", "1"],
+    ]  # fmt: skip
+    table = refrain(folder, "usage", "--user", "ada").stdout
+    assert {"default", "tones", told["ada"]["days"][0]["date"]} <= set(table.split())
+    before = read(folder, "usage", "--user", "ada", "--from", "2025-01-01", "--to", "2025-01-31")
+    assert (before["requests"], before["days"]) == (0, [])
+
+
+@pytest.mark.parametrize("span", [("--from", "2025-02-01", "--to", "2025-01-01"), ("--from", "yesterday")])
+def test_a_bad_span_is_explained(folder: Path, span: tuple[str, ...]):
+    """A typing error would read as no usage at all."""
+    done = refrain(folder, "usage", *span)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_user_is_forgotten_everywhere(folder: Path, server: Server):
+    """Somebody's right to be forgotten would end at Redis, or at the archive, or take another's sound along."""
+    ada, bob = key(folder, "ada"), key(folder, "bob")
+    hers, his = say(server, ada), say(server, bob)
+    had(server, ada)
+    had(server, bob)
+    archive = folder / "archive"
+    while len([path for path in archive.rglob("*") if path.is_file()]) < 6:  # two clips and a speech, of both
+        pass
+    assert [one["user"] for one in read(folder, "users", "list")] == ["ada", "bob"]
+    done = refrain(folder, "users", "forget", "ada")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Forgotten: 1 key, 1 day of usage, ")
+    assert done.stdout.endswith(", 3 entries of the cache.\n")
+    assert [one["user"] for one in read(folder, "users", "list")] == ["bob"]
+    assert read(folder, "usage", "--user", "ada")["requests"] == 0
+    statuses = [200]
+    while statuses[-1] != 401:
+        statuses.append(server.get(hers, **ada).status_code)
+    # A second for what the process had in memory; then 404, if the key is still believed; never 200 again.
+    assert {*statuses[:-1]} <= {200, 404}
+    assert statuses[:-1] == sorted(statuses[:-1])
+    assert server.get(his, **bob).status_code == 200
+    assert len([path for path in archive.rglob("*") if path.is_file()]) == 3
+    # The same name is another's now: he finds nothing.
+    assert had(server, key(folder, "ada"))["requests"] == 0
+    refrain(folder, "users", "forget", "ada")
+    again = refrain(folder, "users", "forget", "ada")
+    assert (again.returncode, again.stdout) == (0, "Nothing is kept of this user.\n")
+
+
+def test_is_found_in_the_archive_when_redis_was_lost(folder: Path, server: Server, valkey: Valkey):
+    """After a new Redis nobody would know whose sound is in the archive."""
+    ada = key(folder, "ada")
+    say(server, ada)
+    had(server, ada)
+    while len([path for path in (folder / "archive").rglob("*") if path.is_file()]) < 3:
+        pass
+    names = [name for name in valkey.command("KEYS", "refrain:*:label:*").decode().split() if name[0] == "r"]
+    valkey.command("DEL", *names)
+    done = refrain(folder, "users", "forget", "ada")
+    assert "3 entries of the cache" in done.stdout
+
+
+def test_shared_sound_stays(folder: Path):
+    """An operator would think that a voice's sound is gone, or one user's leaving empty everybody's cache."""
+    file = folder / "refrain.toml"
+    file.write_text(file.read_text().replace('scope = "user"', 'scope = "shared"'))
+    key(folder, "ada")
+    done = refrain(folder, "users", "forget", "ada")
+    assert done.stdout == "Forgotten: 1 key.\n"
+    assert "it stays" in done.stderr
