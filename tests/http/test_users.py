@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from typing import cast
 
 import httpx
 import pytest
+from litestar.types import Message, Scope, WebSocketReceiveMessage
 from openai import AsyncOpenAI, AuthenticationError, RateLimitError
 
 from app.users.keys import Keys
@@ -113,6 +115,40 @@ async def test_how_providers_stand_is_for_admins(opening: Opening, keys: Keys, r
         assert answer.status_code == status
         if status == 403:
             assert answer.json()["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("path", ["//v1/providers", "/v1//providers", "/v1/providers/", "///v1/providers//"])
+async def test_another_spelling_of_an_address_is_no_way_around(opening: Opening, keys: Keys, path: str):
+    """Who writes a slash twice would be an admin."""
+    _, key = await keys.create("carol")
+    async with opening(KEYS) as house:
+        address = f"{str(house.client.base_url).rstrip('/')}{path}"
+        answer = await house.client.get(address, headers=bearer(key))
+        assert answer.status_code == 403, answer.text
+        assert (await house.client.get(address)).status_code == 401
+
+
+async def test_no_websocket_comes_in_by_the_back_door(opening: Opening, keys: Keys):
+    """Whoever asks as a WebSocket would reach what speaks without a key."""
+    async with opening(KEYS) as house:
+        told: list[Message] = []
+
+        async def receive() -> WebSocketReceiveMessage:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Message) -> None:
+            told.append(message)
+
+        for path in ("/v1/audio/speech", "/v1/speech/plan", "/v1/tokens"):
+            scope = {
+                "type": "websocket",
+                "path": path,
+                "headers": [],
+                "query_string": b"",
+                "subprotocols": [],
+            }
+            await house.app(cast("Scope", scope), receive, send)
+        assert [message.get("code") for message in told] == [1008] * 3
 
 
 async def test_openais_client_understands_the_refusals(opening: Opening, keys: Keys):
