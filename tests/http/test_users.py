@@ -172,6 +172,14 @@ async def test_openais_client_understands_the_refusals(opening: Opening, keys: K
             assert int(caught.value.response.headers["retry-after"]) <= 60
 
 
+async def test_what_is_not_cached_is_limited_too(opening: Opening, keys: Keys):
+    """Who asks for what is not there could keep Redis busy as often as he likes."""
+    _, key = await keys.create("erin")
+    async with opening("[limits.default]\nrequests_per_minute = 2\n" + KEYS) as house:
+        answers = [await say(house, key, cache="only") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [404, 404, 429, 429]
+
+
 async def test_hits_cost_no_characters(opening: Opening, keys: Keys):
     """What was said once is never paid for again: a user who hears it often would be out of characters."""
     _, key = await keys.create("erin")
