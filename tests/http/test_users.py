@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from pathlib import Path
 from typing import cast
 
 import httpx
@@ -10,12 +11,17 @@ import pytest
 from litestar.types import Message, Scope, WebSocketReceiveMessage
 from openai import AsyncOpenAI, AuthenticationError, RateLimitError
 
+from app.server import open_house
+from app.settings import parse
+from app.speech.making import Live
+from app.speech.plan import SpeechRequest
 from app.users.keys import Keys
-from app.users.store import Secret
+from app.users.store import Secret, named
 from app.users.user import Role
 from cache.link import RedisLink
-from providers.scripted import Script
-from tests.http.servers import VOICES, Inside, Valkey, inside
+from providers.scripted import Script, Scripted
+from providers.wrapped import bare
+from tests.http.servers import ARTICLE, VOICES, Inside, Valkey, inside
 
 KEYS = '[auth]\nmode = "keys"\n' + VOICES
 TEXT = "Who may say this?"
@@ -294,3 +300,42 @@ async def test_open_mode_has_no_limits_unless_they_are_written(opening: Opening,
         assert "ratelimit" not in answers[0].headers
     async with opening("[limits.default]\nrequests_per_minute = 3\n" + VOICES) as house:
         assert [(await house.post(input=TEXT)).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+async def test_what_the_end_cuts_short_is_given_back(valkey: Valkey, tmp_path: Path):
+    """Each restart would use up characters, money and places of those whose speech it has cut."""
+    valkey.command("FLUSHALL")
+    users = Valkey(tmp_path)
+    try:
+        settings = parse(
+            f'[redis]\nurl = "{valkey.url}"\nusers_url = "{users.url}"\n[cache]\narchive = "off"\n{KEYS}', {}
+        )
+        async with AsyncExitStack() as following, open_house(settings) as parts:
+            user = await parts.desk.doorman.user("mallory")
+            request = SpeechRequest(ARTICLE, parts.voices.find("default"), parts.outputs.find())
+            plan = await parts.studio.plan(request)
+            first = bare(parts.providers["first"])
+            assert isinstance(first, Scripted)
+            with parts.desk.visit(user) as visit:
+                visit.ask()
+                async with parts.studio.perform(plan) as live:
+                    await visit.admit()
+                    assert isinstance(live, Live)
+                    await visit.reserve(visit.due(live.due, plan.characters))
+                    live.over = visit.close
+                    visit.lend()
+                    first.between.clear()
+                    async with aclosing(live.sound()) as sound:
+                        await anext(sound)
+                        followed = await parts.studio.follow(plan.digest)
+                        assert followed is not None
+                        heard = await following.enter_async_context(aclosing(followed.sound()))
+                        await anext(heard)
+                # Its own listener has left, and it is made on for who follows it.
+            direct = RedisLink(users.url, timeout=5)
+            assert await direct.client.hlen(named("reserved", "mallory")) == 1
+        assert await direct.client.hlen(named("reserved", "mallory")) == 0
+        assert await direct.client.zcard(named("speaking", "mallory")) == 0
+        await direct.aclose()
+    finally:
+        users.stop()
