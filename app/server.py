@@ -159,6 +159,13 @@ async def open_house(
         )
         await company.change(_accounts(settings))
         metrics.watch(lambda: _figures(cache.statistics()))
+        assert cache.errands is not None, "there is a Redis, be it our own"
+        # Before all that speaks, so that it closes after it: what is cut at the end is settled, too.
+        at_desk = AsyncExitStack()
+        desk = await at_desk.enter_async_context(
+            open_desk(settings, cache.errands, lambda: casting.now.settings)
+        )
+        stack.push_async_callback(_close, "limits", at_desk.aclose, left)
         kept = settings.cache
         lifetimes = Lifetimes(kept.ttl, kept.fallback_ttl, kept.soft_ttl)
         refreshes = Refreshes(cache)

@@ -5,8 +5,9 @@ import functools
 import logging
 
 from litestar.enums import HttpMethod, ScopeType
-from litestar.status_codes import HTTP_204_NO_CONTENT
+from litestar.status_codes import HTTP_204_NO_CONTENT, WS_1008_POLICY_VIOLATION
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.utils import normalize_path
 
 from app.errors import RefrainError
 from app.http import request_id
@@ -36,8 +37,10 @@ class Envelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
+            await self._let_through(scope, receive, send)
             return
+        # As the router will read it: whoever asks is looked at by the path that is really gone to.
+        scope["path"] = normalize_path(scope["path"])
         own_id = request_id.begin(scope).encode("ascii")
         head = scope["method"] == "HEAD"
         if head:
@@ -67,6 +70,13 @@ class Envelope:
                 log.warning("cut short: draining (request %s)", request_id.current())
                 if not begun:
                     await send_error(scope["path"], draining(), enveloped)
+
+    async def _let_through(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lifespan. WebSockets are taken nowhere, and without a look at who asks they must reach nothing."""
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await send({"type": "websocket.close", "code": WS_1008_POLICY_VIOLATION, "reason": ""})
+        else:
+            await self._app(scope, receive, send)
 
     async def _let_in(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         assert self.doorway is not None, "requests come when the service is open"

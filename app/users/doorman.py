@@ -146,6 +146,8 @@ class Doorman:
         if (user := self._recall(mark)) is not None:
             return user
         # Several may ask for the same at once: each look is one trip, and what the later one finds counts.
+        # From before the look: it may have been slow, and revoked meanwhile is what it has found to be good.
+        began = self._clock()
         try:
             user, until = await find()
         except Away:
@@ -153,7 +155,7 @@ class Doorman:
         except (InvalidKey, Revoked) as error:
             self._remember(mark, _Known(None, error, self._clock() + DISBELIEVED))
             raise
-        self._remember(mark, _Known(user, None, self._clock() + min(BELIEVED, until)))
+        self._remember(mark, _Known(user, None, began + min(BELIEVED, until)))
         return user
 
     async def _find(self, credential: str) -> tuple[User, float]:

@@ -43,6 +43,8 @@ LEASE: Final = 15.0
 MILLION: Final = 1_000_000
 _UNSETTLED: Final = 10_000
 """Requests whose end is kept while Redis is away, for when it is back."""
+_LATEST: Final = 120.0
+"""Seconds after which a question that nobody waits for any more arrives no longer: TCP gives up sooner."""
 _PAUSE: Final = 0.5
 _KEPT: Final = 0.25
 _CLOSING_SECONDS: Final = 2.0
@@ -217,10 +219,10 @@ class Limits:
 
     async def warm(self) -> None:
         """Have the scripts known before the first request: sent whole, one may be overtaken by what comes after it."""
-        nobody = _places("")
+        nobody = _places("", "warm")
         await self._errands.run(self._enter, _bucket(""), [1, 0, 0])
         await self._errands.run(self._reserve, nobody, ["warm", 0, 0, -1, -1, -1, -1, 1])
-        await self._errands.run(self._settle, nobody, ["warm", 0, 0])
+        await self._errands.run(self._settle, nobody, ["warm", 0, 0, 1])
         await self._errands.run(self._lengthen, [nobody[2]], [1])
 
     @property
@@ -249,7 +251,7 @@ class Limits:
             -1 if limits.spend_per_month is None else round(limits.spend_per_month * MILLION),
             int(LEASE * 1000),
         ]  # fmt: skip
-        came = await self._errands.run(self._reserve, _places(user.id), arguments)
+        came = await self._errands.run(self._reserve, _places(user.id, token), arguments)
         if isinstance(came, Away):
             self._ask_nobody(entrance, due)
             return
@@ -314,17 +316,20 @@ class Limits:
         """Until nothing waits. Sent again where the answer was lost: the token counts once."""
         while self._unsettled:
             some = self._unsettled[:100]
-            answers = [
-                self._errands.run(self._settle, _places(one.user), [one.token, one.characters, one.money])
-                for one in some
-            ]
+            answers = [self._send(one) for one in some]
             came = [await answer for answer in answers]
-            # Nothing was taken out meanwhile: only this task does, and others add behind.
+            # Nothing was taken out meanwhile: only this task does, and others add behind. Those that were lost go
+            # behind them: where one node of a cluster is away, or one user's count is damaged, nobody else waits.
             lost = [one for one, answer in zip(some, came, strict=True) if isinstance(answer, Away)]
-            self._unsettled[: len(some)] = lost
+            del self._unsettled[: len(some)]
+            self._unsettled += lost
             if lost:
                 await self._sleep(_PAUSE)
         self._settling = None
+
+    def _send(self, one: _Settlement) -> "asyncio.Future[Answer | Away]":
+        arguments: list[str | bytes | int] = [one.token, one.characters, one.money, int(_LATEST * 1000)]
+        return self._errands.run(self._settle, _places(one.user, one.token), arguments)
 
     async def _lengthen_all(self) -> None:
         while self._speaking:
@@ -332,7 +337,7 @@ class Limits:
             for user, tokens in tuple(self._speaking.items()):
                 # Lost, it is in time for the next one.
                 arguments: list[str | bytes | int] = [int(LEASE * 1000), *sorted(tokens)]
-                await self._errands.run(self._lengthen, [_places(user)[2]], arguments)
+                await self._errands.run(self._lengthen, [named("speaking", user)], arguments)
         # No await between finding none and this: who begins from now on is lengthened by another.
         self._lengthening = None
 
@@ -361,8 +366,9 @@ def _bucket(user: str) -> list[str]:
     return [named("requests", user)]
 
 
-def _places(user: str) -> list[str]:
-    return [named(thing, user) for thing in ("characters", "counts", "speaking", "reserved")]
+def _places(user: str, token: str) -> list[str]:
+    things = ("characters", "counts", "speaking", "reserved", f"settled:{token}")
+    return [named(thing, user) for thing in things]
 
 
 def _or_none(limit: int | None) -> int:

@@ -2,18 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
+from litestar.types import Message, Scope, WebSocketReceiveMessage
 from openai import AsyncOpenAI, AuthenticationError, RateLimitError
 
+from app.server import open_house
+from app.settings import parse
+from app.speech.making import Live
+from app.speech.plan import SpeechRequest
 from app.users.keys import Keys
-from app.users.store import Secret
+from app.users.store import Secret, named
 from app.users.user import Role
 from cache.link import RedisLink
-from providers.scripted import Script
-from tests.http.servers import VOICES, Inside, Valkey, inside
+from providers.scripted import Script, Scripted
+from providers.wrapped import bare
+from tests.http.servers import ARTICLE, VOICES, Inside, Valkey, inside
 
 KEYS = '[auth]\nmode = "keys"\n' + VOICES
 TEXT = "Who may say this?"
@@ -115,6 +123,40 @@ async def test_how_providers_stand_is_for_admins(opening: Opening, keys: Keys, r
             assert answer.json()["code"] == "forbidden"
 
 
+@pytest.mark.parametrize("path", ["//v1/providers", "/v1//providers", "/v1/providers/", "///v1/providers//"])
+async def test_another_spelling_of_an_address_is_no_way_around(opening: Opening, keys: Keys, path: str):
+    """Who writes a slash twice would be an admin."""
+    _, key = await keys.create("carol")
+    async with opening(KEYS) as house:
+        address = f"{str(house.client.base_url).rstrip('/')}{path}"
+        answer = await house.client.get(address, headers=bearer(key))
+        assert answer.status_code == 403, answer.text
+        assert (await house.client.get(address)).status_code == 401
+
+
+async def test_no_websocket_comes_in_by_the_back_door(opening: Opening, keys: Keys):
+    """Whoever asks as a WebSocket would reach what speaks without a key."""
+    async with opening(KEYS) as house:
+        told: list[Message] = []
+
+        async def receive() -> WebSocketReceiveMessage:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Message) -> None:
+            told.append(message)
+
+        for path in ("/v1/audio/speech", "/v1/speech/plan", "/v1/tokens"):
+            scope = {
+                "type": "websocket",
+                "path": path,
+                "headers": [],
+                "query_string": b"",
+                "subprotocols": [],
+            }
+            await house.app(cast("Scope", scope), receive, send)
+        assert [message.get("code") for message in told] == [1008] * 3
+
+
 async def test_openais_client_understands_the_refusals(opening: Opening, keys: Keys):
     """A stock client would raise something else than its user expects."""
     _, key = await keys.create("dave", plan="tiny")
@@ -134,6 +176,14 @@ async def test_openais_client_understands_the_refusals(opening: Opening, keys: K
                 await client.audio.speech.create(input=TEXT, model="tts-1", voice="alloy")
             assert caught.value.code == "rate_limited"
             assert int(caught.value.response.headers["retry-after"]) <= 60
+
+
+async def test_what_is_not_cached_is_limited_too(opening: Opening, keys: Keys):
+    """Who asks for what is not there could keep Redis busy as often as he likes."""
+    _, key = await keys.create("erin")
+    async with opening("[limits.default]\nrequests_per_minute = 2\n" + KEYS) as house:
+        answers = [await say(house, key, cache="only") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [404, 404, 429, 429]
 
 
 async def test_hits_cost_no_characters(opening: Opening, keys: Keys):
@@ -250,3 +300,42 @@ async def test_open_mode_has_no_limits_unless_they_are_written(opening: Opening,
         assert "ratelimit" not in answers[0].headers
     async with opening("[limits.default]\nrequests_per_minute = 3\n" + VOICES) as house:
         assert [(await house.post(input=TEXT)).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+async def test_what_the_end_cuts_short_is_given_back(valkey: Valkey, tmp_path: Path):
+    """Each restart would use up characters, money and places of those whose speech it has cut."""
+    valkey.command("FLUSHALL")
+    users = Valkey(tmp_path)
+    try:
+        settings = parse(
+            f'[redis]\nurl = "{valkey.url}"\nusers_url = "{users.url}"\n[cache]\narchive = "off"\n{KEYS}', {}
+        )
+        async with AsyncExitStack() as following, open_house(settings) as parts:
+            user = await parts.desk.doorman.user("mallory")
+            request = SpeechRequest(ARTICLE, parts.voices.find("default"), parts.outputs.find())
+            plan = await parts.studio.plan(request)
+            first = bare(parts.providers["first"])
+            assert isinstance(first, Scripted)
+            with parts.desk.visit(user) as visit:
+                visit.ask()
+                async with parts.studio.perform(plan) as live:
+                    await visit.admit()
+                    assert isinstance(live, Live)
+                    await visit.reserve(visit.due(live.due, plan.characters))
+                    live.over = visit.close
+                    visit.lend()
+                    first.between.clear()
+                    async with aclosing(live.sound()) as sound:
+                        await anext(sound)
+                        followed = await parts.studio.follow(plan.digest)
+                        assert followed is not None
+                        heard = await following.enter_async_context(aclosing(followed.sound()))
+                        await anext(heard)
+                # Its own listener has left, and it is made on for who follows it.
+            direct = RedisLink(users.url, timeout=5)
+            assert await direct.client.hlen(named("reserved", "mallory")) == 1
+        assert await direct.client.hlen(named("reserved", "mallory")) == 0
+        assert await direct.client.zcard(named("speaking", "mallory")) == 0
+        await direct.aclose()
+    finally:
+        users.stop()

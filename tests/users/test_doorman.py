@@ -1,6 +1,8 @@
 """Who is let in: what was checked a moment ago is believed, for a few seconds only."""
 
 import signal
+import sys
+import uuid
 
 import pytest
 
@@ -8,6 +10,7 @@ from app.errors import InvalidKey, MissingKey, Revoked, UsersUnavailable
 from app.users.doorman import BELIEVED, DISBELIEVED, Doorman
 from app.users.keys import Key, Keys
 from app.users.store import Secret
+from app.users.user import anybody
 from cache.link import RedisLink
 from tests.cache.conftest import Server
 from tests.users.test_keys import Clock
@@ -67,6 +70,25 @@ async def test_a_revoked_key_stops_within_five_seconds(doorman: Doorman, keys: C
         await doorman.check(presented)
 
 
+async def test_a_slow_look_does_not_lengthen_belief(
+    doorman: Doorman, keys: Counted, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """Where Redis takes seconds, a key that was revoked during the look would be believed for as long on top."""
+    key, presented = await keys.create("slow")
+    look = keys.note_use
+
+    async def slowly(found: Key) -> None:
+        await look(found)
+        await keys.revoke(key.id)
+        clock.now += 3
+
+    monkeypatch.setattr(keys, "note_use", slowly)
+    await doorman.check(presented)
+    clock.now += 2
+    with pytest.raises(Revoked):
+        await doorman.check(presented)
+
+
 async def test_what_is_none_is_not_looked_up_again_at_once(doorman: Doorman, keys: Counted, clock: Clock):
     """A client with a wrong key would keep Redis busy."""
     wrong = "rf_" + "a" * 16 + "_" + "b" * 32
@@ -121,6 +143,14 @@ async def test_two_keys_of_one_user_own_the_same(doorman: Doorman, keys: Counted
     users = [await doorman.check(presented) for presented in (first, second, other)]
     assert users[0].owner == users[1].owner != users[2].owner
     assert len(users[0].owner) == 40
+
+
+def test_what_nobody_checks_is_not_kept():
+    """Stock clients send the key of another service where none is needed: a process would have thousands of them."""
+    credential = f"sk-{uuid.uuid4()}"
+    before = sys.getrefcount(credential)
+    assert anybody(credential, "user").owner != anybody("", "user").owner
+    assert sys.getrefcount(credential) == before
 
 
 def test_without_keys_and_tokens_it_is_open(link: RedisLink):

@@ -293,6 +293,35 @@ class TestLostReplies:
         await reserved(limits, user, Due(100, 0.0))
         await limits.aclose()
 
+    async def test_a_question_that_arrives_after_its_end_reserves_nothing(
+        self, link: RedisLink, errands: Errands, user: User
+    ):
+        """A packet that is sent again later than anybody waits would keep a part of the month's budget for good."""
+        table = having(characters_per_day=100, spend_per_month=10.0, concurrent_requests=1)
+        limits = Limits(errands, lambda _: table, token=lambda: "late")
+        limits._settle_soon(user.id, "late", "made", Line())
+        await settled(limits)
+        await reserved(limits, user, Due(100, 10.0))
+        counts = await link.client.hmget(named("counts", user.id), "characters", "money")
+        assert [int(count or 0) for count in counts] == [0, 0]
+        assert await link.client.zcard(named("speaking", user.id)) == 0
+        assert await link.client.pttl(named("settled:late", user.id)) > 60_000
+        await limits.aclose()
+
+    async def test_who_cannot_be_settled_holds_up_nobody(self, link: RedisLink, errands: Errands, user: User):
+        """Users of one node that is away would keep everybody's characters from being given back."""
+        async with counting(errands, having(characters_per_day=100)) as limits:
+            for number in range(100):
+                stuck = f"{user.id} stuck {number}"
+                await link.client.set(named("reserved", stuck), "of another kind")
+                limits._settle_soon(stuck, "token", "made", Line())
+            hold = await reserved(limits, user, Due(100, 0.0))
+            hold.settle()
+            while int(await link.client.hget(named("counts", user.id), "characters")):  # noqa: ASYNC110 - Redis has no event to wait for
+                await asyncio.sleep(0.01)
+            await reserved(limits, user, Due(100, 0.0))
+            await limits.aclose(0)
+
     async def test_a_lost_yes_is_given_back(self, victim: Server, user: User):
         """Characters that nobody spoke would be lost to the user until the day ends."""
         link = RedisLink(victim.url, timeout=0.15)

@@ -1,12 +1,15 @@
 -- Characters, money and a place among those who are spoken for at once: all of it, or nothing.
 --
--- KEYS     1 bucket of characters, 2 counts of the day and the month, 3 who is being spoken for, 4 what is reserved
+-- KEYS     1 bucket of characters, 2 counts of the day and the month, 3 who is being spoken for, 4 what is reserved,
+--          5 whether this token was settled before it came here
 -- ARGV     token, characters, millionths of money, and of each what there may be (-1: no limit): characters per
 --          minute, per day, requests at once, millionths per month; then the place's lease in ms
 -- answers  {'ok' | 'minute' | 'day' | 'concurrent' | 'budget', ms until it would do (-1: never, or not known),
 --          characters left for the minute, ms until they are refilled}
 --
--- Asked again with the same token, where the answer was lost, it answers as before and reserves nothing more.
+-- Asked again with the same token, where the answer was lost, it answers as before and reserves nothing more. A question
+-- that was given up, and settled, and arrives only then (a packet is sent again later than anybody waits), reserves
+-- nothing, either: nobody would ever give it back.
 -- The buckets' clock is that of `enter.lua`.
 local STEP = 10000
 local DAY = 86400000
@@ -46,7 +49,9 @@ end
 if used <= 0 then since = now end
 local left = minute < 0 and -1 or math.max(0, math.floor(room - used + 1e-6))
 
-if redis.call('HEXISTS', KEYS[4], token) == 1 then return {'ok', 0, left, since + STEP - now} end
+if redis.call('HEXISTS', KEYS[4], token) == 1 or redis.call('EXISTS', KEYS[5]) == 1 then
+  return {'ok', 0, left, since + STEP - now}
+end
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 if budget >= 0 and spent + money > budget then return {'budget', -1, left, since + STEP - now} end
 if day >= 0 and spoken + characters > day then
