@@ -173,11 +173,6 @@ async def open_house(
         lanes = Lanes()
         stack.push_async_callback(_close, "plans", lanes.aclose, left)
         casting = Casting(_cast(settings, settings, company.providers, lanes))
-        assert cache.errands is not None, "there is a Redis, be it our own"
-        # Before whatever makes speech, so that it ends after it: what was asked for at the end is settled, too.
-        desk = await stack.enter_async_context(
-            open_desk(settings, cache.errands, lambda: casting.now.settings)
-        )
         levels = Levels(cache, kept.ttl)
         stack.push_async_callback(_close, "looks for levels", levels.aclose, left)
         source = ClipSource(cache, levels, lifetimes, refreshes, metrics, clock=time.perf_counter)

@@ -6,8 +6,8 @@ costs 60 µs, more than all the rest of a hit.
 
 import base64
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from logging import getLogger
 
@@ -115,6 +115,10 @@ class SpeechSurface:
                 done = False
                 try:
                     done = await self._answer(receive, send, Wish(body, began, visit), plan)
+                except NotCached:
+                    # He may have asked once too often all the same: that it is not there has cost a look, too.
+                    await visit.admit()
+                    raise
                 finally:
                     if claim is not None:
                         self._desk.idempotency.finish(claim, done=done)
@@ -138,7 +142,8 @@ class SpeechSurface:
         visit = wish.visit
         for _ in range(TRIES):
             visit.ask()
-            async with self._admitted(visit, plan) as speech:
+            async with self._studio.perform(plan) as speech:
+                await visit.admit()
                 if isinstance(speech, Live):
                     async with WhileConnected(receive):
                         await visit.reserve(speech.due, plan.characters - speech.due.characters)
@@ -157,22 +162,6 @@ class SpeechSurface:
                 return True
         message = "Some of this speech is being replaced over and over. Ask for it again."
         raise ProvidersUnavailable(message, retry_after=1.0)
-
-    @asynccontextmanager
-    async def _admitted(self, visit: Visit, plan: Plan) -> AsyncIterator[Ready | Live]:
-        """`Studio.perform`, for one who may ask once more.
-
-        Raises:
-            RateLimited: he may not; also where that it is not cached would be the answer, which costs a look, too.
-        """
-        async with AsyncExitStack() as stack:
-            try:
-                speech = await stack.enter_async_context(self._studio.perform(plan))
-            except NotCached:
-                await visit.admit()
-                raise
-            await visit.admit()
-            yield speech
 
     async def _send_ready(self, receive: Receive, send: Send, wish: Wish, speech: Ready) -> None:
         took = time.perf_counter() - wish.began

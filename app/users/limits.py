@@ -217,6 +217,22 @@ class Limits:
             raise
         return hold
 
+    def charge(self, user: User, line: Line) -> None:
+        """What was made for a request of his that is settled already; soon, and nobody waits for it.
+
+        Who begins what others want, too, and leaves before its provider speaks, has it made at his cost all the same.
+        """
+        if _unlimited(self._limits_of(user.plan)):
+            return
+        token = self._token()
+        money = round(line.spend * MILLION)
+        self._speaking[user.id].add(token)
+        self._errands.run(
+            self._reserve, _places(user.id, token), [token, line.charged, money, -1, -1, -1, -1, 1]
+        )
+        # Behind it on the way, or in time: who comes first of the two, it counts once.
+        self._settle_soon(user.id, token, line)
+
     async def warm(self) -> None:
         """Have the scripts known before the first request: sent whole, one may be overtaken by what comes after it."""
         nobody = _places("", "warm")

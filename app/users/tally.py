@@ -1,7 +1,7 @@
 """What one request has had made, noted where it is made and charged where the request ends."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -65,10 +65,14 @@ class Tally:
 
     places: asyncio.Semaphore | None = None
     counting: Counting = "made"
+    late: Callable[[str, str, Line], None] | None = None
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
 
     def add(self, voice: str, provider: str, line: Line) -> None:
-        """One clip more."""
+        """One clip more; behind the bill, to who writes another."""
+        if self.late is not None:
+            self.late(voice, provider, line)
+            return
         place = (voice, provider)
         before = self.lines.get(place)
         self.lines[place] = line if before is None else before.plus(line)

@@ -8,7 +8,7 @@ from app.settings.tables import LimitTable
 from app.users import tally
 from app.users.idempotency import Claim
 from app.users.limits import Due, Entrance, Hold, Limits
-from app.users.tally import Counting, Tally
+from app.users.tally import Counting, Line, Tally
 from app.users.told import Pairs
 from app.users.usage import Usage
 from app.users.user import User
@@ -106,6 +106,15 @@ class Visit:
         """Who is not let in has not had what was found for him meanwhile."""
         self.tally.look_again()
 
+    def _add(self, voice: str, provider: str, line: Line) -> None:
+        """What came behind the bill: no request of its own, and what of it was found has been paid for."""
+        if not line.charged and not line.spend:
+            return
+        self._limits.charge(self.user, line)
+        late = Tally()
+        late.add(voice, provider, line._replace(chunks=0, hits=0))
+        self._usage.note(self.user.id, late)
+
     def lend(self) -> None:
         """Somebody else closes it: what goes on behind the request is its, too."""
         self._is_lent = True
@@ -118,3 +127,4 @@ class Visit:
         if self._hold is not None:
             self._hold.settle()
         self._usage.note(self.user.id, self.tally)
+        self.tally.late = self._add

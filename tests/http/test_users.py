@@ -18,10 +18,12 @@ from app.speech.plan import SpeechRequest
 from app.users.keys import Keys
 from app.users.store import Secret, named
 from app.users.user import Role
+from cache.flight import Flights, Make
 from cache.link import RedisLink
+from cache.passage import Seat
 from providers.scripted import Script, Scripted
 from providers.wrapped import bare
-from tests.http.servers import ARTICLE, VOICES, Inside, Valkey, inside
+from tests.http.servers import ARTICLE, VOICES, Inside, Valkey, inside, until
 
 KEYS = '[auth]\nmode = "keys"\n' + VOICES
 TEXT = "Who may say this?"
@@ -233,6 +235,37 @@ async def test_a_follower_is_not_charged(opening: Opening, keys: Keys):
         assert sorted(answer.status_code for answer in left) == [200] * 4 + [429]
 
 
+async def test_who_begins_and_leaves_pays_where_others_stay(
+    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch
+):
+    """Asking twice and closing the first connection at once would be a way to hear everything for nothing."""
+    _, key = await keys.create("mallory")
+    _, other = await keys.create("trent")
+    seated: list[str] = []
+    seat = Flights._seat
+
+    def seated_by(self: Flights, digest: str, make: Make, *, anew: bool) -> Seat:
+        seated.append(digest)
+        return seat(self, digest, make, anew=anew)
+
+    monkeypatch.setattr(Flights, "_seat", seated_by)
+    config = f"[limits.default]\ncharacters_per_day = {2 * len(TEXT) - 1}\n" + KEYS
+    async with opening(config) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        begun = asyncio.create_task(say(house, key))
+        await first.called(1)
+        stays = asyncio.create_task(say(house, other))
+        await until(lambda: len(seated) == 2)
+        begun.cancel()
+        await until(lambda: house.app.lifecycle._under_way == 1)
+        first.before_first.set()
+        assert (await stays).status_code == 200
+        assert house.calls == 1
+        refused = await say(house, key, TEXT[::-1])
+        assert refused.json()["error"]["code"] == "characters_exceeded"
+
+
 async def test_too_many_at_once_are_refused_and_come_back(opening: Opening, keys: Keys):
     """One user with a thousand connections would hold all that there is."""
     _, key = await keys.create("heidi")
@@ -321,7 +354,7 @@ async def test_what_the_end_cuts_short_is_given_back(valkey: Valkey, tmp_path: P
                 async with parts.studio.perform(plan) as live:
                     await visit.admit()
                     assert isinstance(live, Live)
-                    await visit.reserve(visit.due(live.due, plan.characters))
+                    await visit.reserve(live.due, 0)
                     live.over = visit.close
                     visit.lend()
                     first.between.clear()

@@ -299,7 +299,7 @@ class TestLostReplies:
         """A packet that is sent again later than anybody waits would keep a part of the month's budget for good."""
         table = having(characters_per_day=100, spend_per_month=10.0, concurrent_requests=1)
         limits = Limits(errands, lambda _: table, token=lambda: "late")
-        limits._settle_soon(user.id, "late", "made", Line())
+        limits._settle_soon(user.id, "late", Line())
         await settled(limits)
         await reserved(limits, user, Due(100, 10.0))
         counts = await link.client.hmget(named("counts", user.id), "characters", "money")
@@ -314,7 +314,7 @@ class TestLostReplies:
             for number in range(100):
                 stuck = f"{user.id} stuck {number}"
                 await link.client.set(named("reserved", stuck), "of another kind")
-                limits._settle_soon(stuck, "token", "made", Line())
+                limits._settle_soon(stuck, "token", Line())
             hold = await reserved(limits, user, Due(100, 0.0))
             hold.settle()
             while int(await link.client.hget(named("counts", user.id), "characters")):  # noqa: ASYNC110 - Redis has no event to wait for
