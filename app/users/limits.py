@@ -47,6 +47,7 @@ _LATEST: Final = 120.0
 """Seconds after which a question that nobody waits for any more arrives no longer: TCP gives up sooner."""
 _PAUSE: Final = 0.5
 _KEPT: Final = 0.25
+"""Seconds for which requests are paid for ahead, of which there are `purse.AHEAD` seconds' worth."""
 _CLOSING_SECONDS: Final = 2.0
 
 
@@ -166,7 +167,12 @@ class Limits:
             left = Left(purse.left + purse.paid, purse.refilled - now)
             return Entrance(user, limits, None, requests=left)
         more = purse.more(now, room)
-        return Entrance(user, limits, self._errands.run(self._enter, _bucket(user.id), [room, 1, more]))
+        asked = self._errands.run(self._enter, _bucket(user.id), [room, 1, more])
+        if more:
+            # Whoever asks meanwhile asks for himself alone. Heard here, as the request may have ended by then.
+            purse.is_asking = True
+            asked.add_done_callback(functools.partial(self._paid, user.id, room, purse))
+        return Entrance(user, limits, asked)
 
     async def admit(self, entrance: Entrance) -> None:
         """Until it is known; whoever was not let in is told so.
@@ -177,15 +183,14 @@ class Limits:
         room = entrance.limits.requests_per_minute
         if entrance.asked is None or room is None:
             return
-        came = await entrance.asked
+        # Shielded: it may bring what others have paid for ahead, too.
+        came = await asyncio.shield(entrance.asked)
         if isinstance(came, Away):
             poured = self._buckets.pour(f"requests {entrance.user.id}", 1, max(1.0, room * self._alone()))
             ok, left, seconds = poured.ok, poured.left, poured.seconds
         else:
             ok, left, seconds = bool(came[0]), int(came[1]), int(came[2]) / 1000
-            if came[3]:
-                self._pay(entrance.user.id, room, int(came[3]), left, seconds)
-                left += int(came[3])
+            left += int(came[3])
         entrance.requests = Left(left, seconds or 0.0)
         if not ok:
             raise entrance.refuse(
@@ -297,19 +302,21 @@ class Limits:
             if not poured.ok:
                 raise entrance.refuse(refusal("minute", limits, poured.seconds or STEP_SECONDS))
 
-    def _pay(self, user: str, room: int, count: int, left: int, seconds: float) -> None:
-        """So many of the next requests are paid for. No await from here to who asks next."""
-        purse = self._purses.of(user)
-        purse.paid += count
-        purse.left, purse.refilled = left, self._clock() + seconds
+    def _paid(self, user: str, room: int, purse: Purse, asked: "asyncio.Future[Answer | Away]") -> None:
+        """As many of the next requests as Redis says are paid for."""
+        purse.is_asking = False
+        came = asked.result()
+        if isinstance(came, Away) or not came[3]:
+            return
+        purse.pay(self._clock(), int(came[3]), int(came[1]), int(came[2]) / 1000)
         if not purse.is_watched:
             purse.is_watched = True
             asyncio.get_running_loop().call_later(_KEPT, self._give_back, user, room, purse)
 
     def _give_back(self, user: str, room: int, purse: Purse) -> None:
         """What was not used in time. Lost on the way, it is refilled with the rest."""
-        if purse.paid and self._clock() - purse.last < _KEPT / 2:
-            asyncio.get_running_loop().call_later(_KEPT, self._give_back, user, room, purse)
+        if purse.paid and (left := purse.paid_at + _KEPT - self._clock()) > 0:
+            asyncio.get_running_loop().call_later(left, self._give_back, user, room, purse)
             return
         purse.is_watched = False
         if purse.paid:

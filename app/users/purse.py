@@ -28,8 +28,10 @@ class Purse:
     last: float
     asked: int = 0
     paid: int = 0
+    paid_at: float = 0.0
     left: int = 0
     refilled: float = 0.0
+    is_asking: bool = False
     is_watched: bool = False
 
     def ask(self, now: float) -> bool:
@@ -46,9 +48,15 @@ class Purse:
     def more(self, now: float, room: int) -> int:
         """How many to pay for with the next one that is asked for."""
         lasted = now - self.since
-        if lasted < STEADY or self.paid:
+        if lasted < STEADY or self.paid or self.is_asking:
             return 0
         return min(int(self.asked / lasted * AHEAD), room // PART)
+
+    def pay(self, now: float, count: int, left: int, seconds: float) -> None:
+        """So many are paid for; beside them `left` may still be had, and more in so many seconds."""
+        self.paid += count
+        self.paid_at = now
+        self.left, self.refilled = left, now + seconds
 
 
 class Purses:

@@ -463,3 +463,34 @@ class TestPaidAhead:
             await asyncio.sleep(0.01)
         assert await admitted(limits, user)
         await limits.aclose()
+
+    async def test_a_burst_pays_ahead_once(self, link: RedisLink, errands: Errands, user: User):
+        """One replica would keep half of the bucket to itself, and another refuse what its user still has."""
+        clock = self.Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=10_000), clock=clock)
+        await self.steadily(limits, clock, user, 99, 100)
+        clock.now += 0.02
+        purse = limits._purses.of(user.id)
+        assert not purse.paid
+        # Half of them leave before they know.
+        entrances = [limits.enter(user) for _ in range(40)]
+        await asyncio.gather(*(limits.admit(entrance) for entrance in entrances[20:]))
+        assert 0 < purse.paid <= 15
+        used = float(await link.client.hget(named("requests", user.id), "used"))
+        assert used == 99 + 40 + purse.paid, "nobody pays for what nobody can have"
+        await limits.aclose()
+
+    async def test_who_slows_down_keeps_nothing_back(self, link: RedisLink, errands: Errands, user: User):
+        """A request every now and then would keep what a crowd has paid ahead from the other replicas."""
+        clock = self.Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=100_000), clock=clock)
+        purse = limits._purses.of(user.id)
+        while purse.paid < 150:
+            await self.steadily(limits, clock, user, 1, 2000)
+        asked = purse.asked
+        while purse.is_watched:
+            await self.steadily(limits, clock, user, 1, 10)
+            await asyncio.sleep(0.01)
+        assert not purse.paid
+        assert purse.asked - asked < 150, "it went back before it was used up"
+        await limits.aclose()
