@@ -21,6 +21,7 @@ from app.http.documentation import document
 from app.http.doorway import Doorway
 from app.http.envelope import Envelope
 from app.http.forgetting import ForgettingSurface
+from app.http.frontier import Frontier
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
 from app.http.operations import CLOSING, Lifecycle, operations
@@ -352,5 +353,6 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
     )
     app.lifecycle = lifecycle
     app.reload = reload
-    app.envelope = Envelope(super(Refrain, app).__call__, metrics, lifecycle)
+    frontier = Frontier(settings.server.hosts, settings.server.allowed_origins)
+    app.envelope = Envelope(super(Refrain, app).__call__, frontier, metrics, lifecycle)
     return app

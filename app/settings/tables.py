@@ -27,11 +27,23 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+HostName = Annotated[
+    str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$"), AfterValidator(str.lower)
+]
+"""Without a port."""
+PageOrigin = Annotated[
+    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+$"), AfterValidator(str.lower)
+]
+"""As browsers send it: scheme, host and, where it is not the scheme's own, port."""
+
+
 class Server(Table):
     """Where the server listens and what it takes. `deadline`: seconds until the next sound, at most.
 
     `grace`: seconds from the signal to end until the process is gone, whatever hangs. `public_listings`: voices and
-    models are listed for who has no key, too.
+    models are listed for who has no key, too. `allowed_hosts`: names by which it may be called, whatever the port
+    (`*`: any); `allowed_origins`: whose pages, besides its own, may have it speak.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +53,19 @@ class Server(Table):
     deadline: Annotated[Seconds, Field(gt=0)] = 60.0
     grace: Annotated[Seconds, Field(ge=1, le=3600)] = 15.0
     public_listings: bool = True
+    allowed_hosts: tuple[HostName, ...] = ()
+    allowed_origins: tuple[PageOrigin, ...] = ()
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """The names by which it may be called; None: by any.
+
+        One that only this machine can reach always has names: a stranger's page could otherwise give its own name
+        this machine's address, and be taken for the server's own page (DNS rebinding).
+        """
+        own = (*_LOOPBACK_NAMES, self.host.lower()) if self.is_loopback else ()
+        names = frozenset((*self.allowed_hosts, *own))
+        return None if "*" in names or not names else names
 
     @property
     def is_loopback(self) -> bool:
