@@ -21,6 +21,7 @@ from app.http.documentation import document
 from app.http.doorway import Doorway
 from app.http.envelope import Envelope
 from app.http.forgetting import ForgettingSurface
+from app.http.forwarding import Proxies
 from app.http.frontier import Frontier
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
@@ -354,5 +355,6 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
     app.lifecycle = lifecycle
     app.reload = reload
     frontier = Frontier(settings.server.hosts, settings.server.allowed_origins)
-    app.envelope = Envelope(super(Refrain, app).__call__, frontier, metrics, lifecycle)
+    proxies = Proxies(settings.server.trusted_proxies)
+    app.envelope = Envelope(super(Refrain, app).__call__, proxies, frontier, metrics, lifecycle)
     return app

@@ -145,6 +145,7 @@ def _run(listening: socket.socket, settings: Settings, *, workers: int, access_l
         access_log=access_log,
         log_level="info" if access_log else "warning",
         server_header=False,
+        proxy_headers=False,  # believed from server.trusted_proxies only, in app/http/forwarding.py
         timeout_keep_alive=75,
         timeout_graceful_shutdown=math.ceil(settings.server.grace),
     )

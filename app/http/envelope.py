@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from app.errors import RefrainError
 from app.http import request_id
 from app.http.doorway import Doorway
+from app.http.forwarding import Proxies
 from app.http.frontier import Crossing, Frontier, refused
 from app.http.operations import Lifecycle, draining
 from app.http.problems import allowed, send_error
@@ -24,9 +25,12 @@ log = logging.getLogger("refrain")
 class Envelope:
     """Puts `X-Request-Id` on every answer, 404s among them, and counts it by route and status."""
 
-    def __init__(self, app: ASGIApp, frontier: Frontier, metrics: Metrics, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, app: ASGIApp, proxies: Proxies, frontier: Frontier, metrics: Metrics, lifecycle: Lifecycle
+    ) -> None:
         """The `doorway` is there when the service is open."""
         self._app = app
+        self._proxies = proxies
         self._frontier = frontier
         self.doorway: Doorway | None = None
         self._lifecycle = lifecycle
@@ -41,6 +45,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         own_id = request_id.begin(scope).encode("ascii")
+        self._proxies.heed(scope)
         crossing = self._frontier.crossing(scope)
         head = scope["method"] == "HEAD"
         if head:

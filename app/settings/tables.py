@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,12 +38,23 @@ PageOrigin = Annotated[
 """As browsers send it: scheme, host and, where it is not the scheme's own, port."""
 
 
+def _network(value: Any) -> Any:
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise ValueError('use an address, or a network such as "10.0.0.0/8" without bits of a host') from None
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+
+
 class Server(Table):
     """Where the server listens and what it takes. `deadline`: seconds until the next sound, at most.
 
     `grace`: seconds from the signal to end until the process is gone, whatever hangs. `public_listings`: voices and
     models are listed for who has no key, too. `allowed_hosts`: names by which it may be called, whatever the port
-    (`*`: any); `allowed_origins`: whose pages, besides its own, may have it speak.
+    (`*`: any); `allowed_origins`: whose pages, besides its own, may have it speak. `trusted_proxies`: addresses and
+    networks from which forwarding headers are believed.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +66,7 @@ class Server(Table):
     public_listings: bool = True
     allowed_hosts: tuple[HostName, ...] = ()
     allowed_origins: tuple[PageOrigin, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
 
     @property
     def hosts(self) -> frozenset[str] | None:
