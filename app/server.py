@@ -23,6 +23,7 @@ from app.http.envelope import Envelope
 from app.http.forgetting import ForgettingSurface
 from app.http.forwarding import Proxies
 from app.http.frontier import Frontier
+from app.http.guards import Guards
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
 from app.http.operations import CLOSING, Lifecycle, operations
@@ -315,7 +316,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
         async with open_house(settings, metrics, lifecycle.left) as house:
             max_body = settings.server.max_body
             studio, casting = house.studio, house.casting
-            owners = Owners(settings.cache.scope)
+            owners = Owners(settings.cache.scope, private=settings.auth.mode != "open")
             app.register(
                 SpeechSurface(studio, casting, owners, house.desk, metrics=metrics, max_body=max_body).route()
             )
@@ -355,6 +356,15 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
     app.lifecycle = lifecycle
     app.reload = reload
     frontier = Frontier(settings.server.hosts, settings.server.allowed_origins)
+    is_open = settings.auth.mode == "open"
+    guards = Guards(embedded=bool(settings.server.allowed_origins) or not is_open)
     proxies = Proxies(settings.server.trusted_proxies)
-    app.envelope = Envelope(super(Refrain, app).__call__, proxies, frontier, metrics, lifecycle)
+    app.envelope = Envelope(
+        super(Refrain, app).__call__,
+        proxies=proxies,
+        frontier=frontier,
+        guards=guards,
+        metrics=metrics,
+        lifecycle=lifecycle,
+    )
     return app

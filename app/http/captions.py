@@ -126,7 +126,10 @@ class CaptionSurface:
             form.write, manifest.text, cues
         )  # 130 to 160 ms for the longest text that is taken
         etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-        headers = [("Cache-Control", manifest.cache_control(time.time())), ("ETag", etag)]
+        headers = [
+            ("Cache-Control", manifest.cache_control(time.time(), private=self._owners.private)),
+            ("ETag", etag),
+        ]
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
             assert scope["type"] == ScopeType.HTTP

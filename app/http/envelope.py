@@ -13,6 +13,7 @@ from app.http import request_id
 from app.http.doorway import Doorway
 from app.http.forwarding import Proxies
 from app.http.frontier import Crossing, Frontier, refused
+from app.http.guards import Guards
 from app.http.operations import Lifecycle, draining
 from app.http.problems import allowed, send_error
 from app.http.wire import HEAD, send_whole
@@ -26,12 +27,20 @@ class Envelope:
     """Puts `X-Request-Id` on every answer, 404s among them, and counts it by route and status."""
 
     def __init__(
-        self, app: ASGIApp, proxies: Proxies, frontier: Frontier, metrics: Metrics, lifecycle: Lifecycle
+        self,
+        app: ASGIApp,
+        *,
+        proxies: Proxies,
+        frontier: Frontier,
+        guards: Guards,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
     ) -> None:
         """The `doorway` is there when the service is open."""
         self._app = app
         self._proxies = proxies
         self._frontier = frontier
+        self._guards = guards
         self.doorway: Doorway | None = None
         self._lifecycle = lifecycle
         # Remembered, as finding one among the labels costs more than counting: routes and statuses are few.
@@ -59,7 +68,9 @@ class Envelope:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message["headers"], (b"x-request-id", own_id), *crossing.headers]
+                own = ((b"x-request-id", own_id), *crossing.headers)
+                guards = self._guards.of(scope["path"], message["status"])
+                message["headers"] = [*message["headers"], *own, *guards]
                 self._counter(scope.get("path_template") or "unmatched", message["status"]).inc()
             elif head and message["type"] == "http.response.body":
                 message["body"] = b""

@@ -80,13 +80,28 @@ class ReplaySurface:
         assert scope["type"] == ScopeType.HTTP
         for _ in range(TRIES):
             try:
-                await _send(scope, receive, send, speech)
+                await self._send(scope, receive, send, speech)
             except MadeAnew:
                 # Nothing has left yet. With the clips as they are now, other bytes have another name.
                 speech = await self._studio.replay(speech.digest, owner)
             else:
                 return
         raise gone()
+
+    async def _send(self, scope: HTTPScope, receive: Receive, send: Send, speech: Ready) -> None:
+        headers = replay_headers(speech, private=self._owners.private)
+        required = header(scope, b"if-match")
+        if required is not None and not _is_among(required, speech.manifest.etag):
+            await send_whole(send, 412, encoded([*headers, ("Content-Length", "0")]))
+            return
+        if matches(header(scope, b"if-none-match"), speech.manifest.etag):
+            await send_whole(send, 304, encoded(headers))
+            return
+        headers.append(("Content-Type", speech.manifest.fmt.media_type))
+        if is_head(scope):
+            await send_whole(send, 200, encoded([*headers, ("Content-Length", str(speech.size))]))
+            return
+        await _send_span(scope, receive, send, speech, headers)
 
 
 async def _send_followed(speech: Followed, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,22 +113,6 @@ async def _send_followed(speech: Followed, scope: Scope, receive: Receive, send:
             await send_whole(send, 200, headers)
             return
         await send_following(receive, send, headers, sound)
-
-
-async def _send(scope: HTTPScope, receive: Receive, send: Send, speech: Ready) -> None:
-    headers = replay_headers(speech)
-    required = header(scope, b"if-match")
-    if required is not None and not _is_among(required, speech.manifest.etag):
-        await send_whole(send, 412, encoded([*headers, ("Content-Length", "0")]))
-        return
-    if matches(header(scope, b"if-none-match"), speech.manifest.etag):
-        await send_whole(send, 304, encoded(headers))
-        return
-    headers.append(("Content-Type", speech.manifest.fmt.media_type))
-    if is_head(scope):
-        await send_whole(send, 200, encoded([*headers, ("Content-Length", str(speech.size))]))
-        return
-    await _send_span(scope, receive, send, speech, headers)
 
 
 async def _send_span(scope: HTTPScope, receive: Receive, send: Send, speech: Ready, headers: Pairs) -> None:

@@ -47,13 +47,13 @@ def live_headers(speech: Live, seconds: float, *, sse: bool = False) -> Pairs:
     return [*pairs, *(_SSE if sse else [("Content-Type", speech.plan.request.output.format.media_type)])]
 
 
-def replay_headers(speech: Ready) -> Pairs:
-    """A replay, whole or in part, without its length."""
+def replay_headers(speech: Ready, *, private: bool) -> Pairs:
+    """A replay, whole or in part, without its length. `private`: for the asker's own cache only."""
     manifest = speech.manifest
     return [
         ("Content-Location", f"/v1/speech/{speech.digest}"),
         ("Cache-Status", "refrain; hit"),
-        ("Cache-Control", manifest.cache_control(time.time())),
+        ("Cache-Control", manifest.cache_control(time.time(), private=private)),
         ("X-Refrain-Provider", ", ".join(manifest.providers)),
         ("ETag", manifest.etag),
         ("Accept-Ranges", "bytes"),

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from app.audio.offers import AAC_BIT_RATES, MP3_BIT_RATES, OPUS_BIT_RATES
+from app.settings.listening import Server
 from app.settings.pronunciation import Lists
 from app.settings.table import Table
 from app.text.language import is_tag
@@ -19,70 +19,6 @@ from providers.interface import ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost"
-
-
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-HostName = Annotated[
-    str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$"), AfterValidator(str.lower)
-]
-"""Without a port."""
-PageOrigin = Annotated[
-    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+$"), AfterValidator(str.lower)
-]
-"""As browsers send it: scheme, host and, where it is not the scheme's own, port."""
-
-
-def _network(value: Any) -> Any:
-    try:
-        return ip_network(value)
-    except ValueError:
-        raise ValueError('use an address, or a network such as "10.0.0.0/8" without bits of a host') from None
-
-
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
-
-
-class Server(Table):
-    """Where the server listens and what it takes. `deadline`: seconds until the next sound, at most.
-
-    `grace`: seconds from the signal to end until the process is gone, whatever hangs. `public_listings`: voices and
-    models are listed for who has no key, too. `allowed_hosts`: names by which it may be called, whatever the port
-    (`*`: any); `allowed_origins`: whose pages, besides its own, may have it speak. `trusted_proxies`: addresses and
-    networks from which forwarding headers are believed.
-    """
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    max_body: Annotated[Bytes, Field(ge=1024)] = 2**20
-    max_input_chars: Annotated[int, Field(ge=1)] = 200_000
-    deadline: Annotated[Seconds, Field(gt=0)] = 60.0
-    grace: Annotated[Seconds, Field(ge=1, le=3600)] = 15.0
-    public_listings: bool = True
-    allowed_hosts: tuple[HostName, ...] = ()
-    allowed_origins: tuple[PageOrigin, ...] = ()
-    trusted_proxies: tuple[Network, ...] = ()
-
-    @property
-    def hosts(self) -> frozenset[str] | None:
-        """The names by which it may be called; None: by any.
-
-        One that only this machine can reach always has names: a stranger's page could otherwise give its own name
-        this machine's address, and be taken for the server's own page (DNS rebinding).
-        """
-        own = (*_LOOPBACK_NAMES, self.host.lower()) if self.is_loopback else ()
-        names = frozenset((*self.allowed_hosts, *own))
-        return None if "*" in names or not names else names
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return _is_loopback(self.host)
 
 
 LEAST_SECRET = 32
@@ -301,6 +237,9 @@ class Jwt(Table):
     leeway: Annotated[Seconds, Field(ge=0, le=300)] = 10.0
 
 
+_Hidden = Annotated[SecretStr, BeforeValidator(secret)]  # within `Auth`, `secret` is its field
+
+
 class Auth(Table):
     """Who may speak. `open`: everybody who reaches the server.
 
@@ -309,7 +248,7 @@ class Auth(Table):
     """
 
     mode: Literal["open", "keys", "jwt", "keys+jwt"] = "open"
-    secret: Annotated[SecretStr, BeforeValidator(secret), AfterValidator(_long)] = SecretStr("")
+    secret: Annotated[_Hidden, AfterValidator(_long)] = SecretStr("")
     jwt: Jwt = Jwt()
 
     @property

@@ -191,12 +191,12 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
         labels = tuple(dict.fromkeys((*before.labels, *self.labels)))[-MOST_LABELS:]
         return msgspec.structs.replace(self, labels=labels)
 
-    def cache_control(self, now: float) -> str:
+    def cache_control(self, now: float, *, private: bool) -> str:
         """`immutable` where every clip is by the first choice; else what is left of the stand-in's life.
 
-        What has an owner is for the owner's own cache only.
+        `private`: for the asker's own cache only, as is what has an owner.
         """
-        reach = "public" if self.owner is None else "private"
+        reach = "public" if self.owner is None and not private else "private"
         left = max(0, int(min(clip.expires for clip in self.clips) - now))
         if all(clip.first_choice for clip in self.clips):
             return f"{reach}, max-age={left}, immutable"
