@@ -32,8 +32,10 @@ from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
 from app.http.providers import providers
+from app.http.purging import PurgeSurface
 from app.http.replay import ReplaySurface
 from app.metrics import CacheFigures, Metrics, TierFigures
+from app.purging import Purging
 from app.reload import Reload, needs_restart
 from app.settings import Settings
 from app.speech.cast import Cast, Casting
@@ -49,6 +51,7 @@ from app.speech.refreshes import Refreshes
 from app.speech.standing import Reporter, Standings
 from app.speech.studio import Studio
 from app.speech.voices import Voices
+from app.stores import archive_url, opened
 from app.users.desk import Desk, open_desk
 from app.warmth import Warmth
 from cache.cache import Cache, CacheStatistics, open_cache
@@ -104,6 +107,11 @@ class House:
     def providers(self) -> Mapping[str, Provider]:
         """Those of now."""
         return self.casting.now.providers
+
+    @property
+    def purging(self) -> Purging:
+        """Of what is in its cache, and behind it."""
+        return Purging(self.studio, self.casting, self.cache, lambda: opened(self.settings))
 
     def standings(self) -> Standings:
         """How the providers of now stand."""
@@ -226,17 +234,6 @@ async def _close(what: str, aclose: Callable[[], Awaitable[None]], left: Callabl
         log.warning("%s could not be closed in time", what)
 
 
-def archive_url(settings: Settings) -> str | None:
-    """Where the archive is; None: there is none."""
-    match settings.cache.archive:
-        case "off":
-            return None
-        case "file":
-            return (settings.redis.data_dir.absolute() / "archive").as_uri()
-        case url:
-            return url
-
-
 async def warm(house: House) -> None:
     """Have engines loaded and connections open before the first request; a vendor that is away holds up nobody."""
     async with asyncio.TaskGroup() as together:
@@ -326,6 +323,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(ForgettingSurface(studio, owners).route())
             app.register(listings(casting))
             app.register(providers(house.standings))
+            app.register(PurgeSurface(house.purging, max_body).route())
             document(app)
             app.envelope.doorway = Doorway(
                 house.desk.doorman,

@@ -29,8 +29,11 @@ ARROWS: dict[str, set[str]] = {
         "app.users", "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
         "cache", "providers.interface", "providers.errors",
     },
+    "app.stores": {"app.settings", "cache"},
+    "app.purging": {"app.errors", "app.speech", "app.stores", "app.users", "cache"},
     "app.http": {
-        "app.users", "cache.asker", "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
+        "app.users", "app.purging", "cache.asker", "cache.errors",
+        "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
         "app.text.intake.kinds", "app.text.language",
     },
     "app.company": {

@@ -23,9 +23,11 @@ from app.errors import whereabouts
 from app.http.connection import Connection, bound_unsent
 from app.http.operations import Handler, Lifecycle
 from app.reload import Reload
-from app.server import Refrain, archive_url, create_app
+from app.server import Refrain, create_app
 from app.settings import BadConfiguration, Problem, Settings, load
 from app.settings.loading import DEFAULT_FILE
+from app.stores import archive_url
+from app.users import audit
 from cache.embedded import start as start_embedded
 from cache.objects import open_objects
 
@@ -211,6 +213,7 @@ def application(settings: Settings, lifeline: Lifeline | None = None) -> Refrain
     if lifeline is not None:
         asyncio.get_running_loop().add_reader(lifeline.fileno(), _leave, lifeline, app.lifecycle)
     app.on_startup.append(settle)
+    audit.heard()
     return app
 
 

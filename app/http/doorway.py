@@ -7,7 +7,9 @@ from typing import Final
 from litestar.types import HTTPScope
 
 from app.errors import Forbidden
+from app.http import request_id
 from app.http.wire import header
+from app.users import audit
 from app.users.doorman import Doorman
 from app.users.user import Role, User, anybody
 
@@ -40,6 +42,7 @@ class Doorway:
         else:
             user = self._doorman.recall(credential) or await self._doorman.check(credential)
         if not user.is_admin and _ADMINS.fullmatch(path):
+            audit.note("administration", user, outcome="forbidden", request=request_id.current())
             raise Forbidden("This is for keys with the admin role. Use one of those.")
         scope["user"] = user
         return user

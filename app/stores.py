@@ -1,10 +1,9 @@
-"""The tiers that outlive a process, opened by themselves: for commands that look after them."""
+"""The tiers that outlive a process, opened by themselves: for whoever looks after them."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from app.server import archive_url
 from app.settings import Settings
 from cache.archive import Archive, open_archive
 from cache.embedded import start as start_embedded
@@ -12,6 +11,17 @@ from cache.shared import Shared, share
 
 PATIENCE = 5.0
 """Seconds for one command: nobody listens to this, and a server may be busy."""
+
+
+def archive_url(settings: Settings) -> str | None:
+    """Where the archive is; None: there is none."""
+    match settings.cache.archive:
+        case "off":
+            return None
+        case "file":
+            return (settings.redis.data_dir.absolute() / "archive").as_uri()
+        case url:
+            return url
 
 
 @dataclass(frozen=True, slots=True)
