@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.errors import UnknownVoice
 from app.speech.cast import Casting
@@ -24,9 +24,9 @@ class Wanted:
     A `digest` (a speech's, with its clips, or a clip's) stands alone.
     """
 
-    voice: str = ""
-    provider: str = ""
-    tag: str = ""
+    voice: str = field(default="", repr=False)
+    provider: str = field(default="", repr=False)
+    tag: str = field(default="", repr=False)
     digest: str = ""
 
     @property

@@ -8,7 +8,7 @@ import base64
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import getLogger
 
 import msgspec
@@ -56,7 +56,7 @@ log = getLogger("refrain")
 class Wish:
     """What is to be heard, since when (`perf_counter`), and on whose bill."""
 
-    body: SpeechBody
+    body: SpeechBody = field(repr=False)
     began: float
     visit: Visit
 

@@ -14,6 +14,7 @@ from app.http import request_id
 from app.http.doorway import user_of
 from app.http.wire import ClientGone, encoded, read_json_body, require_method, send_whole
 from app.purging import Purging, Wanted
+from app.unprinted import Unprinted
 from cache.errors import Unreachable
 
 _DIGEST: Final = re.compile("[0-9a-f]{40}")
@@ -23,7 +24,7 @@ _WORDS: Final = 64
 Word = Annotated[str, Meta(max_length=_WORDS)]
 
 
-class PurgeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PurgeBody(Unprinted, frozen=True, forbid_unknown_fields=True):
     """What fits all that is given is forgotten; a digest stands alone. A field that there is not is a mistake."""
 
     voice: Annotated[Word | None, Meta(description="What was asked for in this voice (name or alias).")] = (

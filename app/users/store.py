@@ -1,7 +1,7 @@
 """Where users' things are: a Redis, by names that tell nothing of anybody."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -28,8 +28,8 @@ class Secret:
     """
 
     link: RedisLink
-    given: str = ""
-    _known: bytes = b""
+    given: str = field(default="", repr=False)
+    _known: bytes = field(default=b"", repr=False)
 
     async def get(self) -> bytes:
         """The secret.
