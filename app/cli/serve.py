@@ -20,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli import Failed, config_option, configured
 from app.errors import whereabouts
-from app.http.connection import Connection, bound_unsent
+from app.http.connection import Connection, bound_unsent, without_query
 from app.http.operations import Handler, Lifecycle
 from app.reload import Reload
 from app.server import Refrain, create_app
@@ -214,6 +214,7 @@ def application(settings: Settings, lifeline: Lifeline | None = None) -> Refrain
         asyncio.get_running_loop().add_reader(lifeline.fileno(), _leave, lifeline, app.lifecycle)
     app.on_startup.append(settle)
     audit.heard()
+    logging.getLogger("uvicorn.access").addFilter(without_query)
     return app
 
 

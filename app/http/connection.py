@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import json
+import logging
 import socket
 import sys
 import termios
@@ -27,6 +28,8 @@ HEAD_FIELDS: Final = 100
 HEAD_SECONDS: Final = 30.0
 """In which a head must have come, from the connection's beginning or the answer before it on."""
 
+_ACCESS_FIELDS: Final = 5
+"""Of a line of uvicorn's: client, method, address, version, status."""
 _TOO_MUCH: Final = (
     f"A request's line and headers may have {HEAD_BYTES} bytes and {HEAD_FIELDS} fields. Send less."
 )
@@ -37,6 +40,14 @@ def bound_unsent(listening: socket.socket) -> None:
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     if option is not None:
         listening.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+
+
+def without_query(record: logging.LogRecord) -> bool:
+    """For uvicorn's log of requests: an address' query may have a key, a token or words in it."""
+    if isinstance(record.args, tuple) and len(record.args) == _ACCESS_FIELDS:
+        client, method, path, *rest = record.args
+        record.args = (client, method, str(path).partition("?")[0], *rest)
+    return True
 
 
 class Connection(HttpToolsProtocol):
