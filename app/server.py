@@ -324,7 +324,11 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(listings(casting))
             app.register(providers(house.standings))
             app.register(PurgeSurface(house.purging, max_body).route())
-            document(app)
+            document(
+                app,
+                needs_key=settings.auth.mode != "open",
+                public_listings=settings.server.public_listings,
+            )
             app.envelope.doorway = Doorway(
                 house.desk.doorman,
                 public_listings=settings.server.public_listings,
