@@ -206,7 +206,8 @@ class _Raw(Schema):
 def _sounds() -> dict[str, OpenAPIMediaType]:
     binary = Schema(type=OpenAPIType.STRING, format="binary")  # type: ignore[arg-type]
     media = {fmt.media_type: OpenAPIMediaType(schema=binary) for fmt in FORMATS.values()}
-    return {**media, "text/event-stream": OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))}
+    events = Schema(description="Each event's `data` is an object with a `type`; docs/http.md has them.")
+    return {**media, "text/event-stream": OpenAPIMediaType(schema=events)}
 
 
 def _operation(
