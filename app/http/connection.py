@@ -107,7 +107,13 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """The end of a connection whose request is none, in the form of other errors, which are far from here."""
+        """The end of a connection whose request is none, in the form of other errors, which are far from here.
+
+        In the middle of an answer to the one before it would be taken for sound: that is cut instead.
+        """
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:  # type: ignore[redundant-expr]  # at first
+            self.transport.abort()
+            return
         status, code, detail = (
             (HTTP_431_REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", _TOO_MUCH)
             if self._is_too_much

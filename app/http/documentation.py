@@ -22,6 +22,7 @@ from app import errors
 from app.audio.formats import FORMATS
 from app.errors import TABLE, RefrainError
 from app.http.captions import FORMS
+from app.http.doorway import takes_anybody
 from app.http.purging import Forgotten, PurgeBody
 from app.http.requests import SpeechBody
 from app.speech.estimate import Estimate
@@ -53,8 +54,6 @@ _OWN: Final[dict[str, Errors]] = {
     "/v1/models/{model}": (errors.NotFound,),
 }
 """By path; under the address of a speech they are alike."""
-_NEEDS_NO_KEY: Final = ("/healthz", "/readyz", "/metrics")
-_LISTINGS: Final = ("/v1/audio/voices", "/v1/audio/models", "/v1/models", "/v1/models/{model}")
 _SCHEMES: Final[dict[str, SecurityScheme | Reference]] = {
     "bearer": SecurityScheme(
         type="http", scheme="bearer", description="A key of `refrain keys create`, or a JWT."
@@ -106,7 +105,7 @@ def document(app: Litestar, *, needs_key: bool, public_listings: bool) -> None:
             get=_operation(name.replace(".", "_"), "What is heard when", written),
         )
     for path, item in paths.items():
-        is_open = not needs_key or path in _NEEDS_NO_KEY or (public_listings and path in _LISTINGS)
+        is_open = not needs_key or takes_anybody(path, public_listings=public_listings)
         for method in ("get", "head", "post", "delete"):
             if (operation := getattr(item, method)) is not None:
                 operation.security = [{"bearer": []}, {"key": []}, *([{}] if is_open else [])]

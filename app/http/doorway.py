@@ -37,7 +37,7 @@ class Doorway:
         """
         credential = credential_of(scope)
         path = scope["path"]
-        if self._doorman.is_open or self._takes_anybody(path):
+        if self._doorman.is_open or takes_anybody(path, public_listings=self._public_listings):
             user = anybody(credential, self._open_role if self._doorman.is_open else "user")
         else:
             user = self._doorman.recall(credential) or await self._doorman.check(credential)
@@ -47,8 +47,10 @@ class Doorway:
         scope["user"] = user
         return user
 
-    def _takes_anybody(self, path: str) -> bool:
-        return bool(_ANYBODYS.fullmatch(path) or (self._public_listings and _LISTINGS.fullmatch(path)))
+
+def takes_anybody(path: str, *, public_listings: bool) -> bool:
+    """Whether this address needs no key, wherever keys are asked for."""
+    return bool(_ANYBODYS.fullmatch(path) or (public_listings and _LISTINGS.fullmatch(path)))
 
 
 def user_of(scope: HTTPScope) -> User:

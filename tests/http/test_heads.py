@@ -212,3 +212,23 @@ def test_a_head_that_does_not_come_ends_the_connection(impatient: Server):
                 assert line.recv(1) == b""
     # An answer that takes longer than that is none of this.
     assert impatient.post(input="Hello there.", voice="backed").status_code == 200
+
+
+def test_what_is_no_request_gets_into_no_sound(server: Server):
+    """The refusal of what was sent behind a request would stand in the middle of the first one's answer."""
+    body = json.dumps(
+        {"input": "A sentence that takes its time. " * 400, "voice": "backed", "response_format": "wav"}
+    )
+    request = (
+        b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (len(body), body.encode())
+    )
+    with socket.create_connection(("127.0.0.1", port(server)), timeout=20) as line:
+        line.sendall(request)
+        got = line.recv(2**16)
+        line.sendall(b"no request at all\r\n\r\n")
+        with suppress(ConnectionResetError):
+            while piece := line.recv(2**16):
+                got += piece
+    assert got.startswith(b"HTTP/1.1 200")
+    assert b"invalid_http" not in got
