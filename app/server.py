@@ -313,7 +313,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
         async with open_house(settings, metrics, lifecycle.left) as house:
             max_body = settings.server.max_body
             studio, casting = house.studio, house.casting
-            owners = Owners(settings.cache.scope, private=settings.auth.mode != "open")
+            owners = Owners(settings.cache.scope)
             app.register(
                 SpeechSurface(studio, casting, owners, house.desk, metrics=metrics, max_body=max_body).route()
             )

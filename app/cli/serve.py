@@ -20,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli import Failed, config_option, configured
 from app.errors import whereabouts
-from app.http.connection import Connection, bound_unsent, without_query
+from app.http.connection import Connection, bound_unsent, log_config
 from app.http.operations import Handler, Lifecycle
 from app.reload import Reload
 from app.server import Refrain, create_app
@@ -144,6 +144,7 @@ def _run(listening: socket.socket, settings: Settings, *, workers: int, access_l
         loop="auto",
         http=Connection,
         lifespan="on",
+        log_config=log_config(),
         access_log=access_log,
         log_level="info" if access_log else "warning",
         server_header=False,
@@ -214,7 +215,6 @@ def application(settings: Settings, lifeline: Lifeline | None = None) -> Refrain
         asyncio.get_running_loop().add_reader(lifeline.fileno(), _leave, lifeline, app.lifecycle)
     app.on_startup.append(settle)
     audit.heard()
-    logging.getLogger("uvicorn.access").addFilter(without_query)
     return app
 
 

@@ -20,6 +20,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import NotFound
+from app.http.doorway import is_checked
 from app.http.owner import Owners
 from app.http.replay import matches
 from app.http.wire import encoded, header, send_whole
@@ -127,13 +128,11 @@ class CaptionSurface:
             form.write, manifest.text, cues
         )  # 130 to 160 ms for the longest text that is taken
         etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-        headers = [
-            ("Cache-Control", manifest.cache_control(time.time(), private=self._owners.private)),
-            ("ETag", etag),
-        ]
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
             assert scope["type"] == ScopeType.HTTP
+            kept = manifest.cache_control(time.time(), private=is_checked(scope))
+            headers = [("Cache-Control", kept), ("ETag", etag)]
             if matches(header(scope, b"if-none-match"), etag):
                 await send_whole(send, 304, encoded(headers))
                 return

@@ -1,6 +1,7 @@
 """uvicorn's HTTP, with bounds: for heads without end or in no hurry, and for readers who have stopped reading."""
 
 import asyncio
+import copy
 import fcntl
 import json
 import logging
@@ -8,9 +9,10 @@ import socket
 import sys
 import termios
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_431_REQUEST_HEADER_FIELDS_TOO_LARGE
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.http import wire
@@ -28,8 +30,6 @@ HEAD_FIELDS: Final = 100
 HEAD_SECONDS: Final = 30.0
 """In which a head must have come, from the connection's beginning or the answer before it on."""
 
-_ACCESS_FIELDS: Final = 5
-"""Of a line of uvicorn's: client, method, address, version, status."""
 _TOO_MUCH: Final = (
     f"A request's line and headers may have {HEAD_BYTES} bytes and {HEAD_FIELDS} fields. Send less."
 )
@@ -42,12 +42,25 @@ def bound_unsent(listening: socket.socket) -> None:
         listening.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
 
-def without_query(record: logging.LogRecord) -> bool:
-    """For uvicorn's log of requests: an address' query may have a key, a token or words in it."""
-    if isinstance(record.args, tuple) and len(record.args) == _ACCESS_FIELDS:
-        client, method, path, *rest = record.args
-        record.args = (client, method, str(path).partition("?")[0], *rest)
-    return True
+class WithoutQueries(logging.Filter):
+    """For uvicorn's lines about requests: there are tokens in queries, and whatever else people put there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take the query out of a request's line."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                part.partition("?")[0] if isinstance(part, str) else part for part in record.args
+            )
+        return True
+
+
+def log_config() -> dict[str, Any]:
+    """Uvicorn's own, without queries. As data: its workers set it up anew."""
+    config = copy.deepcopy(LOGGING_CONFIG)
+    config["filters"] = {"without_queries": {"()": WithoutQueries}}
+    for name in ("uvicorn.access", "uvicorn.error"):  # WebSockets are told of in the second
+        config["loggers"][name]["filters"] = ["without_queries"]
+    return config
 
 
 class Connection(HttpToolsProtocol):

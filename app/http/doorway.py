@@ -59,6 +59,11 @@ def user_of(scope: HTTPScope) -> User:
     return user
 
 
+def is_checked(scope: HTTPScope) -> bool:
+    """Whether it was looked at who asks: then the answer is for him, and caches on the way must not keep it."""
+    return bool(user_of(scope).credential)
+
+
 def credential_of(scope: HTTPScope) -> str:
     """As OpenAI's clients present it, or as ElevenLabs' do; empty: none."""
     scheme, _, token = (header(scope, b"authorization") or "").partition(" ")

@@ -10,10 +10,8 @@ from app.http.doorway import user_of
 class Owners:
     """Tells users apart where `cache.scope` is "user"; where it is "shared", all own everything."""
 
-    def __init__(self, scope: Literal["shared", "user"], *, private: bool) -> None:
-        """`private`: what one was given another would not get without a key; no cache between may keep it."""
+    def __init__(self, scope: Literal["shared", "user"]) -> None:
         self._apart = scope == "user"
-        self.private = private or self._apart
 
     def of(self, scope: HTTPScope) -> str | None:
         """Who asks; None where all share what is made. Who presents no credential is the one anonymous user."""

@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.errors import NotFound
+from app.http.doorway import is_checked
 from app.http.owner import Owners
 from app.http.sound import TRIES, Head, send_following, send_sound
 from app.http.speech_headers import Pairs, followed_headers, replay_headers
@@ -80,28 +81,13 @@ class ReplaySurface:
         assert scope["type"] == ScopeType.HTTP
         for _ in range(TRIES):
             try:
-                await self._send(scope, receive, send, speech)
+                await _send(scope, receive, send, speech)
             except MadeAnew:
                 # Nothing has left yet. With the clips as they are now, other bytes have another name.
                 speech = await self._studio.replay(speech.digest, owner)
             else:
                 return
         raise gone()
-
-    async def _send(self, scope: HTTPScope, receive: Receive, send: Send, speech: Ready) -> None:
-        headers = replay_headers(speech, private=self._owners.private)
-        required = header(scope, b"if-match")
-        if required is not None and not _is_among(required, speech.manifest.etag):
-            await send_whole(send, 412, encoded([*headers, ("Content-Length", "0")]))
-            return
-        if matches(header(scope, b"if-none-match"), speech.manifest.etag):
-            await send_whole(send, 304, encoded(headers))
-            return
-        headers.append(("Content-Type", speech.manifest.fmt.media_type))
-        if is_head(scope):
-            await send_whole(send, 200, encoded([*headers, ("Content-Length", str(speech.size))]))
-            return
-        await _send_span(scope, receive, send, speech, headers)
 
 
 async def _send_followed(speech: Followed, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,6 +99,22 @@ async def _send_followed(speech: Followed, scope: Scope, receive: Receive, send:
             await send_whole(send, 200, headers)
             return
         await send_following(receive, send, headers, sound)
+
+
+async def _send(scope: HTTPScope, receive: Receive, send: Send, speech: Ready) -> None:
+    headers = replay_headers(speech, private=is_checked(scope))
+    required = header(scope, b"if-match")
+    if required is not None and not _is_among(required, speech.manifest.etag):
+        await send_whole(send, 412, encoded([*headers, ("Content-Length", "0")]))
+        return
+    if matches(header(scope, b"if-none-match"), speech.manifest.etag):
+        await send_whole(send, 304, encoded(headers))
+        return
+    headers.append(("Content-Type", speech.manifest.fmt.media_type))
+    if is_head(scope):
+        await send_whole(send, 200, encoded([*headers, ("Content-Length", str(speech.size))]))
+        return
+    await _send_span(scope, receive, send, speech, headers)
 
 
 async def _send_span(scope: HTTPScope, receive: Receive, send: Send, speech: Ready, headers: Pairs) -> None:

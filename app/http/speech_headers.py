@@ -48,7 +48,7 @@ def live_headers(speech: Live, seconds: float, *, sse: bool = False) -> Pairs:
 
 
 def replay_headers(speech: Ready, *, private: bool) -> Pairs:
-    """A replay, whole or in part, without its length. `private`: for the asker's own cache only."""
+    """A replay, whole or in part, without its length. `private`: caches on the way must not give it to others."""
     manifest = speech.manifest
     return [
         ("Content-Location", f"/v1/speech/{speech.digest}"),

@@ -10,7 +10,8 @@ from app.settings.table import Table
 from app.units import Bytes, Seconds
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine is meant."""
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return host == "localhost"
@@ -71,4 +72,4 @@ class Server(Table):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)

@@ -14,6 +14,7 @@ from app.settings.table import Table
 from app.text.language import is_tag
 from app.text.normalize import speakable
 from app.units import Bytes, Seconds, seconds, secret
+from app.units import secret as looked_up
 from cache.address import checked
 from providers.interface import ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
@@ -237,9 +238,6 @@ class Jwt(Table):
     leeway: Annotated[Seconds, Field(ge=0, le=300)] = 10.0
 
 
-_Hidden = Annotated[SecretStr, BeforeValidator(secret)]  # within `Auth`, `secret` is its field
-
-
 class Auth(Table):
     """Who may speak. `open`: everybody who reaches the server.
 
@@ -248,7 +246,7 @@ class Auth(Table):
     """
 
     mode: Literal["open", "keys", "jwt", "keys+jwt"] = "open"
-    secret: Annotated[_Hidden, AfterValidator(_long)] = SecretStr("")
+    secret: Annotated[SecretStr, BeforeValidator(looked_up), AfterValidator(_long)] = SecretStr("")
     jwt: Jwt = Jwt()
 
     @property

@@ -192,12 +192,12 @@ class Manifest(Unprinted, frozen=True, omit_defaults=True, weakref=True):
         labels = tuple(dict.fromkeys((*before.labels, *self.labels)))[-MOST_LABELS:]
         return msgspec.structs.replace(self, labels=labels)
 
-    def cache_control(self, now: float, *, private: bool) -> str:
+    def cache_control(self, now: float, *, private: bool = False) -> str:
         """`immutable` where every clip is by the first choice; else what is left of the stand-in's life.
 
-        `private`: for the asker's own cache only, as is what has an owner.
+        What has an owner, or is `private`, is for the own cache of who asks only.
         """
-        reach = "public" if self.owner is None and not private else "private"
+        reach = "private" if private or self.owner is not None else "public"
         left = max(0, int(min(clip.expires for clip in self.clips) - now))
         if all(clip.first_choice for clip in self.clips):
             return f"{reach}, max-age={left}, immutable"
