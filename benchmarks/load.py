@@ -42,7 +42,7 @@ def post(path: str, data: bytes) -> bytes:
     """A whole request."""
     head = (
         f"POST {path} HTTP/1.1",
-        "Host: bench",
+        "Host: localhost",
         "Content-Type: application/json",
         f"Content-Length: {len(data)}",
     )
