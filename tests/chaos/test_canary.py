@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -17,7 +17,7 @@ from cache.link import RedisLink
 from providers.poison import ANSWERS
 from providers.scripted import FAULTS
 from tests.http.servers import Server, Valkey
-from tests.providers.vendor_server import Reply, VendorServer, vendor_server
+from tests.providers.vendor_server import Answer, Reply, Request, VendorServer, vendor_server
 from tests.providers.wires import WIRES
 
 WORD = "Quixotrope"
@@ -41,14 +41,14 @@ ECHO = json.dumps({
 JSON = (("content-type", "application/json"),)
 REPLIES = {
     **{
-        str(status): Reply(status, JSON, ECHO, to="POST")
+        str(status): Reply(status, JSON, ECHO)
         for status in (400, 401, 402, 403, 404, 413, 422, 429, 500, 503)
     },
-    "json": Reply(200, JSON, ECHO, to="POST"),
-    "bytes": Reply(200, None, ECHO, to="POST"),
-    "page": Reply(500, (("content-type", "text/html"),), f"<h1>{WORD} {VENDOR_KEY}</h1>".encode(), to="POST"),
-    "cut": Reply(short=1, to="POST"),
-    "broken off": Reply(chunked=True, cut=True, to="POST"),
+    "json": Reply(200, JSON, ECHO),
+    "bytes": Reply(200, None, ECHO),
+    "page": Reply(500, (("content-type", "text/html"),), f"<h1>{WORD} {VENDOR_KEY}</h1>".encode()),
+    "cut": Reply(short=1),
+    "broken off": Reply(chunked=True, cut=True),
 }
 SCRIPTS = {
     **{f"fault-{code}": f'fault = "{code}"' for code in FAULTS},
@@ -114,6 +114,19 @@ async def doubles(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Ven
             for name, wire in WIRES.items()
             if name in request.param
         }
+
+
+def failing(usual: Answer, instead: Reply | None) -> Answer:
+    """A vendor who answers speech so; a probe of a circuit, which comes when it likes, as usual."""
+
+    def answer(request: Request) -> Reply:
+        well = usual(request)
+        if instead is None or WORD.encode() not in request.raw:
+            return well
+        body = well.body if instead.body is None else instead.body
+        return replace(instead, headers=instead.headers or well.headers, body=body)
+
+    return answer
 
 
 async def bad_requests(client: httpx.AsyncClient, told: Told) -> None:
@@ -206,7 +219,7 @@ async def test_what_is_private_is_found_nowhere(tmp_path: Path, doubles: dict[st
                 ((name, fault) for name in doubles for fault in (*REPLIES, "well", "late")), start=1000
             ):
                 double = doubles[name]
-                double.replies = [REPLIES[fault]] if fault in REPLIES else []
+                double.vendor = failing(WIRES[name].answer, REPLIES.get(fault))
                 if fault == "late":
                     double.silent.clear()
                 status = await speak(client, told, f"{name} {fault}".replace(" ", "-"), number)
