@@ -23,6 +23,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	BIN=$(BIN) .ci/audit
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix-only --quiet .

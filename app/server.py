@@ -21,6 +21,9 @@ from app.http.documentation import document
 from app.http.doorway import Doorway
 from app.http.envelope import Envelope
 from app.http.forgetting import ForgettingSurface
+from app.http.forwarding import Proxies
+from app.http.frontier import Frontier
+from app.http.guards import Guards
 from app.http.listings import listings
 from app.http.openai import SpeechSurface
 from app.http.operations import CLOSING, Lifecycle, operations
@@ -29,10 +32,12 @@ from app.http.page import ApiPage, page
 from app.http.planning import PlanSurface
 from app.http.problems import on_defect, on_http_exception, on_refrain_error
 from app.http.providers import providers
+from app.http.purging import PurgeSurface
 from app.http.replay import ReplaySurface
 from app.http.tokens import TokenSurface
 from app.http.usage import usage
 from app.metrics import CacheFigures, Metrics, TierFigures
+from app.purging import Purging
 from app.reload import Reload, needs_restart
 from app.settings import Settings
 from app.speech.cast import Cast, Casting
@@ -48,6 +53,7 @@ from app.speech.refreshes import Refreshes
 from app.speech.standing import Reporter, Standings
 from app.speech.studio import Studio
 from app.speech.voices import Voices
+from app.stores import archive_url, opened
 from app.users.desk import Desk, open_desk
 from app.warmth import Warmth
 from cache.cache import Cache, CacheStatistics, open_cache
@@ -102,6 +108,11 @@ class House:
     def providers(self) -> Mapping[str, Provider]:
         """Those of now."""
         return self.casting.now.providers
+
+    @property
+    def purging(self) -> Purging:
+        """Of what is in its cache, and behind it."""
+        return Purging(self.studio, self.casting, self.cache, lambda: opened(self.settings))
 
     def standings(self) -> Standings:
         """How the providers of now stand."""
@@ -229,17 +240,6 @@ async def _close(what: str, aclose: Callable[[], Awaitable[None]], left: Callabl
         log.warning("%s could not be closed in time", what)
 
 
-def archive_url(settings: Settings) -> str | None:
-    """Where the archive is; None: there is none."""
-    match settings.cache.archive:
-        case "off":
-            return None
-        case "file":
-            return (settings.redis.data_dir.absolute() / "archive").as_uri()
-        case url:
-            return url
-
-
 async def warm(house: House) -> None:
     """Have engines loaded and connections open before the first request; a vendor that is away holds up nobody."""
     async with asyncio.TaskGroup() as together:
@@ -332,7 +332,12 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(listings(casting))
             app.register(providers(house.standings))
             app.register(usage(house.desk.accounts, casting))
-            document(app)
+            app.register(PurgeSurface(house.purging, max_body).route())
+            document(
+                app,
+                needs_key=settings.auth.mode != "open",
+                public_listings=settings.server.public_listings,
+            )
             app.envelope.doorway = Doorway(
                 house.desk.doorman,
                 public_listings=settings.server.public_listings,
@@ -361,5 +366,16 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
     )
     app.lifecycle = lifecycle
     app.reload = reload
-    app.envelope = Envelope(super(Refrain, app).__call__, metrics, lifecycle)
+    frontier = Frontier(settings.server.hosts, settings.server.allowed_origins)
+    is_open = settings.auth.mode == "open"
+    guards = Guards(embedded=bool(settings.server.allowed_origins) or not is_open)
+    proxies = Proxies(settings.server.trusted_proxies)
+    app.envelope = Envelope(
+        super(Refrain, app).__call__,
+        proxies=proxies,
+        frontier=frontier,
+        guards=guards,
+        metrics=metrics,
+        lifecycle=lifecycle,
+    )
     return app

@@ -16,7 +16,7 @@ class Place:
     entry: Entry
     size: int
     until: float
-    owner: str | None
+    owner: str | None = field(repr=False)
     uses: int = 0
 
 

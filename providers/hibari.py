@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -214,8 +214,8 @@ class Hibari:
 class _Run:
     """What goes through the network at once, and the words in it, as far as they are known."""
 
-    phonemes: str
-    words: Sequence[ReadWord] = ()
+    phonemes: str = field(repr=False)
+    words: Sequence[ReadWord] = field(default=(), repr=False)
 
 
 def _read(engine: Any, sentence: str) -> list[_Run]:

@@ -6,7 +6,7 @@ itself, and so its file, read as bytes, gets one more output at its end.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, Protocol
 
@@ -37,7 +37,7 @@ class Token(Protocol):
 class ReadWord:
     """A word as the engine reads it, and which of the sentence's phonemes it is."""
 
-    text: str
+    text: str = field(repr=False)
     start: int
     end: int
 
@@ -46,7 +46,7 @@ class ReadWord:
 class SpokenWord:
     """The same with its time, in seconds."""
 
-    text: str
+    text: str = field(repr=False)
     begins: float
     ends: float
 

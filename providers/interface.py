@@ -35,14 +35,14 @@ class Utterance:
     provider's `speed_range`. `instructions` is None where the provider takes none.
     """
 
-    text: str
+    text: str = field(repr=False)
     voice: ProviderVoice
     speed: float = 1.0
     language: str | None = None
-    instructions: str | None = None
-    ssml: str | None = None
-    before: str | None = None
-    after: str | None = None
+    instructions: str | None = field(default=None, repr=False)
+    ssml: str | None = field(default=None, repr=False)
+    before: str | None = field(default=None, repr=False)
+    after: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

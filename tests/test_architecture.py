@@ -20,17 +20,21 @@ ARROWS: dict[str, set[str]] = {
     "app.metrics": set(),
     "app.units": set(),
     "app.toml_lines": set(),
+    "app.unprinted": set(),
     "app.settings": {
         "app.units", "app.toml_lines", "app.text.normalize", "app.text.language", "app.text.pronunciation",
         "app.audio.offers", "cache.address", "providers.interface", "providers.kinds",
     },
     "app.users": {"app.errors", "app.settings", "cache"},
     "app.speech": {
-        "app.users", "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
+        "app.unprinted", "app.users", "app.audio", "app.text", "app.errors", "app.metrics", "app.settings",
         "cache", "providers.deadline", "providers.interface", "providers.errors",
     },
+    "app.stores": {"app.settings", "cache"},
+    "app.purging": {"app.errors", "app.speech", "app.stores", "app.users", "cache"},
     "app.http": {
-        "app.users", "cache.asker", "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
+        "app.unprinted", "app.users", "app.purging", "cache.asker", "cache.errors",
+        "app.speech", "app.audio.formats", "app.errors", "app.metrics", "providers.errors",
         "app.text.intake.kinds", "app.text.language",
     },
     "app.company": {

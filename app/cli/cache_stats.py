@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from app.cli import Failed, config_option, configured
-from app.cli.stores import Stores, opened
 from app.cli.tables import table
 from app.settings import Settings
+from app.stores import Stores, opened
 from cache.archive import Archive
 from cache.errors import Away
 from cache.inventory import RedisFigures, redis_figures

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.cli import Failed, config_option, configured
-from app.cli.stores import Stores, opened
 from app.cli.tables import table
 from app.settings import Settings
 from app.speech.manifest import Manifest
+from app.stores import Stores, opened
 from cache import value
 from cache.errors import Away, Damaged
 from cache.interface import Entry, Tier

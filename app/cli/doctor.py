@@ -16,8 +16,8 @@ from app.audio.recorder import Recorder
 from app.cli import Failed, config_option, configured
 from app.cli.tables import table
 from app.cli.trial import Trial, announced, trials, tried
-from app.server import archive_url
 from app.settings import Settings
+from app.stores import archive_url
 from cache.checkup import check_up
 from cache.embedded import start as start_embedded
 from cache.errors import Away, EmbeddedError, NoArchive

@@ -14,6 +14,7 @@ from app.cli.plans import known_plan, plan_option
 from app.cli.stores import desk_of
 from app.cli.tables import console, table
 from app.settings import Settings
+from app.users import audit
 from app.users.keys import Key, is_key
 from app.users.user import Role
 
@@ -75,7 +76,10 @@ def create(name: str, user: str | None, limits_plan: str, admin: bool, config_fi
     """
     settings = configured(config_file)
     plan = known_plan(settings, limits_plan)
+    audit.heard()
     key, secret = asyncio.run(_create(settings, name, user or name, plan, "admin" if admin else "user"))
+    what = {"key": key.id, "user": audit.marked(key.user), "plan": key.plan, "role": key.role}
+    audit.note("keys.create", None, outcome="done", what=what)
     click.echo(secret)
     role = "admin key" if key.role == "admin" else "key"
     said = f'Made the {role} {key.id} of the user "{key.user}", with the plan {key.plan}. '
@@ -108,7 +112,10 @@ def revoke(key_id: str, config_file: Path | None) -> None:
         raise click.UsageError(
             "That is a whole key. Write its ID alone: the letters between its two underlines."
         )
+    audit.heard()
     key = asyncio.run(_revoke(configured(config_file), key_id))
+    what = {} if key is None else {"key": key.id, "user": audit.marked(key.user)}
+    audit.note("keys.revoke", None, outcome="unknown" if key is None else "done", what=what)
     if key is None:
         raise Failed("No key has this ID. `refrain keys list` shows those that there are.")
     click.echo(f'The key {key.id} of the user "{key.user}" is revoked.')

@@ -23,9 +23,11 @@ from app.errors import whereabouts
 from app.http.connection import Connection, bound_unsent, log_config
 from app.http.operations import Handler, Lifecycle
 from app.reload import Reload
-from app.server import Refrain, archive_url, create_app
+from app.server import Refrain, create_app
 from app.settings import BadConfiguration, Problem, Settings, load
 from app.settings.loading import DEFAULT_FILE
+from app.stores import archive_url
+from app.users import audit
 from cache.embedded import start as start_embedded
 from cache.objects import open_objects
 
@@ -148,6 +150,7 @@ def _run(listening: socket.socket, settings: Settings, *, workers: int, access_l
         access_log=access_log,
         log_level="info" if access_log else "warning",
         server_header=False,
+        proxy_headers=False,  # believed from server.trusted_proxies only, in app/http/forwarding.py
         timeout_keep_alive=75,
         timeout_graceful_shutdown=math.ceil(settings.server.grace),
     )
@@ -213,6 +216,7 @@ def application(settings: Settings, lifeline: Lifeline | None = None) -> Refrain
     if lifeline is not None:
         asyncio.get_running_loop().add_reader(lifeline.fileno(), _leave, lifeline, app.lifecycle)
     app.on_startup.append(settle)
+    audit.heard()
     return app
 
 

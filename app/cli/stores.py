@@ -1,53 +1,16 @@
-"""What outlives a process, opened by itself: tiers, and what is kept of users, for commands that look after them."""
+"""What is kept of users, opened by itself: for commands that look after it."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 from app.cli import Failed
-from app.server import archive_url
 from app.settings import Settings
+from app.stores import PATIENCE
 from app.users.desk import Desk, open_desk
-from cache.archive import Archive, open_archive
 from cache.embedded import start as start_embedded
 from cache.errands import Errands
 from cache.errors import Away
 from cache.link import RedisLink
-from cache.shared import Shared, share
-
-PATIENCE = 5.0
-"""Seconds for one command: nobody listens to this, and a server may be busy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Redis, and the archive if there is one."""
-
-    shared: Shared
-    archive: Archive | None
-
-
-@asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Stores]:
-    """Both, until the block ends.
-
-    Raises:
-        EmbeddedError: no `redis.url` is set and the embedded server cannot run here.
-        NoArchive: the archive cannot be opened.
-    """
-    async with AsyncExitStack() as stack:
-        url = settings.redis.url
-        if not url:
-            embedded = await start_embedded(settings.redis.data_dir)
-            stack.callback(embedded.release)
-            url = embedded.url
-        where = archive_url(settings)
-        archive = None if where is None else open_archive(where)
-        if archive is not None:
-            stack.push_async_callback(archive.aclose)
-        shared = share(url, timeout=PATIENCE)
-        stack.push_async_callback(shared.link.aclose)
-        yield Stores(shared, archive)
 
 
 @asynccontextmanager

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from app.cli import Failed, config_option, configured
-from app.cli.stores import PATIENCE
 from app.settings import Settings
+from app.stores import PATIENCE
+from app.users import audit
 from app.users.revocations import open_revocations
 from cache.embedded import start as start_embedded
 from cache.errors import Away
@@ -34,13 +35,20 @@ def revoke(jti: str | None, user: str | None, config_file: Path | None) -> None:
     if not (jti or user):
         raise click.UsageError("Say what to revoke: --jti or --user.")
     settings = configured(config_file)
+    audit.heard()
+    what: dict[str, str | int] = {"token": audit.marked(jti)} if jti else {}
+    what |= {"user": audit.marked(user)} if user else {}
+    outcome = "failed"
     try:
         asyncio.run(_revoke(settings, jti, user))
+        outcome = "done"
     except Away:
         raise Failed(
             "Redis does not answer, or is full, so it may be that nothing is revoked. Start it, or check redis.url "
             "and redis.users_url; then do it again."
         ) from None
+    finally:
+        audit.note("tokens.revoke", None, outcome=outcome, what=what)
     click.echo("Revoked, on every server within five seconds.")
 
 

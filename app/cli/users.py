@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from app.cli import Failed, config_option, configured
-from app.cli.cache_purge import forgotten
 from app.cli.stores import desk_of
 from app.cli.tables import console, table
 from app.server import open_house
 from app.settings import Settings
 from app.speech.plan import owned_by
+from app.users import audit
 from app.users.desk import Desk
 from app.users.keys import Key
 from cache.errors import Unreachable
@@ -64,7 +64,13 @@ def forget(user: str, config_file: Path | None) -> None:
     and what is being spoken is noted when it ends.
     """
     settings = configured(config_file)
-    parts = asyncio.run(_forget(settings, user))
+    audit.heard()
+    outcome = "failed"
+    try:
+        parts = asyncio.run(_forget(settings, user))
+        outcome = "done"
+    finally:
+        audit.note("users.forget", None, outcome=outcome, what={"user": audit.marked(user)})
     click.echo(f"Forgotten: {', '.join(parts)}." if parts else "Nothing is kept of this user.")
     if settings.cache.scope == "shared":
         click.echo(
@@ -114,14 +120,14 @@ async def _forget_sound(settings: Settings, desk: Desk, user: str) -> int:
     owner = (await desk.doorman.user(user)).owner
     async with open_house(settings) as house:
         try:
-            count, missed = await forgotten(settings, house.cache, [owned_by(owner)])
+            purged = await house.purging.forget([owned_by(owner)])
         except Unreachable:
             raise Failed(
                 "Redis does not answer, or the archive: the user's keys are deleted, his sound is not. Do it again."
             ) from None
-    if missed:
-        raise Failed(f"The user's keys are deleted, and {count} entries of the cache. {missed}")
-    return count
+    if purged.missed:
+        raise Failed(f"The user's keys are deleted, and {purged.count} entries of the cache. {purged.missed}")
+    return purged.count
 
 
 def _table(listed: list[ListedUser]) -> Table:

@@ -28,11 +28,12 @@ from app.speech.alignment import Alignment, alignment
 from app.speech.captions import Cue
 from app.speech.studio import Studio
 from app.speech.subtitles import subrip, webvtt
+from app.unprinted import Unprinted
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{40}")
 
 
-class CaptionWord(msgspec.Struct, frozen=True):
+class CaptionWord(Unprinted, frozen=True):
     """A word as it was written, with its punctuation; times in seconds."""
 
     text: str
@@ -40,7 +41,7 @@ class CaptionWord(msgspec.Struct, frozen=True):
     end: float
 
 
-class Caption(msgspec.Struct, frozen=True, omit_defaults=True):
+class Caption(Unprinted, frozen=True, omit_defaults=True):
     """A sentence; `words` are those of which the provider told the times."""
 
     start: float

@@ -1,8 +1,9 @@
-"""uvicorn's HTTP, but for readers who have stopped reading: they are cut, and hold little until then."""
+"""uvicorn's HTTP, with bounds: for heads without end or in no hurry, and for readers who have stopped reading."""
 
 import asyncio
 import copy
 import fcntl
+import json
 import logging
 import socket
 import sys
@@ -10,8 +11,9 @@ import termios
 from contextlib import suppress
 from typing import Any, Final
 
+from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_431_REQUEST_HEADER_FIELDS_TOO_LARGE
 from uvicorn.config import LOGGING_CONFIG
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.http import wire
 
@@ -21,6 +23,16 @@ each reader who reads nothing."""
 _BUFFERED: Final = 2**14
 """Bytes that may lie in the process for a connection before its answer has to wait, besides one slice. Heads and
 small bodies still leave together."""
+
+HEAD_BYTES: Final = 2**15
+"""Of a request's line and headers; the parser by itself takes as much as is sent, and holds it."""
+HEAD_FIELDS: Final = 100
+HEAD_SECONDS: Final = 30.0
+"""In which a head must have come, from the connection's beginning or the answer before it on."""
+
+_TOO_MUCH: Final = (
+    f"A request's line and headers may have {HEAD_BYTES} bytes and {HEAD_FIELDS} fields. Send less."
+)
 
 
 def bound_unsent(listening: socket.socket) -> None:
@@ -58,11 +70,77 @@ class Connection(HttpToolsProtocol):
     """
 
     _patience: asyncio.TimerHandle | None = None
+    _head_due: asyncio.TimerHandle | None = None
+    _in_head = False
+    _is_too_much = False
+    _read = _named = _fields = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Of the interface."""
         transport.set_write_buffer_limits(high=_BUFFERED)
         super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Of the interface. A field that has not ended is in no callback's count."""
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._in_head:
+            self._read += len(data)
+            if self._read > HEAD_BYTES:
+                self._is_too_much = True
+                self.send_400_response("")
+        nobody_answers = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # at first
+        if self._in_head or nobody_answers:
+            self._await_head()
+
+    def on_message_begin(self) -> None:
+        """Of the parser."""
+        self._in_head = True
+        self._read = self._named = self._fields = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Of the parser."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of the parser. Fields behind a body would get among those that were looked at before it."""
+        self._fields += 1
+        self._count(len(name) + len(value))
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Of the parser."""
+        self._in_head = False
+        self._head_has_come()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """The end of a connection whose request is none, in the form of other errors, which are far from here.
+
+        In the middle of an answer to the one before it would be taken for sound: that is cut instead.
+        """
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:  # type: ignore[redundant-expr]  # at first
+            self.transport.abort()
+            return
+        status, code, detail = (
+            (HTTP_431_REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", _TOO_MUCH)
+            if self._is_too_much
+            else (HTTP_400_BAD_REQUEST, "invalid_http", msg)
+        )
+        title = code.replace("_", " ").capitalize()
+        told = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+        body = json.dumps(told).encode()
+        head = (
+            b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-content-type-options: nosniff\r\n"
+            b"connection: close\r\n\r\n" % len(body)
+        )
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """More lies ready than is taken."""
@@ -82,7 +160,23 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Of the interface."""
         self._end()
+        self._head_has_come()
         super().connection_lost(exc)
+
+    def _count(self, size: int) -> None:
+        self._named += size
+        if self._named > HEAD_BYTES or self._fields > HEAD_FIELDS:
+            self._is_too_much = True
+            raise ValueError(_TOO_MUCH)  # to the parser, which stops
+
+    def _await_head(self) -> None:
+        if self._head_due is None:
+            self._head_due = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _head_has_come(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
 
     def _begin(self) -> None:
         self._end()

@@ -7,7 +7,9 @@ from urllib.parse import parse_qs
 from litestar.types import HTTPScope
 
 from app.errors import Forbidden, RefrainError
+from app.http import request_id
 from app.http.wire import header
+from app.users import audit
 from app.users.doorman import Doorman
 from app.users.user import Role, User, anybody
 
@@ -39,11 +41,12 @@ class Doorway:
         path = scope["path"]
         if not credential and (presented := pass_of(scope)):
             user = await self._by_pass(presented, path)
-        elif self._doorman.is_open or self._takes_anybody(path):
+        elif self._doorman.is_open or takes_anybody(path, public_listings=self._public_listings):
             user = anybody(credential, self._open_role if self._doorman.is_open else "user")
         else:
             user = self._doorman.recall(credential) or await self._doorman.check(credential)
         if path.startswith(_ADMINS) and not user.is_admin:
+            audit.note("administration", user, outcome="forbidden", request=request_id.current())
             raise Forbidden("This is for keys with the admin role. Use one of those.")
         scope["user"] = user
         return user
@@ -57,8 +60,10 @@ class Doorway:
             # Nobody needs one here: he hears what everybody may.
             return anybody("", self._open_role)
 
-    def _takes_anybody(self, path: str) -> bool:
-        return bool(_ANYBODYS.fullmatch(path) or (self._public_listings and _LISTINGS.fullmatch(path)))
+
+def takes_anybody(path: str, *, public_listings: bool) -> bool:
+    """Whether this address needs no key, wherever keys are asked for."""
+    return bool(_ANYBODYS.fullmatch(path) or (public_listings and _LISTINGS.fullmatch(path)))
 
 
 def user_of(scope: HTTPScope) -> User:

@@ -12,9 +12,12 @@ from litestar.utils import normalize_path
 from app.errors import RefrainError
 from app.http import request_id
 from app.http.doorway import Doorway
+from app.http.forwarding import Proxies
+from app.http.frontier import Crossing, Frontier, refused
+from app.http.guards import Guards
 from app.http.operations import Lifecycle, draining
 from app.http.problems import allowed, send_error
-from app.http.wire import HEAD
+from app.http.wire import HEAD, send_whole
 from app.metrics import Metrics
 from cache.asker import asking
 
@@ -24,9 +27,21 @@ log = logging.getLogger("refrain")
 class Envelope:
     """Puts `X-Request-Id` on every answer, 404s among them, and counts it by route and status."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        proxies: Proxies,
+        frontier: Frontier,
+        guards: Guards,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+    ) -> None:
         """The `doorway` is there when the service is open."""
         self._app = app
+        self._proxies = proxies
+        self._frontier = frontier
+        self._guards = guards
         self.doorway: Doorway | None = None
         self._lifecycle = lifecycle
         # Remembered, as finding one among the labels costs more than counting: routes and statuses are few.
@@ -42,10 +57,12 @@ class Envelope:
         # As the router will read it: whoever asks is looked at by the path that is really gone to.
         scope["path"] = normalize_path(scope["path"])
         own_id = request_id.begin(scope).encode("ascii")
+        self._proxies.heed(scope)
+        crossing = self._frontier.crossing(scope)
         head = scope["method"] == "HEAD"
         if head:
             scope = _as_get(scope)
-        elif scope["method"] == HttpMethod.OPTIONS:
+        elif scope["method"] == HttpMethod.OPTIONS and not crossing.is_preflight:
             send = _telling_all_methods(scope, send)
 
         begun = False
@@ -54,7 +71,9 @@ class Envelope:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message["headers"], (b"x-request-id", own_id)]
+                own = ((b"x-request-id", own_id), *crossing.headers)
+                guards = self._guards.of(scope["path"], message["status"])
+                message["headers"] = [*message["headers"], *own, *guards]
                 self._counter(scope.get("path_template") or "unmatched", message["status"]).inc()
             elif head and message["type"] == "http.response.body":
                 message["body"] = b""
@@ -62,7 +81,7 @@ class Envelope:
 
         with self._lifecycle.request():
             try:
-                await self._let_in(scope, receive, enveloped)
+                await self._let_in(scope, receive, enveloped, crossing)
             except asyncio.CancelledError:
                 if not self._lifecycle.draining:
                     raise
@@ -78,7 +97,13 @@ class Envelope:
         else:
             await self._app(scope, receive, send)
 
-    async def _let_in(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _let_in(self, scope: HTTPScope, receive: Receive, send: Send, crossing: Crossing) -> None:
+        if crossing.refusal:
+            await send_error(scope["path"], refused(crossing), send)
+            return
+        if crossing.is_preflight:
+            await send_whole(send, HTTP_204_NO_CONTENT, [])
+            return
         assert self.doorway is not None, "requests come when the service is open"
         try:
             user = await self.doorway.enter(scope)

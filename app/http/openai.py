@@ -8,7 +8,7 @@ import base64
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from logging import getLogger
 
 import msgspec
@@ -58,7 +58,7 @@ log = getLogger("refrain")
 class Wish:
     """What is to be heard, since when (`perf_counter`), and on whose bill."""
 
-    body: SpeechBody
+    body: SpeechBody = field(repr=False)
     began: float
     visit: Visit
 

@@ -11,10 +11,6 @@ from app.errors import NotFound
 
 _FOLDER = Path(__file__).parent.parent / "page"
 _MEDIA = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}  # Litestar adds the charset
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self' blob:; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 class ApiPage(OpenAPIRenderPlugin):
@@ -37,13 +33,7 @@ def page() -> Router:
         if name not in files:
             raise NotFound("The page has no such file.")
         content, media = files[name]
-        headers = {
-            "Content-Security-Policy": _POLICY,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-cache",
-        }
-        return Response(content, media_type=media, headers=headers)
+        return Response(content, media_type=media, headers={"Cache-Control": "no-cache"})
 
     @get("/", include_in_schema=False, sync_to_thread=False)
     def index() -> Response[bytes]:

@@ -66,7 +66,7 @@ def problem_body(error: RefrainError) -> dict[str, object]:
 
 def answer(path: str, error: RefrainError) -> Response[bytes]:
     """The whole answer, in the form that clients of this path expect."""
-    if path.startswith("/v1/audio/"):
+    if path == "/v1/audio" or path.startswith("/v1/audio/"):
         body, media = openai_body(error), "application/json"
     else:
         body, media = problem_body(error), "application/problem+json"

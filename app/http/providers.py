@@ -8,7 +8,7 @@ from app.speech.standing import Standings
 
 
 def providers(standings: Callable[[], Standings]) -> Router:
-    """The route. Until there are users with roles it is open as `/metrics` is; it has no key, address or text."""
+    """The route. The doorway lets administrators in only; all the same it has no key, address or text."""
 
     @get("/v1/providers", summary="Providers: state, latency, calls, spend, abilities", sync_to_thread=False)
     def providers() -> Standings:

@@ -13,6 +13,7 @@ from app.speech.plan import SPEED_MAX, SPEED_MIN, CacheMode, SpeechRequest
 from app.speech.voices import Voices
 from app.text.intake.kinds import InputType
 from app.text.language import is_tag
+from app.unprinted import Unprinted
 
 _AT = re.compile(r" - at `\$\.?([^`\[]*)[^`]*`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
@@ -24,7 +25,7 @@ class VoiceId(msgspec.Struct, frozen=True):
     id: str
 
 
-class SpeechBody(msgspec.Struct, frozen=True):
+class SpeechBody(Unprinted, frozen=True):
     """The body of `POST /v1/audio/speech` and `POST /v1/speech/plan`; unknown fields are let be."""
 
     input: Annotated[str, Meta(description="The text to speak; `input_type` says how it is read.")]

@@ -12,6 +12,7 @@ from msgspec import Meta
 from app.errors import InvalidInput, InvalidJson
 from app.http.doorway import user_of
 from app.http.wire import ClientGone, encoded, header, read_json_body, require_method, send_whole
+from app.unprinted import Unprinted
 from app.users.passes import MOST_SECONDS, Passes
 
 _PATH: Final = re.compile(r"(/v1/speech/[0-9a-f]{40})(?:\.[a-z0-9]{2,5})?")
@@ -31,7 +32,7 @@ class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
-class IssuedToken(msgspec.Struct, frozen=True):
+class IssuedToken(Unprinted, frozen=True):
     """For `?token=`. `expires_in`: seconds, fewer than asked for where what it is made from ends sooner."""
 
     token: str

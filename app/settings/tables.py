@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from app.audio.offers import AAC_BIT_RATES, MP3_BIT_RATES, OPUS_BIT_RATES
+from app.settings.listening import Server, is_loopback
 from app.settings.pronunciation import Lists
 from app.settings.table import Table
 from app.text.language import is_tag
@@ -21,33 +21,6 @@ from providers.interface import ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost"
-
-
-class Server(Table):
-    """Where the server listens and what it takes. `deadline`: seconds until the next sound, at most.
-
-    `grace`: seconds from the signal to end until the process is gone, whatever hangs. `public_listings`: voices and
-    models are listed for who has no key, too.
-    """
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    max_body: Annotated[Bytes, Field(ge=1024)] = 2**20
-    max_input_chars: Annotated[int, Field(ge=1)] = 200_000
-    deadline: Annotated[Seconds, Field(gt=0)] = 60.0
-    grace: Annotated[Seconds, Field(ge=1, le=3600)] = 15.0
-    public_listings: bool = True
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return _is_loopback(self.host)
 
 
 LEAST_SECRET = 32
@@ -261,7 +234,7 @@ def _fetchable(url: str) -> str:
         raise ValueError("is no URL; write it in full, with https://") from None
     if not parts.hostname:
         raise ValueError("is no URL; write it in full, with https://")
-    if parts.scheme != "https" and not _is_loopback(parts.hostname):
+    if parts.scheme != "https" and not is_loopback(parts.hostname):
         raise ValueError("needs https: who can change what comes over the wire could sign tokens of his own")
     return url
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from app.speech.captions import Cue
+from app.unprinted import Unprinted
 
 
-class Alignment(msgspec.Struct, frozen=True):
+class Alignment(Unprinted, frozen=True):
     """What ElevenLabs' answers with timestamps carry as `alignment`: three lists of one length.
 
     Together the characters (code points) are the text. No time is before the one in front of it, nor an end before

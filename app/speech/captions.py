@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Final
 
@@ -23,7 +23,7 @@ class Word:
     `told`: they are the provider's, otherwise they are estimated. `apart`: a blank stands before it.
     """
 
-    text: str
+    text: str = field(repr=False)
     start: int
     end: int
     told: bool
@@ -36,7 +36,7 @@ class Cue:
 
     start: int
     end: int
-    words: tuple[Word, ...]
+    words: tuple[Word, ...] = field(repr=False)
 
     @property
     def text(self) -> str:

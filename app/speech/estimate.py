@@ -12,10 +12,11 @@ from app.speech.manifest import rests
 from app.speech.plan import Plan
 from app.speech.sizes import SECONDS_PER_CHARACTER
 from app.speech.studio import Studio, due
+from app.unprinted import Unprinted
 from app.users.limits import Due, charged
 
 
-class PlannedLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class PlannedLine(Unprinted, frozen=True, omit_defaults=True):
     """One chunk of the dry run, as its first choice would be asked for it.
 
     `text` is what is said, with the operator's pronunciations; `ssml` the same with markup, where some is sent.

@@ -12,6 +12,7 @@ from app.speech.plan import Plan, PlannedChunk
 from app.text.chunks import Chunk
 from app.text.document import Document
 from app.text.render import replaced
+from app.unprinted import Unprinted
 from cache.cache import Cache
 from cache.interface import Entry
 from cache.labels import Label
@@ -21,7 +22,7 @@ MOST_LABELS = 64
 """That a manifest tells of: whoever asks for one text under ever new tags must not have it grow for ever."""
 
 
-class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class ClipLine(Unprinted, frozen=True, omit_defaults=True):
     """One clip of a speech, in order. `samples` at 24 kHz, `size` in bytes, `expires` in epoch seconds.
 
     `rest` is the silence behind it, at 24 kHz as well, not counted in `samples` and `size`.
@@ -83,7 +84,7 @@ class ClipLine(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
+class Manifest(Unprinted, frozen=True, omit_defaults=True, weakref=True):
     """A speech: its format and its clips in order.
 
     `bit_rate` is in bits per second, None where the format has no such choice or the usual one was taken.

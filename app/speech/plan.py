@@ -1,7 +1,7 @@
 """What a request comes to: its chunks, and for each chunk the clips that would do, best first."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from app.audio.formats import Output
@@ -40,16 +40,16 @@ class SpeechRequest:
     guess; None where all share what is made.
     """
 
-    text: str
+    text: str = field(repr=False)
     voice: Voice
     output: Output
     speed: float = 1.0
-    instructions: str | None = None
+    instructions: str | None = field(default=None, repr=False)
     language: str | None = None
     cache: CacheMode = "default"
     input_type: InputType = "text"
-    tags: tuple[str, ...] = ()
-    owner: str | None = None
+    tags: tuple[str, ...] = field(default=(), repr=False)
+    owner: str | None = field(default=None, repr=False)
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -278,9 +278,9 @@ class _Link:
     capabilities: Capabilities
     speed: float
     tempo: float
-    instructions: str | None
+    instructions: str | None = field(repr=False)
     leveling: Leveling | None
-    owner: str | None
+    owner: str | None = field(repr=False)
 
     @classmethod
     def of(

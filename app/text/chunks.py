@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 from zlib import crc32
 
@@ -55,7 +55,7 @@ class Chunk:
     document. `block` is the number of the block it stands in.
     """
 
-    text: str
+    text: str = field(repr=False)
     start: int
     end: int
     sentences: tuple[Span, ...]

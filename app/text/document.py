@@ -62,7 +62,7 @@ class Document:
     the input itself. `origin()` maps offsets of `text` to offsets of what was sent; it may be slow.
     """
 
-    text: str
+    text: str = field(repr=False)
     blocks: tuple[Block, ...]
     origin: Callable[[], Origin] = field(compare=False, repr=False)
     marks: tuple[Mark, ...] = ()

@@ -12,7 +12,8 @@ import msgspec
 
 from app.errors import RefrainError, UsersUnavailable
 from app.settings.tables import LimitTable
-from app.users.limits import MILLION, Due, refusal
+from app.users.limits import MILLION, Due
+from app.users.refusals import refusal
 from app.users.statement import Account, Budget, Limited, Span, account
 from app.users.store import named
 from app.users.usage import KEPT_DAYS, Usage, date_of, day_of

@@ -7,7 +7,7 @@ which body a key was sent with, and whether it was carried out.
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from app.errors import IdempotencyMismatch, InvalidInput
@@ -31,7 +31,7 @@ class Claim:
 
     standing: Standing
     place: str
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Idempotency:

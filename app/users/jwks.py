@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
@@ -56,7 +56,7 @@ class PublishedKey:
 
     id: str | None
     algorithms: frozenset[str]
-    key: VerifyingKey
+    key: VerifyingKey = field(repr=False)
 
 
 class PublishedKeys:

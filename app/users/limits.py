@@ -17,17 +17,11 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from app.errors import (
-    BudgetExceeded,
-    CharactersExceeded,
-    OverLimit,
-    RateLimited,
-    TooManyConcurrent,
-    UsersUnavailable,
-)
+from app.errors import OverLimit, RateLimited, UsersUnavailable
 from app.settings.tables import LimitTable
-from app.users.buckets import Buckets
+from app.users.buckets import STEP, Buckets
 from app.users.purse import Purse, Purses
+from app.users.refusals import refusal
 from app.users.store import named
 from app.users.tally import Line, Tally
 from app.users.told import Left, Pairs, headers
@@ -300,7 +294,7 @@ class Limits:
             poured = self._buckets.pour(f"characters {user.id}", due.characters, max(1.0, room * share))
             entrance.characters = Left(poured.left, poured.seconds or 0.0)
             if not poured.ok:
-                raise entrance.refuse(refusal("minute", limits, poured.seconds or STEP_SECONDS))
+                raise entrance.refuse(refusal("minute", limits, poured.seconds or STEP))
 
     def _paid(self, user: str, room: int, purse: Purse, asked: "asyncio.Future[Answer | Away]") -> None:
         """As many of the next requests as Redis says are paid for."""
@@ -372,10 +366,6 @@ class Limits:
         return task
 
 
-STEP_SECONDS: Final = 10.0
-"""When a text that is too long for one process' share may do: when Redis is back."""
-
-
 def _unlimited(limits: LimitTable) -> bool:
     return (
         limits.characters_per_minute is None
@@ -396,31 +386,3 @@ def _places(user: str, token: str) -> list[str]:
 
 def _or_none(limit: int | None) -> int:
     return -1 if limit is None else limit
-
-
-def refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:
-    """What `scripts/reserve.lua` says no with, in words. `seconds` until it would do; None: never, or not known."""
-    match said:
-        case "minute":
-            room = limits.characters_per_minute
-            if seconds is None:
-                message = f"This text alone is more than your {room} characters a minute. Send it in parts."
-                return CharactersExceeded(message, hopeless=True)
-            message = f"That is more than your {room} characters a minute. Ask again after Retry-After."
-            return CharactersExceeded(message, retry_after=seconds)
-        case "day":
-            room = limits.characters_per_day
-            if seconds is None:
-                message = f"This text alone is more than your {room} characters a day. Send it in parts."
-                return CharactersExceeded(message, hopeless=True)
-            message = f"That is more than your {room} characters a day (UTC). Ask again tomorrow."
-            return CharactersExceeded(message, retry_after=seconds)
-        case "concurrent":
-            places = limits.concurrent_requests
-            message = f"You have {places} requests at once, and all are being spoken. Wait for one to end."
-            return TooManyConcurrent(message, retry_after=1.0)
-        case _:
-            return BudgetExceeded(
-                "This would cost more than is left of your budget for this month. Ask the operator for more.",
-                hopeless=True,
-            )

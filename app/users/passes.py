@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
@@ -35,8 +35,8 @@ class Pass:
 
     user: str
     plan: str
-    credential: str
-    owner: str
+    credential: str = field(repr=False)
+    owner: str = field(repr=False)
     issued: float
     until: float
 

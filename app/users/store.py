@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -30,8 +30,8 @@ class Secret:
     """
 
     link: RedisLink
-    given: str = ""
-    _known: bytes = b""
+    given: str = field(default="", repr=False)
+    _known: bytes = field(default=b"", repr=False)
 
     async def get(self) -> bytes:
         """The secret.

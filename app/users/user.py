@@ -1,6 +1,6 @@
 """Who asks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cache.digest import digest
@@ -23,7 +23,7 @@ class User:
     role: Role
     plan: str
     credential: str
-    owner: str
+    owner: str = field(repr=False)
 
     @property
     def is_admin(self) -> bool:

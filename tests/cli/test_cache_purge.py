@@ -1,5 +1,6 @@
 """`refrain cache purge`, as an operator types it."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,10 @@ def warm(folder: Path, voice: str) -> None:
 def purged(folder: Path, *options: str) -> str:
     """What a purge says that succeeds."""
     done = refrain(folder, "cache", "purge", *options)
-    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stderr.splitlines()
+    deed = json.loads(line)
+    assert (deed["by"], deed["outcome"]) == ("command line", "done")
+    assert (done.returncode, done.stdout.split()[0]) == (0, str(deed["what"]["count"]))
     return done.stdout.strip()
 
 
@@ -146,6 +150,8 @@ def test_a_full_redis_that_has_lost_its_index_is_told(folder: Path, redis: Valke
     redis.command("CONFIG", "SET", "maxmemory", "1")
     done = refrain(folder, "cache", "purge", "--voice", "default")
     assert done.returncode == 1
-    assert done.stderr.strip().startswith("Error: 0 entries were forgotten. Redis is full"), done.stderr
+    audited, error = done.stderr.strip().split("\n", 1)
+    assert json.loads(audited)["outcome"] == "incomplete"
+    assert error.startswith("Error: 0 entries were forgotten. Redis is full"), done.stderr
     redis.command("CONFIG", "SET", "maxmemory", "0")
     assert purged(folder, "--voice", "default") == "3 entries were forgotten."

@@ -112,7 +112,10 @@ def test_a_user_is_forgotten_everywhere(folder: Path, server: Server):
         pass
     assert [one["user"] for one in read(folder, "users", "list")] == ["ada", "bob"]
     done = refrain(folder, "users", "forget", "ada")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    (audited,) = map(json.loads, done.stderr.splitlines())
+    assert (audited["action"], audited["outcome"]) == ("users.forget", "done")
+    assert "ada" not in done.stderr
     assert done.stdout.startswith("Forgotten: 1 key, 1 day of usage, ")
     assert done.stdout.endswith(", 3 entries of the cache.\n")
     assert [one["user"] for one in read(folder, "users", "list")] == ["bob"]

@@ -284,7 +284,7 @@ async def inside(
         return provider
 
     monkeypatch.setattr(app.server, "build", recorded)
-    monkeypatch.setattr(app.server, "document", lambda _: None)
+    monkeypatch.setattr(app.server, "document", lambda *_args, **_keys: None)
     monkeypatch.setattr(uvicorn.server, "asyncio", _Brisk())
     table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in server.items())
     settings = parse(
@@ -293,7 +293,9 @@ async def inside(
     )
     refrain = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        host = uvicorn.Server(uvicorn.Config(refrain, log_config=None, timeout_graceful_shutdown=5))
+        host = uvicorn.Server(
+            uvicorn.Config(refrain, log_config=None, timeout_graceful_shutdown=5, proxy_headers=False)
+        )
         serving = asyncio.create_task(host.serve(sockets=[listening]))
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         limits = httpx.Limits(max_connections=None)

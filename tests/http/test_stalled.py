@@ -80,7 +80,7 @@ def stalled(server: Server, **body: object) -> socket.socket:
     reader.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
     data = json.dumps(body).encode()
     head = (
-        "POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(data)}\r\n\r\n"
     )
     reader.sendall(head.encode() + data)

@@ -309,7 +309,7 @@ def test_what_cannot_be_made_is_said(pair: Pair, body: bytes, code: str, param: 
 
 def test_a_body_may_be_left_out(pair: Pair):
     """A page's `fetch` without a body would be refused for its missing type."""
-    headers = {**bearer(token()), "Origin": "https://page.example"}
+    headers = {**bearer(token()), "Origin": pair.first.url}
     answer = pair.first.client.post("/v1/tokens", headers=headers)
     assert answer.status_code == 200
     assert answer.json()["expires_in"] == 900

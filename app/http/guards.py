@@ -1,0 +1,48 @@
+"""What browsers are told not to do with an answer."""
+
+from typing import Final
+
+from litestar.status_codes import HTTP_400_BAD_REQUEST
+
+from app.http.wire import Headers
+
+_PAGE: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self' blob:; "
+    b"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_NOTHING: Final = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_PAGES: Final = ("/docs", "/page/")
+_SPEECH: Final = "/v1/speech/"
+
+_ALWAYS: Final = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+class Guards:
+    """The headers for every answer, by its path and status."""
+
+    def __init__(self, *, embedded: bool) -> None:
+        """`embedded`: speeches may be heard in other sites' pages, whose media elements do not say whose they are.
+
+        Where they are not, and need no key, such a page would learn what has been spoken here: the address of a text is
+        no secret to who knows the text.
+        """
+        ours, anybodys = (
+            [*_ALWAYS, (b"cross-origin-resource-policy", policy)]
+            for policy in (b"same-origin", b"cross-origin")
+        )
+        self._speech: Headers = anybodys if embedded else ours
+        self._page: Headers = [*ours, (b"content-security-policy", _PAGE)]
+        self._error: Headers = [*ours, (b"content-security-policy", _NOTHING)]
+        self._ours: Headers = ours
+
+    def of(self, path: str, status: int) -> Headers:
+        """For one answer. Sound has no policy for what it contains: it is no document."""
+        if path == "/" or path.startswith(_PAGES):
+            return self._page
+        if status >= HTTP_400_BAD_REQUEST:
+            return self._error
+        return self._speech if path.startswith(_SPEECH) else self._ours

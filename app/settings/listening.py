@@ -1,0 +1,75 @@
+"""`[server]`: where it listens, what it takes, and whom it answers."""
+
+from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from app.settings.table import Table
+from app.units import Bytes, Seconds
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine is meant."""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+HostName = Annotated[
+    str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$"), AfterValidator(str.lower)
+]
+"""Without a port."""
+PageOrigin = Annotated[
+    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+$"), AfterValidator(str.lower)
+]
+"""As browsers send it: scheme, host and, where it is not the scheme's own, port."""
+
+
+def _network(value: Any) -> Any:
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise ValueError('use an address, or a network such as "10.0.0.0/8" without bits of a host') from None
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+
+
+class Server(Table):
+    """Where the server listens and what it takes. `deadline`: seconds until the next sound, at most.
+
+    `grace`: seconds from the signal to end until the process is gone, whatever hangs. `public_listings`: voices and
+    models are listed for who has no key, too. `allowed_hosts`: names by which it may be called, whatever the port
+    (`*`: any); `allowed_origins`: whose pages, besides its own, may have it speak. `trusted_proxies`: addresses and
+    networks from which forwarding headers are believed.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    max_body: Annotated[Bytes, Field(ge=1024)] = 2**20
+    max_input_chars: Annotated[int, Field(ge=1)] = 200_000
+    deadline: Annotated[Seconds, Field(gt=0)] = 60.0
+    grace: Annotated[Seconds, Field(ge=1, le=3600)] = 15.0
+    public_listings: bool = True
+    allowed_hosts: tuple[HostName, ...] = ()
+    allowed_origins: tuple[PageOrigin, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """The names by which it may be called; None: by any.
+
+        One that only this machine can reach always has names: a stranger's page could otherwise give its own name
+        this machine's address, and be taken for the server's own page (DNS rebinding).
+        """
+        own = (*_LOOPBACK_NAMES, self.host.lower()) if self.is_loopback else ()
+        names = frozenset((*self.allowed_hosts, *own))
+        return None if "*" in names or not names else names
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return is_loopback(self.host)

@@ -1,0 +1,32 @@
+"""What somebody is told who asks for more than he may have."""
+
+from app.errors import BudgetExceeded, CharactersExceeded, OverLimit, TooManyConcurrent
+from app.settings.tables import LimitTable
+
+
+def refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:
+    """What `scripts/reserve.lua` says no with, in words. `seconds` until it would do; None: never, or not known."""
+    match said:
+        case "minute":
+            room = limits.characters_per_minute
+            if seconds is None:
+                message = f"This text alone is more than your {room} characters a minute. Send it in parts."
+                return CharactersExceeded(message, hopeless=True)
+            message = f"That is more than your {room} characters a minute. Ask again after Retry-After."
+            return CharactersExceeded(message, retry_after=seconds)
+        case "day":
+            room = limits.characters_per_day
+            if seconds is None:
+                message = f"This text alone is more than your {room} characters a day. Send it in parts."
+                return CharactersExceeded(message, hopeless=True)
+            message = f"That is more than your {room} characters a day (UTC). Ask again tomorrow."
+            return CharactersExceeded(message, retry_after=seconds)
+        case "concurrent":
+            places = limits.concurrent_requests
+            message = f"You have {places} requests at once, and all are being spoken. Wait for one to end."
+            return TooManyConcurrent(message, retry_after=1.0)
+        case _:
+            return BudgetExceeded(
+                "This would cost more than is left of your budget for this month. Ask the operator for more.",
+                hopeless=True,
+            )
