@@ -335,15 +335,19 @@ class Studio:
 
         Raises:
             NotFound: nobody may be called for it, or another of the chain spoke: that is another clip.
-            RefrainError: nobody can speak it.
+            RefrainError: nobody can speak it, or it is more than who asks may have.
         """
         if plan.request.cache == "only":
             raise gone()
+        if (own := tally()) is not None:
+            # It was no hit after all; and what it costs nobody has foreseen.
+            first = plan.chunks[position].candidates[0].provider.name
+            own.add(plan.request.voice.name, first, _found(plan, position).taken_back)
+            wanted = due(plan, {*range(len(plan.chunks))} - {position})
+            await own.afford(wanted.characters, wanted.cost)
         clip = await self._chain.get(plan.chunks[position].candidates, plan.request, None)
         if not clip.first_choice:
             raise gone()
-        if (own := tally()) is not None:  # where it was noted as found
-            own.add(plan.request.voice.name, clip.meta.provider, _found(plan, position).taken_back)
         return clip.entry
 
     def _count_hits(self, found: Iterable[tuple[str, int]]) -> None:

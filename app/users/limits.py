@@ -194,8 +194,10 @@ class Limits:
                 )
             )
 
-    async def reserve(self, entrance: Entrance, due: Due, tally: Tally) -> "Hold":
+    async def reserve(self, entrance: Entrance, due: Due, tally: Tally, *, further: bool = False) -> "Hold":
         """Set it aside until the hold is settled, by what is on the `tally`'s bill then.
+
+        `further`: the request has its place among those at once already.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded: nothing is reserved.
@@ -207,9 +209,11 @@ class Limits:
         token = self._token()
         hold = Hold(functools.partial(self._settle_soon, user.id, token), tally)
         # Before the first await: a request that is being asked for has its place, too.
-        self._speaking[user.id].add(token)
+        if not further:
+            self._speaking[user.id].add(token)
+        places = None if further else entrance.limits.concurrent_requests
         try:
-            await self._ask(entrance, due, token)
+            await self._ask(entrance, due, token, places)
         except BaseException:
             # Also when cancelled, and when the answer was lost: it may have been a yes.
             hold.settle()
@@ -256,21 +260,21 @@ class Limits:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _ask(self, entrance: Entrance, due: Due, token: str) -> None:
+    async def _ask(self, entrance: Entrance, due: Due, token: str, places: int | None) -> None:
         user, limits = entrance.user, entrance.limits
         money = math.ceil(due.cost * MILLION)
         arguments: list[str | bytes | int] = [
             token, due.characters, money,
             _or_none(limits.characters_per_minute), _or_none(limits.characters_per_day),
-            _or_none(limits.concurrent_requests),
+            _or_none(places),
             -1 if limits.spend_per_month is None else round(limits.spend_per_month * MILLION),
             int(LEASE * 1000),
         ]  # fmt: skip
         came = await self._errands.run(self._reserve, _places(user.id, token), arguments)
         if isinstance(came, Away):
-            self._ask_nobody(entrance, due)
+            self._ask_nobody(entrance, due, places)
             return
-        if limits.concurrent_requests is not None and self._lengthening is None:
+        if places is not None and self._lengthening is None:
             self._lengthening = self._spawn(keep_on("places", self._lengthen_all))
         said, milliseconds, left, refilled = came[0].decode(), int(came[1]), int(came[2]), int(came[3])
         if limits.characters_per_minute is not None:
@@ -278,7 +282,7 @@ class Limits:
         if said != "ok":
             raise entrance.refuse(refusal(said, limits, None if milliseconds < 0 else milliseconds / 1000))
 
-    def _ask_nobody(self, entrance: Entrance, due: Due) -> None:
+    def _ask_nobody(self, entrance: Entrance, due: Due, places: int | None) -> None:
         """This process' own share; money that cannot be counted is not spent."""
         user, limits = entrance.user, entrance.limits
         if limits.spend_per_month is not None:
@@ -287,7 +291,6 @@ class Limits:
                 retry_after=1.0,
             )
         share = self._alone()
-        places = limits.concurrent_requests
         if places is not None and len(self._speaking[user.id]) > max(1.0, places * share):
             raise entrance.refuse(refusal("concurrent", limits, None))
         if (room := limits.characters_per_minute) is not None:
@@ -319,7 +322,7 @@ class Limits:
 
     def _settle_soon(self, user: str, token: str, total: Line) -> None:
         tokens = self._speaking[user]
-        tokens.discard(token)
+        tokens.discard(token)  # of a further hold there is none
         if not tokens:
             del self._speaking[user]
         if len(self._unsettled) < _UNSETTLED:

@@ -1,7 +1,7 @@
 """What one request has had made, noted where it is made and charged where the request ends."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -56,14 +56,23 @@ class Line(NamedTuple):
         return self._replace(saved=0, spared=0.0, chunks=self.chunks - self.hits, hits=0)
 
 
+Afford = Callable[[int, float], Awaitable[None]]
+
+
+async def _anything(_characters: int, _cost: float) -> None:
+    """Nobody counts."""
+
+
 @dataclass(slots=True)
 class Tally:
     """Lines by voice and provider, and the bill for them.
 
-    `places` bounds how much of its user's is made at once; None: nothing does.
+    `places` bounds how much of its user's is made at once; None: nothing does. `afford` sets aside what was not
+    foreseen when the request began, in characters and money, or raises that it may not be.
     """
 
     places: asyncio.Semaphore | None = None
+    afford: Afford = _anything
     counting: Counting = "made"
     late: Callable[[str, str, Line], None] | None = None
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)

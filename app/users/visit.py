@@ -7,7 +7,7 @@ from typing import Self
 from app.settings.tables import LimitTable
 from app.users import tally
 from app.users.idempotency import Claim
-from app.users.limits import Due, Entrance, Hold, Limits
+from app.users.limits import NOTHING, Due, Entrance, Hold, Limits
 from app.users.tally import Counting, Line, Tally
 from app.users.told import Pairs
 from app.users.usage import Usage
@@ -24,11 +24,12 @@ class Visit:
         """`claim`: what is known of its Idempotency-Key."""
         self.user = user
         self.claim = claim
-        self.tally = Tally(limits.places(user))
+        self.tally = Tally(limits.places(user), self.afford)
         self._limits = limits
         self._usage = usage
         self._entrance: Entrance | None = None
-        self._hold: Hold | None = None
+        self._holds: list[Hold] = []
+        self._reserved = NOTHING
         self._token: Token[Tally | None] | None = None
         self._is_lent = False
         self._is_closed = False
@@ -65,17 +66,39 @@ class Visit:
                 raise
 
     async def reserve(self, due: Due, found: int) -> None:
-        """Set aside what it may come to, and where hits are charged as many characters as were `found`; once.
+        """Set aside what it may come to, and where hits are charged as many characters as were `found`.
+
+        Of what was set aside before, only what it is more.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded, UsersUnavailable: as `Limits.reserve`.
         """
-        if self._entrance is not None and self._hold is None:
-            try:
-                self._hold = await self._limits.reserve(self._entrance, self._due(due, found), self.tally)
-            except BaseException:
-                self._is_refused()
-                raise
+        try:
+            await self._set_aside(self._due(due, found), further=bool(self._holds))
+        except BaseException:
+            self._is_refused()
+            raise
+
+    async def afford(self, characters: int, cost: float) -> None:
+        """Set aside what has to be made besides: what was found is gone when it is read.
+
+        Raises:
+            CharactersExceeded, BudgetExceeded, UsersUnavailable: as `Limits.reserve`. Who listens already is not cut
+                for being one of too many.
+        """
+        more = characters if self.tally.counting == "made" else 0
+        due = Due(self._reserved.characters + more, self._reserved.cost + cost)
+        await self._set_aside(due, further=True)
+
+    async def _set_aside(self, due: Due, *, further: bool) -> None:
+        before = self._reserved
+        more = Due(max(0, due.characters - before.characters), max(0.0, due.cost - before.cost))
+        if self._entrance is None or (self._holds and more == NOTHING):
+            return
+        # All that is made is charged by the first.
+        bill = Tally() if self._holds else self.tally
+        self._holds.append(await self._limits.reserve(self._entrance, more, bill, further=further))
+        self._reserved = Due(before.characters + more.characters, before.cost + more.cost)
 
     @property
     def charge(self) -> int:
@@ -124,7 +147,7 @@ class Visit:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._hold is not None:
-            self._hold.settle()
+        for hold in self._holds:
+            hold.settle()
         self._usage.note(self.user.id, self.tally)
         self.tally.late = self._add

@@ -11,11 +11,13 @@ from redis import Redis
 import app.speech.studio
 import app.speech.windows
 from app.audio.formats import FORMATS, output
+from app.errors import BudgetExceeded
 from app.server import House, open_house
 from app.settings import parse
 from app.speech.making import Live
 from app.speech.plan import Plan, SpeechRequest
 from app.speech.ready import Long, Ready
+from app.users.tally import Tally, begin, end
 from cache.cache import Cache
 from providers import tones
 from tests.http.servers import VOICES, Inside, Valkey, inside, until
@@ -225,6 +227,35 @@ async def test_what_is_evicted_while_it_is_heard_is_made_anew(
         if sample.name.endswith("_total")
     )
     assert 16 < made < 32
+
+
+async def test_what_is_made_anew_while_it_is_heard_is_paid_for(
+    parts: House, redis: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    """A long text that is heard from a cache that forgets would be spoken again and again beyond every limit."""
+    monkeypatch.setattr(app.speech.studio, "AT_ONCE_BYTES", 0)
+    plan = await planned(parts, 16)
+    await heard(parts, plan)
+    await until_stored(redis, plan)
+    asked: list[int] = []
+
+    async def afford(characters: int, _cost: float) -> None:
+        asked.append(characters)
+        if len(asked) == 3:
+            raise BudgetExceeded("No more.")
+
+    own = Tally(afford=afford)
+    token = begin(own)
+    async with parts.studio.perform(plan) as speech, aclosing(speech.sound()) as sound:
+        assert own.sum.saved == plan.characters
+        await anext(sound)
+        redis.flushall()
+        with pytest.raises(BudgetExceeded):
+            async for _ in sound:
+                pass
+    end(token)
+    assert own.sum.charged == sum(asked[:2]), "two were made, the third was refused"
+    assert own.sum.saved == plan.characters - sum(asked)
 
 
 async def until_stored(redis: Redis, plan: Plan) -> None:

@@ -75,7 +75,7 @@ if minute >= 0 then
 end
 redis.call('HSET', KEYS[2], 'day', today, 'characters', spoken + characters, 'month', month,
   'money', string.format('%d', spent + money))
-redis.call('ZADD', KEYS[3], now + lease, token)
+if places >= 0 then redis.call('ZADD', KEYS[3], now + lease, token) end
 redis.call('HSET', KEYS[4], token, string.format('%d %d %d %d', characters, money, today, month))
 -- Of a process that was killed: what it had reserved stays charged, since it may have been spoken.
 redis.call('PEXPIRE', KEYS[4], DAY)
