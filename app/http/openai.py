@@ -104,6 +104,7 @@ class SpeechSurface:
             body = decode(await read_json_body(scope, receive, self._max_body))
             began = time.perf_counter()
             cast = self._casting.now
+            self._desk.limits.recall(user_of(scope))
             asked = speech_request(body, cast.voices, cast.outputs, self._owners.of(scope))
             # Behind the checks: a request that was refused for its form may be mended and sent under the same key.
             claim = await self._claim(scope, body)

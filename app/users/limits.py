@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from app.errors import OverLimit, RateLimited, UsersUnavailable
+from app.errors import OverLimit, UsersUnavailable
 from app.settings.tables import LimitTable
 from app.users.buckets import STEP, Buckets
 from app.users.purse import Purse, Purses
-from app.users.refusals import refusal
+from app.users.refusals import refusal, too_many
 from app.users.store import named
 from app.users.tally import Line, Tally
 from app.users.told import Left, Pairs, headers
@@ -149,6 +149,18 @@ class Limits:
             kept = self._places[user.id, count] = asyncio.Semaphore(count)
         return kept
 
+    def recall(self, user: User) -> None:
+        """Before anything is done for him: who was refused a moment ago need not have his text read, or Redis asked.
+
+        Raises:
+            RateLimited: he was, and it would be said again.
+        """
+        limits = self._limits_of(user.plan)
+        room = limits.requests_per_minute
+        seconds = None if room is None else self._purses.of(user.id).refused(self._clock())
+        if room is not None and seconds is not None:
+            raise Entrance(user, limits, None, requests=Left(0, seconds)).refuse(too_many(room, seconds))
+
     def enter(self, user: User) -> Entrance:
         """Ask for a request of this user's to be let in; begun before the look-up it goes along with it."""
         limits = self._limits_of(user.plan)
@@ -187,12 +199,8 @@ class Limits:
             left += int(came[3])
         entrance.requests = Left(left, seconds or 0.0)
         if not ok:
-            raise entrance.refuse(
-                RateLimited(
-                    f"That is more than your {room} requests a minute. Ask again after Retry-After.",
-                    retry_after=seconds,
-                )
-            )
+            self._purses.of(entrance.user.id).refuse(self._clock(), seconds or 0.0)
+            raise entrance.refuse(too_many(room, seconds))
 
     async def reserve(self, entrance: Entrance, due: Due, tally: Tally, *, further: bool = False) -> "Hold":
         """Set it aside until the hold is settled, by what is on the `tally`'s bill then.

@@ -16,6 +16,8 @@ AHEAD: Final = 0.1
 """Seconds whose requests are."""
 PART: Final = 20
 """At most this part of a bucket."""
+REFUSED: Final = 1.0
+"""Seconds for which who was refused is refused at once: meanwhile he may have been given back something, or more."""
 REMEMBERED: Final = 10_000
 """Users that are kept in mind."""
 
@@ -31,6 +33,8 @@ class Purse:
     paid_at: float = 0.0
     left: int = 0
     refilled: float = 0.0
+    full_until: float = 0.0
+    refused_until: float = 0.0
     is_asking: bool = False
     is_watched: bool = False
 
@@ -57,6 +61,15 @@ class Purse:
         self.paid += count
         self.paid_at = now
         self.left, self.refilled = left, now + seconds
+
+    def refuse(self, now: float, seconds: float) -> None:
+        """There is nothing left, nor will be for so many seconds."""
+        self.full_until = now + seconds
+        self.refused_until = now + min(seconds, REFUSED)
+
+    def refused(self, now: float) -> float | None:
+        """In how many seconds there may be something again, where it is no use to ask now."""
+        return self.full_until - now if now < self.refused_until else None
 
 
 class Purses:

@@ -1,7 +1,13 @@
 """What somebody is told who asks for more than he may have."""
 
-from app.errors import BudgetExceeded, CharactersExceeded, OverLimit, TooManyConcurrent
+from app.errors import BudgetExceeded, CharactersExceeded, OverLimit, RateLimited, TooManyConcurrent
 from app.settings.tables import LimitTable
+
+
+def too_many(room: int, seconds: float | None) -> RateLimited:
+    """For who has asked more than `room` times in a minute."""
+    message = f"That is more than your {room} requests a minute. Ask again after Retry-After."
+    return RateLimited(message, retry_after=seconds)
 
 
 def refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:

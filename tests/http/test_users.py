@@ -11,10 +11,11 @@ import pytest
 from litestar.types import Message, Scope, WebSocketReceiveMessage
 from openai import AsyncOpenAI, AuthenticationError, RateLimitError
 
+import app.users.purse
 from app.server import open_house
 from app.settings import parse
 from app.speech.making import Live
-from app.speech.plan import SpeechRequest
+from app.speech.plan import Plan, Planner, SpeechRequest
 from app.users.keys import Keys
 from app.users.store import Secret, named
 from app.users.user import Role
@@ -186,6 +187,32 @@ async def test_what_is_not_cached_is_limited_too(opening: Opening, keys: Keys):
     async with opening("[limits.default]\nrequests_per_minute = 2\n" + KEYS) as house:
         answers = [await say(house, key, cache="only") for _ in range(4)]
         assert [answer.status_code for answer in answers] == [404, 404, 429, 429]
+
+
+async def test_a_flood_beyond_the_limit_is_not_read(
+    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch
+):
+    """Long texts are read one after the other: everybody would wait for a hundred that are refused in the end."""
+    monkeypatch.setattr(app.users.purse, "REFUSED", 60.0)  # the machine may be busy
+    _, key = await keys.create("flood")
+    read: list[str] = []
+    plan = Planner.plan
+
+    def noted(self: Planner, request: SpeechRequest) -> Plan:
+        read.append(request.text)
+        return plan(self, request)
+
+    monkeypatch.setattr(Planner, "plan", noted)
+    async with opening("[limits.default]\nrequests_per_minute = 1\n" + KEYS) as house:
+        first = [(await say(house, key, f"{TEXT} {number}")).status_code for number in range(2)]
+        assert first == [200, 429]
+        read.clear()
+        body = {"input": ARTICLE}
+        for path in ("/v1/audio/speech", "/v1/speech/plan"):
+            answer = await house.client.post(path, json=body, headers=bearer(key))
+            assert answer.status_code == 429
+            assert int(answer.headers["retry-after"]) >= 1
+        assert read == []
 
 
 async def test_hits_cost_no_characters(opening: Opening, keys: Keys):

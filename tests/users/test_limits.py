@@ -112,6 +112,23 @@ class TestRequests:
         assert told["RateLimit-Policy"] == '"requests";q=6;w=60'
         assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("6", "0")
 
+    async def test_who_was_refused_is_refused_at_once(self, errands: Errands, user: User):
+        """A flood beyond the limit would have every text of it read, and Redis asked each time."""
+        clock = TestPaidAhead.Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=1), clock=clock)
+        limits.recall(user)
+        assert [await admitted(limits, user) for _ in range(2)] == [True, False]
+        clock.now += 0.5
+        with pytest.raises(RateLimited) as caught:
+            limits.recall(user)
+        assert caught.value.retry_after is not None
+        assert 9 < caught.value.retry_after <= 60
+        assert dict(caught.value.headers)["x-ratelimit-remaining-requests"] == "0"
+        limits.recall(User(user.id + "2", "user", "default", "", ""))
+        clock.now += 0.6  # he may have been given more meanwhile
+        limits.recall(user)
+        await limits.aclose()
+
     async def test_the_bucket_is_refilled_in_six_steps(self, link: RedisLink, errands: Errands, user: User):
         """Who used up his minute would wait for all of it."""
         async with counting(errands, having(requests_per_minute=6)) as limits:
