@@ -103,6 +103,7 @@ class _Settlement:
     token: str
     characters: int
     money: int
+    minute: int | None
 
 
 class Limits:
@@ -215,7 +216,7 @@ class Limits:
         if _unlimited(entrance.limits):
             return Hold(lambda _: None, tally)
         token = self._token()
-        hold = Hold(functools.partial(self._settle_soon, user.id, token), tally)
+        hold = Hold(functools.partial(self._settle_soon, entrance, token), tally)
         # Before the first await: a request that is being asked for has its place, too.
         if not further:
             self._speaking[user.id].add(token)
@@ -233,7 +234,8 @@ class Limits:
 
         Who begins what others want, too, and leaves before its provider speaks, has it made at his cost all the same.
         """
-        if _unlimited(self._limits_of(user.plan)):
+        entrance = Entrance(user, self._limits_of(user.plan), None)
+        if _unlimited(entrance.limits):
             return
         token = self._token()
         money = round(line.spend * MILLION)
@@ -242,14 +244,14 @@ class Limits:
             self._reserve, _places(user.id, token), [token, line.charged, money, -1, -1, -1, -1, 1]
         )
         # Behind it on the way, or in time: who comes first of the two, it counts once.
-        self._settle_soon(user.id, token, line)
+        self._settle_soon(entrance, token, line)
 
     async def warm(self) -> None:
         """Have the scripts known before the first request: sent whole, one may be overtaken by what comes after it."""
         nobody = _places("", "warm")
         await self._errands.run(self._enter, _bucket(""), [1, 0, 0])
         await self._errands.run(self._reserve, nobody, ["warm", 0, 0, -1, -1, -1, -1, 1])
-        await self._errands.run(self._settle, nobody, ["warm", 0, 0, 1])
+        await self._errands.run(self._settle, nobody, ["warm", 0, 0, 1, -1])
         await self._errands.run(self._lengthen, [nobody[2]], [1])
 
     @property
@@ -328,13 +330,15 @@ class Limits:
             unused, purse.paid = purse.paid, 0
             self._errands.run(self._enter, _bucket(user), [room, 0, -unused])
 
-    def _settle_soon(self, user: str, token: str, total: Line) -> None:
+    def _settle_soon(self, entrance: Entrance, token: str, total: Line) -> None:
+        user = entrance.user.id
         tokens = self._speaking[user]
         tokens.discard(token)  # of a further hold there is none
         if not tokens:
             del self._speaking[user]
         if len(self._unsettled) < _UNSETTLED:
-            settlement = _Settlement(user, token, total.charged, round(total.spend * MILLION))
+            minute = entrance.limits.characters_per_minute
+            settlement = _Settlement(user, token, total.charged, round(total.spend * MILLION), minute)
             self._unsettled.append(settlement)
         # No await between looking and setting: what waits has one who settles it.
         if self._settling is None:
@@ -356,7 +360,9 @@ class Limits:
         self._settling = None
 
     def _send(self, one: _Settlement) -> "asyncio.Future[Answer | Away]":
-        arguments: list[str | bytes | int] = [one.token, one.characters, one.money, int(_LATEST * 1000)]
+        arguments: list[str | bytes | int] = [
+            one.token, one.characters, one.money, int(_LATEST * 1000), _or_none(one.minute),
+        ]  # fmt: skip
         return self._errands.run(self._settle, _places(one.user, one.token), arguments)
 
     async def _lengthen_all(self) -> None:

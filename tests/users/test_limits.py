@@ -185,6 +185,47 @@ class TestCharacters:
             assert dict(caught.value.headers)["x-ratelimit-remaining-tokens"] == "40"
             await reserved(limits, user, Due(40, 0.0))
 
+    async def passed(self, link: RedisLink, user: User, seconds: int) -> None:
+        """As if so much time had passed."""
+        key = named("characters", user.id)
+        since = int(await link.client.hget(key, "since"))
+        await link.client.hset(key, "since", since - 1_000 * seconds)
+
+    async def test_what_was_refilled_meanwhile_is_not_given_back_again(
+        self, link: RedisLink, errands: Errands, user: User
+    ):
+        """Who reserves for a minute and has nothing spoken would have the next minute's characters twice."""
+        async with counting(errands, having(characters_per_minute=600)) as limits:
+            hold = await reserved(limits, user, Due(600, 0.0))
+            await self.passed(link, user, 60)
+            tally = Tally()
+            spoken = await reserved(limits, user, Due(600, 0.0), tally)
+            tally.add("default", "first", Line(charged=600))
+            hold.settle()
+            spoken.settle()
+            await settled(limits)
+            with pytest.raises(CharactersExceeded):
+                await reserved(limits, user, Due(1, 0.0))
+
+    async def test_of_a_bucket_in_use_all_is_given_back(self, link: RedisLink, errands: Errands, user: User):
+        """What others have had made would use up the minute of who waited for it for more than ten seconds."""
+        async with counting(errands, having(characters_per_minute=600)) as limits:
+            tally = Tally()
+            before = await reserved(limits, user, Due(300, 0.0), tally)
+            tally.add("default", "first", Line(charged=300))
+            before.settle()
+            hold = await reserved(limits, user, Due(200, 0.0))
+            await settled(limits)
+            await self.passed(link, user, 10)
+            # Of 500 there are 400 left, to which 150 come: 350 when the 200 are given back.
+            behind = Tally()
+            last = await reserved(limits, user, Due(150, 0.0), behind)
+            behind.add("default", "first", Line(charged=150))
+            last.settle()
+            hold.settle()
+            await settled(limits)
+            assert float(await link.client.hget(named("characters", user.id), "used")) == 350
+
     async def test_a_text_that_never_fits_is_told_so(self, errands: Errands, user: User):
         """A client would try it every minute for ever."""
         async with counting(errands, having(characters_per_minute=100, characters_per_day=50)) as limits:
@@ -316,7 +357,7 @@ class TestLostReplies:
         """A packet that is sent again later than anybody waits would keep a part of the month's budget for good."""
         table = having(characters_per_day=100, spend_per_month=10.0, concurrent_requests=1)
         limits = Limits(errands, lambda _: table, token=lambda: "late")
-        limits._settle_soon(user.id, "late", Line())
+        limits._settle_soon(limits.enter(user), "late", Line())
         await settled(limits)
         await reserved(limits, user, Due(100, 10.0))
         counts = await link.client.hmget(named("counts", user.id), "characters", "money")
@@ -329,9 +370,9 @@ class TestLostReplies:
         """Users of one node that is away would keep everybody's characters from being given back."""
         async with counting(errands, having(characters_per_day=100)) as limits:
             for number in range(100):
-                stuck = f"{user.id} stuck {number}"
-                await link.client.set(named("reserved", stuck), "of another kind")
-                limits._settle_soon(stuck, "token", Line())
+                stuck = User(f"{user.id} stuck {number}", "user", "default", "", "")
+                await link.client.set(named("reserved", stuck.id), "of another kind")
+                limits._settle_soon(limits.enter(stuck), "token", Line())
             hold = await reserved(limits, user, Due(100, 0.0))
             hold.settle()
             while int(await link.client.hget(named("counts", user.id), "characters")):  # noqa: ASYNC110 - Redis has no event to wait for

@@ -13,6 +13,8 @@
 -- The buckets' clock is that of `enter.lua`.
 local STEP = 10000
 local DAY = 86400000
+-- For which a bucket is kept: it is full again after a minute, but what was reserved of it may take longer.
+local LONGEST = 3600000
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local token, characters, money = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -38,8 +40,8 @@ local spoken = tonumber(counts[1]) == today and tonumber(counts[2]) or 0
 local spent = tonumber(counts[3]) == month and tonumber(counts[4]) or 0
 
 local room = math.max(minute, 1)
-local had = redis.call('HMGET', KEYS[1], 'since', 'used')
-local since, used = tonumber(had[1] or now), tonumber(had[2] or 0)
+local had = redis.call('HMGET', KEYS[1], 'since', 'used', 'ever')
+local since, used, ever = tonumber(had[1] or now), tonumber(had[2] or 0), tonumber(had[3] or 0)
 local refill = room / 6
 local ticks = math.floor((now - since) / STEP)
 if ticks > 0 then
@@ -68,15 +70,16 @@ end
 if places >= 0 and redis.call('ZCARD', KEYS[3]) >= places then return {'concurrent', -1, left, since + STEP - now} end
 
 if minute >= 0 then
-  used = used + characters
-  redis.call('HSET', KEYS[1], 'since', string.format('%d', since), 'used', string.format('%.6f', used))
-  redis.call('PEXPIRE', KEYS[1], 7 * STEP)
+  used, ever = used + characters, ever + characters
+  redis.call('HSET', KEYS[1], 'since', string.format('%d', since), 'used', string.format('%.6f', used),
+    'ever', string.format('%d', ever))
+  redis.call('PEXPIRE', KEYS[1], LONGEST)
   left = math.max(0, math.floor(room - used + 1e-6))
 end
 redis.call('HSET', KEYS[2], 'day', today, 'characters', spoken + characters, 'month', month,
   'money', string.format('%d', spent + money))
 if places >= 0 then redis.call('ZADD', KEYS[3], now + lease, token) end
-redis.call('HSET', KEYS[4], token, string.format('%d %d %d %d', characters, money, today, month))
+redis.call('HSET', KEYS[4], token, string.format('%d %d %d %d %d', characters, money, today, month, ever))
 -- Of a process that was killed: what it had reserved stays charged, since it may have been spoken.
 redis.call('PEXPIRE', KEYS[4], DAY)
 return {'ok', 0, left, since + STEP - now}
