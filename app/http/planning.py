@@ -44,7 +44,7 @@ class PlanSurface:
         except ClientGone:
             return
         cast = self._casting.now
-        self._limits.recall(user_of(scope))
+        self._desk.limits.recall(user_of(scope))
         asked = speech_request(body, cast.voices, cast.outputs, self._owners.of(scope))
         plan = await self._studio.plan(asked)
         user = user_of(scope)

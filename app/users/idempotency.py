@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from app.errors import IdempotencyMismatch, InvalidInput
-from app.users.limits import SCRIPTS
+from app.users.settling import SCRIPTS
 from app.users.store import Secret, named
 from app.users.user import User
 from cache.errands import Errands

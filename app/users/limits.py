@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -22,6 +21,7 @@ from app.settings.tables import LimitTable
 from app.users.buckets import STEP, Buckets
 from app.users.purse import Purse, Purses
 from app.users.refusals import refusal, too_many
+from app.users.settling import SCRIPTS, Settlement, Settling, counters
 from app.users.store import named
 from app.users.tally import Line, Tally
 from app.users.told import Left, Pairs, headers
@@ -31,15 +31,9 @@ from cache.errors import Away
 from cache.link import Answer
 from cache.tending import keep_on, tell_of
 
-SCRIPTS: Final = Path(__file__).parent / "scripts"
 LEASE: Final = 15.0
 """Seconds after which a place of a process that was killed is free again; the living lengthen it every third of it."""
 MILLION: Final = 1_000_000
-_UNSETTLED: Final = 10_000
-"""Requests whose end is kept while Redis is away, for when it is back."""
-_LATEST: Final = 120.0
-"""Seconds after which a question that nobody waits for any more arrives no longer: TCP gives up sooner."""
-_PAUSE: Final = 0.5
 _KEPT: Final = 0.25
 """Seconds for which requests are paid for ahead, of which there are `purse.AHEAD` seconds' worth."""
 _CLOSING_SECONDS: Final = 2.0
@@ -97,15 +91,6 @@ class Hold:
             self._settle(self._tally.sum)
 
 
-@dataclass(frozen=True, slots=True)
-class _Settlement:
-    user: str
-    token: str
-    characters: int
-    money: int
-    minute: int | None
-
-
 class Limits:
     """Counts for all replicas. `limits_of` says what a plan has; `alone`: see `settings.Limits`."""
 
@@ -129,16 +114,15 @@ class Limits:
         self._purses = Purses(clock)
         self._buckets = Buckets(clock)
         link = errands.link
-        self._enter, self._reserve, self._settle, self._lengthen = (
-            link.script(name, SCRIPTS) for name in ("enter", "reserve", "settle", "lengthen")
+        self._enter, self._reserve, self._lengthen = (
+            link.script(name, SCRIPTS) for name in ("enter", "reserve", "lengthen")
         )
+        self._settling = Settling(errands, sleep)
         # Kept as long as any request of his has it.
         self._places: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
         self._speaking: defaultdict[str, set[str]] = defaultdict(set)
-        self._unsettled: list[_Settlement] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._lengthening: asyncio.Task[None] | None = None
-        self._settling: asyncio.Task[None] | None = None
 
     def places(self, user: User) -> asyncio.Semaphore | None:
         """For his chunks that are being made in this process; the same for all of his requests."""
@@ -241,32 +225,28 @@ class Limits:
         money = round(line.spend * MILLION)
         self._speaking[user.id].add(token)
         self._errands.run(
-            self._reserve, _places(user.id, token), [token, line.charged, money, -1, -1, -1, -1, 1]
+            self._reserve, counters(user.id, token), [token, line.charged, money, -1, -1, -1, -1, 1]
         )
         # Behind it on the way, or in time: who comes first of the two, it counts once.
         self._settle_soon(entrance, token, line)
 
     async def warm(self) -> None:
         """Have the scripts known before the first request: sent whole, one may be overtaken by what comes after it."""
-        nobody = _places("", "warm")
         await self._errands.run(self._enter, _bucket(""), [1, 0, 0])
-        await self._errands.run(self._reserve, nobody, ["warm", 0, 0, -1, -1, -1, -1, 1])
-        await self._errands.run(self._settle, nobody, ["warm", 0, 0, 1, -1])
-        await self._errands.run(self._lengthen, [nobody[2]], [1])
+        await self._errands.run(self._reserve, counters("", "warm"), ["warm", 0, 0, -1, -1, -1, -1, 1])
+        await self._settling.warm()
+        await self._errands.run(self._lengthen, [named("speaking", "")], [1])
 
     @property
     def settled(self) -> bool:
         """Whether what has ended is counted."""
-        return self._settling is None
+        return self._settling.settled
 
     async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
         """Settle what has ended, for so many seconds or a few. Idempotent."""
         if self._lengthening is not None:
             self._lengthening.cancel()
-        if self._settling is not None:
-            _, late = await asyncio.wait([self._settling], timeout=min(seconds, _CLOSING_SECONDS))
-            for task in late:
-                task.cancel()
+        await self._settling.aclose(min(seconds, _CLOSING_SECONDS))
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -280,7 +260,7 @@ class Limits:
             -1 if limits.spend_per_month is None else round(limits.spend_per_month * MILLION),
             int(LEASE * 1000),
         ]  # fmt: skip
-        came = await self._errands.run(self._reserve, _places(user.id, token), arguments)
+        came = await self._errands.run(self._reserve, counters(user.id, token), arguments)
         if isinstance(came, Away):
             self._ask_nobody(entrance, due, places)
             return
@@ -336,34 +316,9 @@ class Limits:
         tokens.discard(token)  # of a further hold there is none
         if not tokens:
             del self._speaking[user]
-        if len(self._unsettled) < _UNSETTLED:
-            minute = entrance.limits.characters_per_minute
-            settlement = _Settlement(user, token, total.charged, round(total.spend * MILLION), minute)
-            self._unsettled.append(settlement)
-        # No await between looking and setting: what waits has one who settles it.
-        if self._settling is None:
-            self._settling = self._spawn(keep_on("settling", self._settle_all))
-
-    async def _settle_all(self) -> None:
-        """Until nothing waits. Sent again where the answer was lost: the token counts once."""
-        while self._unsettled:
-            some = self._unsettled[:100]
-            answers = [self._send(one) for one in some]
-            came = [await answer for answer in answers]
-            # Nothing was taken out meanwhile: only this task does, and others add behind. Those that were lost go
-            # behind them: where one node of a cluster is away, or one user's count is damaged, nobody else waits.
-            lost = [one for one, answer in zip(some, came, strict=True) if isinstance(answer, Away)]
-            del self._unsettled[: len(some)]
-            self._unsettled += lost
-            if lost:
-                await self._sleep(_PAUSE)
-        self._settling = None
-
-    def _send(self, one: _Settlement) -> "asyncio.Future[Answer | Away]":
-        arguments: list[str | bytes | int] = [
-            one.token, one.characters, one.money, int(_LATEST * 1000), _or_none(one.minute),
-        ]  # fmt: skip
-        return self._errands.run(self._settle, _places(one.user, one.token), arguments)
+        minute = entrance.limits.characters_per_minute
+        money = round(total.spend * MILLION)
+        self._settling.add(Settlement(user, token, total.charged, money, minute))
 
     async def _lengthen_all(self) -> None:
         while self._speaking:
@@ -394,11 +349,6 @@ def _unlimited(limits: LimitTable) -> bool:
 
 def _bucket(user: str) -> list[str]:
     return [named("requests", user)]
-
-
-def _places(user: str, token: str) -> list[str]:
-    things = ("characters", "counts", "speaking", "reserved", f"settled:{token}")
-    return [named(thing, user) for thing in things]
 
 
 def _or_none(limit: int | None) -> int:

@@ -16,7 +16,8 @@ from datetime import date, timedelta
 from logging import getLogger
 from typing import Final
 
-from app.users.limits import MILLION, SCRIPTS
+from app.users.limits import MILLION
+from app.users.settling import SCRIPTS
 from app.users.store import named
 from app.users.tally import Line, Tally
 from cache.errands import Errands
