@@ -21,7 +21,7 @@ HARMLESS = {
     # these are of the configuration, or say only which or how many
     ("app.users.user", "User", "credential"): "the name of a key, which is made to be written down",
     ("app.text.chunks", "Chunk", "sentences"): "places",
-    ("app.users.limits", "_Settlement", "token"): "the name of a hold",
+    ("app.users.settling", "Settlement", "token"): "the name of a hold",
     ("app.speech.standing", "SpokenVoice", "ssml"): "names of elements",
     ("cache.checkup", "Remark", "text"): "ours",
     ("cache.drafts", "_Reader", "token"): "the name of a following",
