@@ -3,8 +3,28 @@
 const $ = (id) => document.getElementById(id);
 let current = null;
 
+// Only where the server asks who speaks is there a key; it is kept for as long as the tab is open.
+const key = () => $("key").value.trim();
+const who = () => (key() ? { Authorization: `Bearer ${key()}` } : {});
+
+function askForKey() {
+  $("asked").hidden = false;
+  $("key").focus();
+}
+
+// An element of the page can send no key: its address has to carry something that ends soon.
+async function forElements(address) {
+  if (!key()) return address;
+  const body = JSON.stringify({ path: address });
+  const response = await fetch("/v1/tokens", { method: "POST", headers: { ...who(), "Content-Type": "application/json" }, body });
+  return response.ok ? `${address}?token=${(await response.json()).token}` : address;
+}
+
 async function listVoices() {
-  const { voices } = await (await fetch("/v1/audio/voices")).json();
+  const response = await fetch("/v1/audio/voices", { headers: who() });
+  if (response.status === 401) return askForKey();
+  const { voices } = await response.json();
+  $("voice").replaceChildren();
   for (const voice of voices) $("voice").add(new Option(voice.alias_of ? `${voice.id} (${voice.alias_of})` : voice.id, voice.id));
 }
 
@@ -53,15 +73,18 @@ async function speak(event) {
   try {
     const body = { input: $("text").value, voice: $("voice").value, response_format: $("format").value, speed: Number($("speed").value) };
     const response = await fetch("/v1/audio/speech", {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: abort.signal,
+      method: "POST", headers: { ...who(), "Content-Type": "application/json" }, body: JSON.stringify(body), signal: abort.signal,
     });
     const first = performance.now() - began;
+    if (response.status === 401) askForKey();
     if (!response.ok) throw new Error((await response.json()).error.message);
     $("result").hidden = false;
     const address = response.headers.get("Content-Location");
+    sessionStorage.setItem("key", key());
     const { size, playing } = await follow(response, response.headers.get("Content-Type").split(";")[0]);
     const link = document.createElement("a");
-    link.href = link.textContent = `${address}.${body.response_format}`;
+    link.textContent = key() ? address : `${address}.${body.response_format}`;
+    link.href = await forElements(link.textContent);
     // By its address the lengths in the head are right, and the browser can seek.
     if (!playing) { $("player").src = link.href; $("player").play().catch(() => {}); }
     show([
@@ -79,5 +102,8 @@ async function speak(event) {
   }
 }
 
+$("key").value = sessionStorage.getItem("key") ?? "";
+$("asked").hidden = !key();
+$("key").addEventListener("change", listVoices);
 $("form").addEventListener("submit", speak);
 listVoices();
