@@ -1,8 +1,9 @@
 """Keys and limits as clients meet them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +23,7 @@ from app.users.user import Role
 from cache.flight import Flights, Make
 from cache.link import RedisLink
 from cache.passage import Seat
+from providers.interface import Sound, Utterance
 from providers.scripted import Script, Scripted
 from providers.wrapped import bare
 from tests.http.servers import ARTICLE, VOICES, Inside, Valkey, inside, until
@@ -246,6 +248,26 @@ async def test_a_failure_costs_nothing(opening: Opening, keys: Keys):
         house.scripted["first"].script = Script(fault="bad_request", fault_calls=1)
         assert (await say(house, key)).status_code >= 400
         assert (await say(house, key, TEXT[::-1])).status_code == 200
+
+
+async def test_a_budget_is_held_to_what_the_vendor_bills(
+    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch
+):
+    """Vendors bill markup, or two for each character of some scripts: a month's budget would be passed many times."""
+    _, key = await keys.create("heidi")
+    async with opening("[limits.default]\nspend_per_month = 0.001\n" + KEYS) as house:
+        first = house.scripted["first"]
+        speak = first.speak
+
+        @asynccontextmanager
+        async def billing(utterance: Utterance) -> AsyncGenerator[Sound]:
+            async with speak(utterance) as sound:
+                yield replace(sound, billed=99.0)
+
+        monkeypatch.setattr(first, "speak", billing)
+        answers = [await say(house, key, f"{TEXT} {number}") for number in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 429, 429]
+        assert answers[1].json()["error"]["code"] == "budget_exceeded"
 
 
 async def test_a_follower_is_not_charged(opening: Opening, keys: Keys):
