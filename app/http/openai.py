@@ -47,7 +47,6 @@ from app.speech.shelf import MadeAnew
 from app.speech.studio import Studio
 from app.users.desk import Desk
 from app.users.idempotency import HEADER, Claim
-from app.users.limits import NOTHING
 from app.users.visit import Visit
 from providers.errors import ProviderError
 
@@ -153,7 +152,7 @@ class SpeechSurface:
                         await self._send_live(send, wish, speech)
                     return len(speech.clips) == len(plan.chunks)
                 if visit.tally.counting == "all":
-                    await visit.reserve(NOTHING, plan.characters)
+                    await visit.reserve_hit(plan.characters)
                 try:
                     await self._send_ready(receive, send, wish, speech)
                 except (NotFound, MadeAnew):

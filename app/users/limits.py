@@ -190,7 +190,7 @@ class Limits:
     async def reserve(self, entrance: Entrance, due: Due, tally: Tally, *, further: bool = False) -> "Hold":
         """Set it aside until the hold is settled, by what is on the `tally`'s bill then.
 
-        `further`: the request has its place among those at once already.
+        `further`: the request has its place among those at once already, or needs none.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded: nothing is reserved.

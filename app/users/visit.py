@@ -30,6 +30,7 @@ class Visit:
         self._entrance: Entrance | None = None
         self._holds: list[Hold] = []
         self._reserved = NOTHING
+        self._has_place = False
         self._token: Token[Tally | None] | None = None
         self._is_lent = False
         self._is_closed = False
@@ -66,15 +67,26 @@ class Visit:
                 raise
 
     async def reserve(self, due: Due, found: int) -> None:
-        """Set aside what it may come to, and where hits are charged as many characters as were `found`.
+        """Set aside what it may come to, and where hits are charged as many characters as were `found`; and a place.
 
         Of what was set aside before, only what it is more.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded, UsersUnavailable: as `Limits.reserve`.
         """
+        await self._reserve(self._due(due, found), place=True)
+
+    async def reserve_hit(self, characters: int) -> None:
+        """Set aside what is found already, and only to be heard: for that nobody needs a place among those at once.
+
+        Raises:
+            CharactersExceeded, BudgetExceeded, UsersUnavailable: as `Limits.reserve`.
+        """
+        await self._reserve(self._due(NOTHING, characters), place=False)
+
+    async def _reserve(self, due: Due, *, place: bool) -> None:
         try:
-            await self._set_aside(self._due(due, found), further=bool(self._holds))
+            await self._set_aside(due, place=place)
         except BaseException:
             self._is_refused()
             raise
@@ -88,16 +100,18 @@ class Visit:
         """
         more = characters if self.tally.counting == "made" else 0
         due = Due(self._reserved.characters + more, self._reserved.cost + cost)
-        await self._set_aside(due, further=True)
+        await self._set_aside(due, place=False)
 
-    async def _set_aside(self, due: Due, *, further: bool) -> None:
+    async def _set_aside(self, due: Due, *, place: bool) -> None:
+        place = place and not self._has_place
         before = self._reserved
         more = Due(max(0, due.characters - before.characters), max(0.0, due.cost - before.cost))
-        if self._entrance is None or (self._holds and more == NOTHING):
+        if self._entrance is None or (self._holds and more == NOTHING and not place):
             return
         # All that is made is charged by the first.
         bill = Tally() if self._holds else self.tally
-        self._holds.append(await self._limits.reserve(self._entrance, more, bill, further=further))
+        self._holds.append(await self._limits.reserve(self._entrance, more, bill, further=not place))
+        self._has_place = self._has_place or place
         self._reserved = Due(before.characters + more.characters, before.cost + more.cost)
 
     @property

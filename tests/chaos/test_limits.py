@@ -1,6 +1,8 @@
 """Limits over real replicas: exact, fair, and charged once."""
 
 import asyncio
+import signal
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -9,17 +11,19 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.errors import UsersUnavailable
 from app.settings.tables import NO_LIMITS
 from app.users.buckets import STEP
 from app.users.keys import Keys
-from app.users.limits import Due, Limits
+from app.users.limits import Due, Hold, Limits
 from app.users.store import Secret, named
 from app.users.tally import Line, Tally
 from app.users.user import User
 from cache.errands import Errands
 from cache.link import RedisLink
+from tests.cache.fleet import cluster
 from tests.cache.proxy import Mode, proxied
-from tests.http.servers import UNTRUSTING, VOICES, Server, Valkey
+from tests.http.servers import UNTRUSTING, VOICES, Server, Valkey, until
 
 CONFIG = """
 [redis]
@@ -177,3 +181,55 @@ async def test_a_lost_reply_charges_nobody_twice(mode: Mode, tmp_path: Path):
             await limits.aclose()
             await errands.aclose()
             await link.aclose()
+
+
+async def test_users_of_the_nodes_that_live_are_counted():
+    """One node of a cluster that dies would take everybody's characters with it, or let everybody's money be spent."""
+    table = NO_LIMITS.model_copy(
+        update={
+            "requests_per_minute": 100,
+            "characters_per_day": 100,
+            "concurrent_requests": 1,
+            "spend_per_month": 1.0,
+        }
+    )
+    users = [User(f"user {number}", "user", "default", "", "") for number in range(30)]
+    with tempfile.TemporaryDirectory() as home, cluster(Path(home)) as nodes:
+        dead = nodes.masters[1]
+        lost = [nodes.owner(named("counts", user.id)) is dead for user in users]
+        assert 0 < sum(lost) < len(users)
+        link = RedisLink(nodes.url, timeout=0.5)
+        errands = Errands(link)
+        limits = Limits(errands, lambda _: table)
+
+        async def reserve(user: User) -> Hold | type[Exception]:
+            entrance = limits.enter(user)
+            await limits.admit(entrance)
+            try:
+                return await limits.reserve(entrance, Due(100, 1.0), Tally())
+            except UsersUnavailable as error:
+                return type(error)
+
+        async def given_back(whom: list[User]) -> None:
+            for user in whom:
+                place = named("reserved", user.id)
+                await until(lambda place=place: nodes.owner(place).ask("HLEN", place) == 0)
+
+        for hold in await asyncio.gather(*map(reserve, users)):
+            assert isinstance(hold, Hold)
+            hold.settle()
+        await given_back(users)
+        dead.send(signal.SIGKILL)
+        kept = [limits.enter(user) for user in users]
+        await asyncio.gather(*(limits.admit(entrance) for entrance in kept))
+        for _ in range(2):
+            # All that they have is reserved, and given back each time.
+            came = await asyncio.gather(*map(reserve, users))
+            assert [one is UsersUnavailable for one in came] == lost
+            for hold in came:
+                if isinstance(hold, Hold):
+                    hold.settle()
+            await given_back([user for user, gone in zip(users, lost, strict=True) if not gone])
+        await limits.aclose(0.0)
+        await errands.aclose()
+        await link.aclose()

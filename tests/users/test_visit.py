@@ -81,12 +81,14 @@ async def test_a_hit_that_turns_out_to_be_none_is_checked_against_the_budget(
     """Where hits are charged, what was set aside for the hit would be taken for the price of making it."""
     table = having(spend_per_month=1.0, concurrent_requests=1, charge_hits=True)
     with visiting(table) as visit:
-        await visit.reserve(Due(0, 0.0), 10)
+        await visit.reserve_hit(10)
+        assert await link.client.zcard(named("speaking", user.id)) == 0, "who listens to a hit has no place"
         visit.tally.add("default", "first", Line(saved=10, spared=0.5))
         visit.tally.look_again()
         with pytest.raises(BudgetExceeded):
             await visit.reserve(Due(10, 1.5), 0)
         await visit.reserve(Due(10, 0.5), 0)
+        assert await link.client.zcard(named("speaking", user.id)) == 1
         visit.tally.add("default", "first", Line(charged=10, spend=0.5))
     await settled(limits[-1])
     assert await counted(link, user) == (10, 500_000)
