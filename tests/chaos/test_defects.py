@@ -141,7 +141,11 @@ async def test_a_page_of_somebody_elses_cannot_spend(house: Inside):
     foreign = await house.client.post(
         "/v1/audio/speech", content=body, headers={"Origin": "https://elsewhere.example"}
     )
-    assert (foreign.status_code, house.calls) == (415, 0)
+    assert (foreign.status_code, house.calls) == (403, 0)
+    untyped = await house.client.post(
+        "/v1/audio/speech", content=body, headers={"Origin": str(house.client.base_url).rstrip("/")}
+    )
+    assert (untyped.status_code, house.calls) == (415, 0), "its own page says what it sends"
     program = await house.client.post("/v1/audio/speech", content=body)
     assert (program.status_code, house.calls) == (200, 1)
 
