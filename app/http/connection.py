@@ -70,7 +70,8 @@ class Connection(HttpToolsProtocol):
     """
 
     _patience: asyncio.TimerHandle | None = None
-    _head_due: asyncio.TimerHandle | None = None
+    _head_since: float | None = None
+    _head_watch: asyncio.TimerHandle | None = None
     _in_head = False
     _is_too_much = False
     _read = _named = _fields = 0
@@ -80,6 +81,7 @@ class Connection(HttpToolsProtocol):
         transport.set_write_buffer_limits(high=_BUFFERED)
         super().connection_made(transport)
         self._await_head()
+        self._watch_head(HEAD_SECONDS)
 
     def data_received(self, data: bytes) -> None:
         """Of the interface. A field that has not ended is in no callback's count."""
@@ -116,7 +118,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Of the parser."""
         self._in_head = False
-        self._head_has_come()
+        self._head_since = None
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -160,7 +162,8 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Of the interface."""
         self._end()
-        self._head_has_come()
+        if self._head_watch is not None:
+            self._head_watch.cancel()
         super().connection_lost(exc)
 
     def _count(self, size: int) -> None:
@@ -170,13 +173,19 @@ class Connection(HttpToolsProtocol):
             raise ValueError(_TOO_MUCH)  # to the parser, which stops
 
     def _await_head(self) -> None:
-        if self._head_due is None:
-            self._head_due = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        if self._head_since is None:
+            self._head_since = self.loop.time()
 
-    def _head_has_come(self) -> None:
-        if self._head_due is not None:
-            self._head_due.cancel()
-            self._head_due = None
+    def _watch_head(self, seconds: float) -> None:
+        """One timer for a connection: set and cancelled at each request it would cost more than all of its parsing."""
+        self._head_watch = self.loop.call_later(seconds, self._look_for_head)
+
+    def _look_for_head(self) -> None:
+        waited = 0.0 if self._head_since is None else self.loop.time() - self._head_since
+        if waited >= HEAD_SECONDS:
+            self.transport.abort()
+        else:
+            self._watch_head(HEAD_SECONDS - waited)
 
     def _begin(self) -> None:
         self._end()

@@ -13,12 +13,15 @@ _PAGE: Final = (
 _NOTHING: Final = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _PAGES: Final = ("/docs", "/page/")
 _SPEECH: Final = "/v1/speech/"
+_SPEAKING: Final = "/v1/audio/speech"
 
 _ALWAYS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
+
+_OF_SOUND: Final = {b"x-content-type-options", b"cross-origin-resource-policy"}
 
 
 class Guards:
@@ -34,7 +37,12 @@ class Guards:
             [*_ALWAYS, (b"cross-origin-resource-policy", policy)]
             for policy in (b"same-origin", b"cross-origin")
         )
-        self._speech: Headers = anybodys if embedded else ours
+        # Sound is no document: it has no links, and nothing to be framed. Each field is looked over once more by the
+        # server, at each answer.
+        self._speech, self._sound = (
+            [pair for pair in headers if pair[0] in _OF_SOUND]
+            for headers in (anybodys if embedded else ours, ours)
+        )
         self._page: Headers = [*ours, (b"content-security-policy", _PAGE)]
         self._error: Headers = [*ours, (b"content-security-policy", _NOTHING)]
         self._ours: Headers = ours
@@ -45,4 +53,6 @@ class Guards:
             return self._page
         if status >= HTTP_400_BAD_REQUEST:
             return self._error
+        if path == _SPEAKING:
+            return self._sound
         return self._speech if path.startswith(_SPEECH) else self._ours

@@ -36,7 +36,7 @@ def anybody(credential: str, role: Role) -> User:
 
     Made anew with every request (2 µs): what somebody presents may be a key to something else, and is not kept.
     """
-    return User("anybody", role, DEFAULT_PLAN, "", owner_of(credential))
+    return User("anybody", role, DEFAULT_PLAN, "", owner_of(credential) if credential else _NOBODYS)
 
 
 def owner_of(credential: str) -> str:
@@ -45,3 +45,6 @@ def owner_of(credential: str) -> str:
     A hash: it goes into digests and is kept with speeches, and neither may give the credential away.
     """
     return digest("owner", [credential])
+
+
+_NOBODYS = owner_of("")
