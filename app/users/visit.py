@@ -1,6 +1,7 @@
 """One request of a user's, from the door to the bill."""
 
 from contextvars import Token
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -143,15 +144,6 @@ class Visit:
         """Who is not let in has not had what was found for him meanwhile."""
         self.tally.look_again()
 
-    def _add(self, voice: str, provider: str, line: Line) -> None:
-        """What came behind the bill: no request of its own, and what of it was found has been paid for."""
-        if not line.charged and not line.spend:
-            return
-        self._limits.charge(self.user, line)
-        late = Tally()
-        late.add(voice, provider, line._replace(chunks=0, hits=0))
-        self._usage.note(self.user.id, late)
-
     def lend(self) -> None:
         """Somebody else closes it: what goes on behind the request is its, too."""
         self._is_lent = True
@@ -164,4 +156,24 @@ class Visit:
         for hold in self._holds:
             hold.settle()
         self._usage.note(self.user.id, self.tally)
-        self.tally.late = self._add
+        # No way back to this visit: each request would be a circle, which only the garbage collector undoes.
+        self.tally.afford = tally.anything
+        self.tally.late = _Behind(self._limits, self._usage, self.user).add
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """Bills what is made for a request that has its bill already."""
+
+    limits: Limits
+    usage: Usage
+    user: User
+
+    def add(self, voice: str, provider: str, line: Line) -> None:
+        """No request of its own, and what of it was found has been paid for."""
+        if not line.charged and not line.spend:
+            return
+        self.limits.charge(self.user, line)
+        late = Tally()
+        late.add(voice, provider, line._replace(chunks=0, hits=0))
+        self.usage.note(self.user.id, late)
