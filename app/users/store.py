@@ -43,9 +43,12 @@ class Secret:
             return self.given.encode()
         if not self._known:
             key, client = named("secret"), self.link.client
-            # Whoever is second gets what the first has set.
-            await self.link.call(partial(client.set, key, secrets.token_bytes(SECRET_BYTES), nx=True))
+            # Looked for first: a Redis that is full, or takes no writes, has it all the same.
             found = await self.link.call(partial(client.get, key))
+            if found is None:
+                await self.link.call(partial(client.set, key, secrets.token_bytes(SECRET_BYTES), nx=True))
+                # Whoever is second gets what the first has set.
+                found = await self.link.call(partial(client.get, key))
             if not isinstance(found, bytes):
                 raise Away("no secret")
             self._known = found

@@ -85,6 +85,18 @@ async def test_the_secret_is_the_same_for_all(link: RedisLink):
     assert await Secret(link).get() == await Secret(link).get()
 
 
+async def test_a_full_redis_knows_keys_all_the_same(victim: Server):
+    """A server that is started while Redis is full would lock everybody out."""
+    link = RedisLink(victim.url, timeout=5)
+    _, presented = await Keys(link, Secret(link)).create("alice")
+    victim.command("CONFIG", "SET", "maxmemory", "1")
+    later = RedisLink(victim.url, timeout=5)
+    found = await Keys(later, Secret(later)).find(presented)
+    assert found is not None
+    for one in (link, later):
+        await one.aclose()
+
+
 async def test_a_revoked_key_is_told_from_none(keys: Keys, clock: Clock):
     """Its user would look for a mistake of his own."""
     key, presented = await keys.create("frank")
