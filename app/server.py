@@ -196,17 +196,24 @@ async def open_house(
             deadline=settings.server.deadline,
         )
         stack.push_async_callback(_close, "speeches that are followed", studio.aclose, left)
-        circuits = Circuits()
-        circuits.use(map(circuit_of, company.providers.values()))
-        metrics.watch_circuits(circuits.states, circuits.retries)
         metrics.watch_gates(company.gates)
-        probing = Probing(casting, source, unguarded)
-        watching = asyncio.create_task(
-            keep_on("circuits", lambda: circuits.watch(cache.bulletin, probing)), name="circuits"
-        )
+        circuits, watching = _circuits(company, cache, Probing(casting, source, unguarded), metrics)
         stack.push_async_callback(_close, "circuits", functools.partial(_ended, watching), left)
         reporter = Reporter(metrics, company.workload, circuits)
         yield House(settings, company, lanes, casting, circuits, cache, metrics, studio, reporter, desk)
+
+
+def _circuits(
+    company: Company, cache: Cache, probing: Probing, metrics: Metrics
+) -> tuple[Circuits, asyncio.Task[None]]:
+    """Those of the providers in force, and the task that shares them with other replicas; it is the caller's to end."""
+    circuits = Circuits()
+    circuits.use(map(circuit_of, company.providers.values()))
+    metrics.watch_circuits(circuits.states, circuits.retries)
+    watching = asyncio.create_task(
+        keep_on("circuits", lambda: circuits.watch(cache.bulletin, probing)), name="circuits"
+    )
+    return circuits, watching
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

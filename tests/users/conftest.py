@@ -1,37 +1,19 @@
 """A real Valkey, and users of each test's own in it."""
 
 import itertools
-import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from app.users.user import User
 from cache.errands import Errands
 from cache.link import RedisLink
-from tests.cache.conftest import Server
+from tests.cache.conftest import Server, valkey, victim
+
+__all__ = ["valkey", "victim"]
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[Server]:
-    """One server for all tests of a worker: for tests that do not hurt it."""
-    with tempfile.TemporaryDirectory() as home:
-        server = Server(Path(home))
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def victim() -> Iterator[Server]:
-    """A server of the test's own, to be hurt."""
-    with tempfile.TemporaryDirectory() as home:
-        server = Server(Path(home))
-        yield server
-        server.stop()
 
 
 @pytest.fixture
