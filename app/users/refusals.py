@@ -14,19 +14,11 @@ def refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:
     """What `scripts/reserve.lua` says no with, in words. `seconds` until it would do; None: never, or not known."""
     match said:
         case "minute":
-            room = limits.characters_per_minute
-            if seconds is None:
-                message = f"This text alone is more than your {room} characters a minute. Send it in parts."
-                return CharactersExceeded(message, hopeless=True)
-            message = f"That is more than your {room} characters a minute. Ask again after Retry-After."
-            return CharactersExceeded(message, retry_after=seconds)
+            return _characters(
+                f"{limits.characters_per_minute} characters a minute", seconds, "after Retry-After"
+            )
         case "day":
-            room = limits.characters_per_day
-            if seconds is None:
-                message = f"This text alone is more than your {room} characters a day. Send it in parts."
-                return CharactersExceeded(message, hopeless=True)
-            message = f"That is more than your {room} characters a day (UTC). Ask again tomorrow."
-            return CharactersExceeded(message, retry_after=seconds)
+            return _characters(f"{limits.characters_per_day} characters a day (UTC)", seconds, "tomorrow")
         case "concurrent":
             places = limits.concurrent_requests
             message = f"You have {places} requests at once, and all are being spoken. Wait for one to end."
@@ -36,3 +28,11 @@ def refusal(said: str, limits: LimitTable, seconds: float | None) -> OverLimit:
                 "This would cost more than is left of your budget for this month. Ask the operator for more.",
                 hopeless=True,
             )
+
+
+def _characters(room: str, seconds: float | None, when: str) -> CharactersExceeded:
+    if seconds is None:
+        return CharactersExceeded(
+            f"This text alone is more than your {room}. Send it in parts.", hopeless=True
+        )
+    return CharactersExceeded(f"That is more than your {room}. Ask again {when}.", retry_after=seconds)

@@ -8,7 +8,7 @@ from typing import Self
 from app.settings.tables import LimitTable
 from app.users import tally
 from app.users.idempotency import Claim
-from app.users.limits import NOTHING, Due, Entrance, Hold, Limits
+from app.users.limits import NOTHING, Due, Entrance, Hold, Limits, charged
 from app.users.tally import Counting, Line, Tally
 from app.users.told import Pairs
 from app.users.usage import Usage
@@ -127,13 +127,9 @@ class Visit:
         return "all" if self.claim is None or self.claim.standing == "first" else "nothing"
 
     def _due(self, new: Due, found: int) -> Due:
-        match self.tally.counting:
-            case "made":
-                return new
-            case "all":
-                return Due(new.characters + found, new.cost)
-            case "nothing":
-                return Due(0, new.cost)
+        if self._entrance is None or self.tally.counting == "nothing":
+            return Due(0, new.cost)
+        return charged(new, found, self._entrance.limits)
 
     @property
     def headers(self) -> Pairs:
