@@ -4,8 +4,6 @@ It decides who makes room when there is too little (`FairQueue`, `Ledger`) and n
 depend on it. Tasks that are nobody's request run in an empty context, and ask for nobody.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 _asker: ContextVar[str | None] = ContextVar("asker", default=None)
@@ -16,11 +14,16 @@ def asker() -> str | None:
     return _asker.get()
 
 
-@contextmanager
-def asking(owner: str | None) -> Iterator[None]:
+class asking:  # noqa: N801 - used as the function that it would be, were it not around every request
     """Within it, and in tasks begun there, `owner` asks."""
-    token = _asker.set(owner)
-    try:
-        yield
-    finally:
-        _asker.reset(token)
+
+    __slots__ = ("_owner", "_token")
+
+    def __init__(self, owner: str | None) -> None:
+        self._owner = owner
+
+    def __enter__(self) -> None:
+        self._token = _asker.set(self._owner)
+
+    def __exit__(self, *_: object) -> None:
+        _asker.reset(self._token)

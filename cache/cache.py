@@ -107,6 +107,9 @@ class Cache:
         found = {digest: self._memory.get(digest, owner) for digest in digests}
         if self._shared is not None:
             self._shared.ledger.see(owner)
+        if all(entry is not None for entry in found.values()):
+            return [found[digest] for digest in digests]
+        if self._shared is not None:
             await self._look_in(self._shared.tier, found, owner)
         if self._archive is not None:
             mark = self._archive.mark

@@ -43,7 +43,7 @@ class Errands:
         self.link = link
         self._waiting: list[Errand] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sender: asyncio.Task[None] | None = None
+        self._is_looking = False
 
     def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]
@@ -52,14 +52,16 @@ class Errands:
 
         All keys belong to one slot. It may have run although the answer is `Away`.
         """
-        errand = Errand(script, keys, arguments, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        errand = Errand(script, keys, arguments, loop.create_future())
         if self.link.outage.open:
             errand.settle(Away("circuit open"))
             return errand.answer
         self._waiting.append(errand)
-        # No await between looking and setting: what waits has one who sends it.
-        if self._sender is None:
-            self._sender = self._spawn(self._send_soon())
+        if not self._is_looking:
+            self._is_looking = True
+            # Two turns later: the reader of a look-up that was begun in this turn has begun in the next, and taken it.
+            loop.call_soon(loop.call_soon, self._send_what_is_left)
         return errand.answer
 
     def take(self) -> list[Errand]:
@@ -84,15 +86,14 @@ class Errands:
 
     async def aclose(self) -> None:
         """Until all that was asked for has been answered. Idempotent."""
+        self._send_what_is_left()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _send_soon(self) -> None:
-        # A turn later: the reader of a look-up that was begun in this turn takes it along.
-        await asyncio.sleep(0)
-        self._sender = None
+    def _send_what_is_left(self) -> None:
+        self._is_looking = False
         if errands := self.take():
-            await self._send(errands)
+            self._spawn(self._send(errands))
 
     async def _send(self, errands: list[Errand]) -> None:
         async def send() -> list[Answer]:

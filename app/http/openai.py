@@ -8,7 +8,7 @@ import base64
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from logging import getLogger
 
 import msgspec
@@ -108,7 +108,7 @@ class SpeechSurface:
             # Behind the checks: a request that was refused for its form may be mended and sent under the same key.
             claim = await self._claim(scope, body)
             if claim is not None and claim.standing == "done" and asked.cache == "refresh":
-                asked = replace(asked, cache="default")  # it was made anew
+                asked = msgspec.structs.replace(asked, cache="default")  # it was made anew
             # By the same cast: there may have been another meanwhile.
             plan = await cast.plans.get(asked)
             with self._desk.visit(user_of(scope), claim) as visit:
@@ -167,16 +167,16 @@ class SpeechSurface:
         took = time.perf_counter() - wish.began
         self._metrics.first_audio.observe(took)
         headers = ready_headers(speech, took, wish.visit.charge, sse=wish.sse)
-        headers += wish.visit.headers
+        headers += encoded(wish.visit.headers)
         if not wish.sse:
             if isinstance(speech, Short):
-                await send_whole(send, 200, encoded(headers), speech.parts)
+                await send_whole(send, 200, headers, speech.parts)
                 return
-            await send_sound(receive, send, Head(200, encoded(headers), speech.size), speech.sound())
+            await send_sound(receive, send, Head(200, headers, speech.size), speech.sound())
             return
         async with WhileConnected(receive), aclosing(speech.sound()) as sound:
             window = await anext(sound)
-            await send_head(send, 200, encoded(headers))
+            await send_head(send, 200, headers)
             try:
                 await self._send_deltas(send, window)
                 async for window in sound:

@@ -2,6 +2,7 @@
 
 import time
 
+from app.http.wire import Headers, encoded
 from app.speech.following import Followed
 from app.speech.making import Live
 from app.speech.ready import Ready
@@ -9,28 +10,30 @@ from app.speech.ready import Ready
 Pairs = list[tuple[str, str]]
 
 
-def ready_headers(speech: Ready, seconds: float, charged: int, *, sse: bool = False) -> Pairs:
-    """A whole hit: everything is known. `seconds`: from the request's body to here. `charged` characters."""
+def ready_headers(speech: Ready, seconds: float, charged: int, *, sse: bool = False) -> Headers:
+    """A whole hit: everything is known. `seconds`: from the request's body to here. `charged` characters.
+
+    Written as it is sent: this is of every hit.
+    """
     manifest = speech.manifest
     count, stale = len(manifest.clips), len(speech.stale)
+    outcome = f'refrain; hit; detail="chunks={count} hits={count - stale} joined=0 stale={stale}"'
+    took = f"{seconds * 1000:.2f}"
     pairs = [
-        ("Content-Location", f"/v1/speech/{speech.digest}"),
-        (
-            "Cache-Status",
-            f'refrain; hit; detail="chunks={count} hits={count - stale} joined=0 stale={stale}"',
-        ),
-        ("X-Refrain-Provider", ", ".join(manifest.providers)),
-        ("X-Refrain-Characters", str(charged)),
-        ("Server-Timing", _timing(first_audio=seconds, cache=seconds, provider=0.0)),
+        (b"content-location", b"/v1/speech/" + speech.digest.encode("ascii")),
+        (b"cache-status", outcome.encode("ascii")),
+        (b"x-refrain-provider", ", ".join(manifest.providers).encode("latin-1")),
+        (b"x-refrain-characters", b"%d" % charged),
+        (b"server-timing", f"first_audio;dur={took}, cache;dur={took}, provider;dur=0.00".encode("ascii")),
     ]
     if sse:
-        return [*pairs, *_SSE]
+        return [*pairs, *encoded(_SSE)]
     return [
         *pairs,
-        ("Content-Type", manifest.fmt.media_type),
-        ("Content-Length", str(speech.size)),
-        ("ETag", manifest.etag),
-        ("Accept-Ranges", "none"),
+        (b"content-type", manifest.fmt.media_type.encode("ascii")),
+        (b"content-length", b"%d" % speech.size),
+        (b"etag", manifest.etag.encode("ascii")),
+        (b"accept-ranges", b"none"),
     ]
 
 
@@ -38,7 +41,7 @@ def live_headers(speech: Live, seconds: float, *, sse: bool = False) -> Pairs:
     """Sound that leaves while it is being made: what is not known yet is not guessed."""
     pairs = [
         ("Cache-Status", "refrain; fwd=miss"),
-        ("Server-Timing", _timing(first_audio=seconds)),
+        ("Server-Timing", f"first_audio;dur={seconds * 1000:.2f}"),
     ]
     if (
         speech.plan.request.cache != "bypass"
@@ -72,7 +75,3 @@ def followed_headers(speech: Followed) -> Pairs:
 
 
 _SSE: Pairs = [("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-store")]
-
-
-def _timing(**seconds: float) -> str:
-    return ", ".join(f"{name};dur={value * 1000:.2f}" for name, value in seconds.items())

@@ -84,6 +84,8 @@ async def read_json_body(scope: HTTPScope, receive: Receive, limit: int) -> byte
         left -= len(part)
         if left < 0:
             raise _too_large(limit)
+        if not parts and not message["more_body"]:
+            return part
         parts.append(part)
         if not message["more_body"]:
             return b"".join(parts)

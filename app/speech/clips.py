@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from logging import getLogger
 from typing import Literal, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
@@ -26,6 +26,7 @@ from app.speech.plan import Candidate, SpeechRequest
 from app.speech.refreshes import Refreshes
 from app.speech.timings import NONE as UNTIMED
 from app.speech.timings import on_clip, packed
+from app.unprinted import Unprinted
 from app.users.tally import Line, tally, tallying
 from cache.asker import asker
 from cache.cache import Cache
@@ -62,8 +63,7 @@ class ClipMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     timings: msgspec.Raw = UNTIMED
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
+class Clip(Unprinted, frozen=True):
     """A chunk's sound, of `size` bytes. `outcome` is how this asker came by it, `seconds` how long that took.
 
     `cost` is what it cost, in the currency of the prices.
@@ -80,7 +80,7 @@ class Clip:
 
     def without_sound(self) -> "Clip":
         """What is to be known of it afterwards: a listener of an hour must not hold an hour's sound."""
-        return replace(self, entry=replace(self.entry, payload=b""))
+        return msgspec.structs.replace(self, entry=replace(self.entry, payload=b""))
 
     @classmethod
     def of(cls, candidate: Candidate, entry: Entry, outcome: Came = "hit", *, seconds: float = 0.0) -> "Clip":
@@ -116,17 +116,18 @@ class ClipSource:
         self._deadlines: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
 
     def found(self, candidate: Candidate, request: SpeechRequest, entry: Entry) -> Clip:
-        """The clip that is there. Past its soft lifetime it is served all the same, and made anew for those to come."""
-        return Clip.of(candidate, entry, self._age(candidate, request, entry))
+        """The clip that is there, as old as it `ages`."""
+        return Clip.of(candidate, entry, "stale" if self.ages(candidate, request, entry) else "hit")
 
-    def _age(self, candidate: Candidate, request: SpeechRequest, entry: Entry) -> Literal["hit", "stale"]:
+    def ages(self, candidate: Candidate, request: SpeechRequest, entry: Entry) -> bool:
+        """Whether it is past its soft lifetime: then it is served all the same, and made anew for those to come."""
         if not self._is_stale(candidate.digest, entry):
-            return "hit"
+            return False
         if request.cache != "only":  # who wants nobody called does not have it called for others either
             is_stale = functools.partial(self._is_stale, candidate.digest)
             remake = functools.partial(self._remake, candidate, request)
             self._refreshes.begin(candidate.digest, is_stale, remake)
-        return "stale"
+        return True
 
     def _is_stale(self, digest: str, entry: Entry) -> bool:
         return self._lifetimes.is_stale(digest, entry, self._now())
@@ -150,16 +151,17 @@ class ClipSource:
                 failure only the code is known).
         """
         began = self._clock()
-        outcome: Came = "made"
+        outcome: Outcome = "made"
         if request.cache == "bypass":
             speaking_for.set(asker())
             async with _place():
                 entry = self._entry(await self._make(candidate, request, hear or _nobody))
         else:
             entry, outcome = await self._make_for_all(candidate, request, hear)
-            if outcome == "hit":
-                outcome = self._age(candidate, request, entry)
-        clip = Clip.of(candidate, entry, outcome, seconds=self._clock() - began)
+        came: Came = outcome
+        if came == "hit" and self.ages(candidate, request, entry):
+            came = "stale"
+        clip = Clip.of(candidate, entry, came, seconds=self._clock() - began)
         self._metrics.chunks.labels(outcome=clip.outcome).inc()
         kind = "charged" if clip.outcome == "made" else "saved"
         self._metrics.characters.labels(kind=kind).inc(clip.meta.characters)

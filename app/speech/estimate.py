@@ -8,7 +8,6 @@ import msgspec
 from app.audio.formats import SAMPLE_RATE
 from app.errors import RefrainError
 from app.settings.tables import LimitTable
-from app.speech.manifest import rests
 from app.speech.plan import Plan
 from app.speech.sizes import SECONDS_PER_CHARACTER
 from app.speech.studio import Studio, due
@@ -85,7 +84,7 @@ async def estimate(studio: Studio, plan: Plan, terms: Terms) -> Estimate:
     lines: list[PlannedLine] = []
     seconds = cost = 0.0
     billable = 0
-    for position, (planned, rest) in enumerate(zip(plan.chunks, rests(plan), strict=True)):
+    for position, (planned, rest) in enumerate(zip(plan.chunks, plan.rests, strict=True)):
         chunk, first = planned.chunk, planned.candidates[0]
         said = first.utterance
         clip = known.get(position)

@@ -10,7 +10,7 @@ from app.audio.joiners import Joiner
 from app.audio.silence import silence
 from app.speech.clips import Clip
 from app.speech.live import ChunkEnd, Item, Rehearsal
-from app.speech.manifest import ClipLine, Manifest, keep, rests
+from app.speech.manifest import ClipLine, Manifest, keep
 from app.speech.plan import Plan
 from app.users.limits import Due
 from cache.cache import Cache
@@ -32,7 +32,7 @@ class Live:
         self.over: Callable[[], None] = lambda: None
         self.plan = plan
         self.clips: list[Clip] = []
-        self.rests = rests(plan)
+        self.rests = plan.rests
         self._rehearsal = rehearsal
         self._cache = cache
         self._clock = clock

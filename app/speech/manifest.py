@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import msgspec
 
 from app.audio.formats import FORMATS, Format, Output, output
-from app.audio.silence import SILENCE_VERSION, rest_samples
+from app.audio.silence import SILENCE_VERSION
 from app.speech.clips import Clip, ClipMeta, by
 from app.speech.plan import Plan, PlannedChunk
 from app.text.chunks import Chunk
@@ -84,7 +85,7 @@ class ClipLine(Unprinted, frozen=True, omit_defaults=True):
         )
 
 
-class Manifest(Unprinted, frozen=True, omit_defaults=True, weakref=True):
+class Manifest(Unprinted, frozen=True, omit_defaults=True, weakref=True, dict=True):
     """A speech: its format and its clips in order.
 
     `bit_rate` is in bits per second, None where the format has no such choice or the usual one was taken.
@@ -104,7 +105,7 @@ class Manifest(Unprinted, frozen=True, omit_defaults=True, weakref=True):
         """From the clips of all of a plan's chunks, in order."""
         lines = tuple(
             _line(plan.document, planned, clip, rest, keeps_text=plan.keeps_text)
-            for planned, clip, rest in zip(plan.chunks, clips, rests(plan), strict=True)
+            for planned, clip, rest in zip(plan.chunks, clips, plan.rests, strict=True)
         )
         return cls.begun(plan, lines)
 
@@ -133,17 +134,18 @@ class Manifest(Unprinted, frozen=True, omit_defaults=True, weakref=True):
 
     def tells_of(self, plan: Plan) -> bool:
         """Whether it is the plan's speech by all first choices, with the silences that the plan has behind them."""
-        said = [(line.digest, line.rest) for line in self.clips]
-        return said == [
-            (planned.digest, rest) for planned, rest in zip(plan.chunks, rests(plan), strict=True)
-        ]
+        return self._content == plan.content
+
+    @cached_property
+    def _content(self) -> tuple[tuple[str, int], ...]:
+        return tuple((line.digest, line.rest) for line in self.clips)
 
     @property
     def fmt(self) -> Format:
         """The table's row for the format."""
         return FORMATS[self.format]
 
-    @property
+    @cached_property
     def output(self) -> Output:
         """The format with its parameters."""
         return output(self.fmt, self.sample_rate, self.bit_rate)
@@ -164,7 +166,7 @@ class Manifest(Unprinted, frozen=True, omit_defaults=True, weakref=True):
         """Length at 24 kHz."""
         return sum(clip.samples + clip.rest for clip in self.clips)
 
-    @property
+    @cached_property
     def etag(self) -> str:
         """Names the bytes: the same clips and rests in the same order and format give the same bytes."""
         named = hashlib.blake2b(f"{self.format}/{self.sample_rate}".encode(), digest_size=16)
@@ -176,7 +178,12 @@ class Manifest(Unprinted, frozen=True, omit_defaults=True, weakref=True):
             named.update(bytes.fromhex(clip.checksum))
         return f'"{named.hexdigest()}"'
 
-    @property
+    @cached_property
+    def characters(self) -> int:
+        """Of all clips, as they were sent."""
+        return sum(clip.characters for clip in self.clips)
+
+    @cached_property
     def providers(self) -> tuple[str, ...]:
         """Who spoke, in order of first use."""
         return tuple(dict.fromkeys(clip.provider for clip in self.clips))
@@ -224,11 +231,6 @@ async def keep(cache: Cache, digest: str, manifest: Manifest, now: float) -> Non
     cache.label(manifest.labels, until | {line.digest: line.expires for line in manifest.clips})
     cache.label(map(by, manifest.providers), until)  # its clips are labelled so since they were made
     await cache.put(digest, entry)
-
-
-def rests(plan: Plan) -> list[int]:
-    """The silence behind each chunk's clip, in samples at 24 kHz."""
-    return [rest_samples(plan.request.output.format, planned.rest) for planned in plan.chunks]
 
 
 def _line(document: Document, planned: PlannedChunk, clip: Clip, rest: int, *, keeps_text: bool) -> ClipLine:

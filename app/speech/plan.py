@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from app.audio.formats import Output
 from app.audio.loudness import Leveling
+from app.audio.silence import rest_samples
 from app.errors import InputTooLong, InvalidInput, InvalidSsml
 from app.settings import Chunking, Entry
 from app.speech.neighbours import NONE, Neighbours, bounded, neighbours
@@ -19,6 +21,7 @@ from app.text.intake.reading import Reading
 from app.text.normalize import InvalidText
 from app.text.pronunciation import Pronunciations
 from app.text.render import replaced, spoken, ssml
+from app.unprinted import Unprinted
 from cache.digest import digest
 from cache.labels import Label
 from providers.interface import Capabilities, Provider, ProviderVoice, Utterance
@@ -32,24 +35,23 @@ MAX_PAUSES = 600.0
 SPEED_MIN, SPEED_MAX = 0.25, 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechRequest:
+class SpeechRequest(Unprinted, frozen=True):
     """What somebody wants to hear, checked but for the text and the length.
 
     By its `tags` it can be forgotten together with others. `owner` is whose sound it is, in a word that nobody can
-    guess; None where all share what is made.
+    guess; None where all share what is made. A struct, as one is made, hashed and compared with every request.
     """
 
-    text: str = field(repr=False)
+    text: str
     voice: Voice
     output: Output
     speed: float = 1.0
-    instructions: str | None = field(default=None, repr=False)
+    instructions: str | None = None
     language: str | None = None
     cache: CacheMode = "default"
     input_type: InputType = "text"
-    tags: tuple[str, ...] = field(default=(), repr=False)
-    owner: str | None = field(default=None, repr=False)
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -100,11 +102,11 @@ class PlannedChunk:
         return self.candidates[0].digest
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Unprinted, frozen=True, eq=False, dict=True):
     """A request, cut and addressed. `digest` names the request: its speech is found under it.
 
-    `keeps_text`: its sentences are kept with its speech. `labels` are the request's, at hand.
+    `keeps_text`: its sentences are kept with its speech. `labels` are the request's, at hand; and what follows from the
+    chunks is found out once for all who ask for it.
     """
 
     digest: str
@@ -114,10 +116,21 @@ class Plan:
     keeps_text: bool
     labels: tuple[Label, ...]
 
-    @property
+    @cached_property
     def characters(self) -> int:
         """Of all chunks, as the first choices say them."""
         return sum(len(planned.candidates[0].utterance.text) for planned in self.chunks)
+
+    @cached_property
+    def rests(self) -> tuple[int, ...]:
+        """The silence behind each chunk's clip, in samples at 24 kHz."""
+        fmt = self.request.output.format
+        return tuple(rest_samples(fmt, planned.rest) for planned in self.chunks)
+
+    @cached_property
+    def content(self) -> tuple[tuple[str, int], ...]:
+        """Its first choices' digests, each with the silence behind it: what its speech consists of."""
+        return tuple((planned.digest, rest) for planned, rest in zip(self.chunks, self.rests, strict=True))
 
 
 class Planner:

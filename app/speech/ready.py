@@ -112,19 +112,15 @@ class Long(Ready):
         return _join(joining, payloads)
 
 
-def ready(
-    digest: str, manifest: Manifest, read: Read, allowance: Allowance, entries: Sequence[Entry]
-) -> Ready:
-    """A speech whose clips are at hand. A short one that nothing has to be decoded for is joined at once.
-
-    Of a longer one what is at hand may be given up where many listen, and is then read again by `read`.
+def short(digest: str, manifest: Manifest, entries: Sequence[Entry]) -> Short | None:
+    """A speech whose clips are at hand, joined at once; None: it is long, or something has to be decoded for it.
 
     Raises:
         ValueError: a clip is damaged.
     """
     output = manifest.output
     if output.format.decodes or sum(len(entry.payload) for entry in entries) > SHORT:
-        return Long(digest, manifest, read, allowance, entries)
+        return None
     clips: list[tuple[Bytes, int]] = []
     for entry, line in zip(entries, manifest.clips, strict=True):
         clips.append((entry.payload, line.samples))

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
@@ -22,11 +22,11 @@ from app.speech.live import Rehearsal
 from app.speech.making import Live
 from app.speech.manifest import ClipLine, Manifest, keep
 from app.speech.plan import Plan, SpeechRequest
-from app.speech.ready import Long, Ready, as_listed, ready
+from app.speech.ready import Long, Ready, as_listed, short
 from app.speech.shelf import Shelf, gone
 from app.speech.sizes import clips_within
 from app.speech.unattended import Unattended
-from app.speech.windows import FIRST_WINDOW
+from app.speech.windows import FIRST_WINDOW, Read
 from app.text.origin import Origin
 from app.users.limits import Due
 from app.users.tally import Line, tally
@@ -115,7 +115,8 @@ class Studio:
                 'Leave out "cache": "only" to have them made.',
                 param="cache",
             )
-        self._count_hits((clip.outcome, clip.meta.characters) for clip in found.values())
+        stale = sum(clip.outcome == "stale" for clip in found.values())
+        self._count_hits(len(found) - stale, stale, sum(clip.meta.characters for clip in found.values()))
         _note_hits(plan, {position: clip.meta.provider for position, clip in found.items()})
         rehearsal = Rehearsal(plan, found, self._chain, self._deadline)
         live = Live(plan, rehearsal, self._cache, self._clock, due(plan, found))
@@ -140,8 +141,9 @@ class Studio:
         if sum(line.size for line in manifest.clips) <= AT_ONCE_BYTES:
             entries = await self._shelf.entries(manifest.clips)
             manifest = manifest.with_sound(entries)
-            read = self._shelf.reader(digest, manifest)
-            return ready(digest, manifest, read, self._allowance, entries)
+            if (speech := short(digest, manifest, entries)) is not None:
+                return speech
+            return Long(digest, manifest, self._shelf.reader(digest, manifest), self._allowance, entries)
         if not await self._cache.has_all([line.digest for line in manifest.clips]):
             raise gone()
         return Long(digest, manifest, self._shelf.reader(digest, manifest), self._allowance)
@@ -258,7 +260,7 @@ class Studio:
         """
         if plan.request.cache in {"refresh", "bypass"}:
             return {}
-        digests = [chunk.digest for chunk in plan.chunks]
+        digests = [digest for digest, _ in plan.content]
         count = min(len(digests), AT_ONCE_CLIPS)
         if count > 1 and clips_within(plan, AT_ONCE_BYTES) < len(digests):
             count = max(1, clips_within(plan, FIRST_WINDOW))
@@ -267,40 +269,43 @@ class Studio:
             (kept, *entries), others = await look, True
         else:
             (kept, *entries), others = await asyncio.gather(look, self._cache.has_all(digests[count:]))
-        known = {
+        at_hand = [entry for entry in entries if entry is not None]
+        if len(at_hand) < count or not others:
+            return self._clips(plan, entries)
+        manifest = await self._manifest(plan, kept, at_hand)
+        if manifest is None:
+            return self._clips(plan, entries)
+        stale = frozenset(at for at, entry in enumerate(at_hand) if self._is_stale(plan, at, entry))
+        self._count_hits(len(manifest.clips) - len(stale), len(stale), manifest.characters)
+        _note_hits(plan, {at: line.provider for at, line in enumerate(manifest.clips)})
+        speech: Ready | None = None
+        if count == len(digests):
+            speech = short(plan.digest, manifest, at_hand)
+        if speech is None:
+            speech = Long(plan.digest, manifest, self._reader(plan, manifest), self._allowance, at_hand)
+        speech.stale = stale
+        return speech
+
+    def _clips(self, plan: Plan, entries: Sequence[Entry | None]) -> dict[int, Clip]:
+        return {
             position: self._source.found(plan.chunks[position].candidates[0], plan.request, entry)
             for position, entry in enumerate(entries)
             if entry is not None
         }
-        if len(known) < count or not others:
-            return known
-        clips = [known[position] for position in range(count)]
-        manifest = await self._manifest(plan, kept, clips)
-        if manifest is None:
-            return known
-        stale = frozenset(at for at, clip in enumerate(clips) if clip.outcome == "stale")
-        self._count_hits(
-            ("stale" if at in stale else "hit", line.characters) for at, line in enumerate(manifest.clips)
-        )
-        _note_hits(plan, {at: line.provider for at, line in enumerate(manifest.clips)})
-        at_hand = [clip.entry for clip in clips]
-        read = self._shelf.reader(
+
+    def _is_stale(self, plan: Plan, position: int, entry: Entry) -> bool:
+        return self._source.ages(plan.chunks[position].candidates[0], plan.request, entry)
+
+    def _reader(self, plan: Plan, manifest: Manifest) -> Read:
+        return self._shelf.reader(
             plan.digest,
             manifest,
             lambda position: self._mended(plan, position),
             # What is read later may be old, too, and is then made anew for those to come.
-            lambda position, entry: self._source.found(
-                plan.chunks[position].candidates[0], plan.request, entry
-            ),
+            functools.partial(self._is_stale, plan),
         )
-        if count < len(digests):
-            speech: Ready = Long(plan.digest, manifest, read, self._allowance, at_hand)
-        else:
-            speech = ready(plan.digest, manifest, read, self._allowance, at_hand)
-        speech.stale = stale
-        return speech
 
-    async def _manifest(self, plan: Plan, kept: Entry | None, clips: list[Clip]) -> Manifest | None:
+    async def _manifest(self, plan: Plan, kept: Entry | None, entries: Sequence[Entry]) -> Manifest | None:
         """What the plan's speech consists of, from its first clips or all; None: a clip has gone meanwhile.
 
         The clips may all be known from other texts, or one be made anew, and this speech have no address yet.
@@ -310,14 +315,16 @@ class Studio:
             told is not None
             and told.has_text is plan.keeps_text  # the operator may have changed his mind since
             and told.tells_of(plan)
-            and as_listed(told.clips[: len(clips)], [clip.entry for clip in clips])
+            and as_listed(told.clips[: len(entries)], entries)
         ):
             return await self._labelled(plan, told)
-        if len(clips) < len(plan.chunks):
+        if len(entries) < len(plan.chunks):
             known = await self.known(plan)
             if len(known) < len(plan.chunks):
                 return None
-            clips = [known[position] for position in range(len(known))]
+        else:
+            known = self._clips(plan, entries)
+        clips = [known[position] for position in range(len(known))]
         manifest = Manifest.of(plan, clips).also_labelled(told)
         await keep(self._cache, plan.digest, manifest, self._clock())
         return manifest
@@ -350,11 +357,12 @@ class Studio:
             raise gone()
         return clip.entry
 
-    def _count_hits(self, found: Iterable[tuple[str, int]]) -> None:
-        """By what each clip is (hit or stale), and its characters."""
-        for outcome, number in found:
-            self._counter(outcome).inc()
-            self._saved.inc(number)
+    def _count_hits(self, found: int, stale: int, characters: int) -> None:
+        """So many clips, and so many of them old ones, with so many characters together."""
+        for outcome, number in (("hit", found), ("stale", stale)):
+            if number:
+                self._counter(outcome).inc(number)
+        self._saved.inc(characters)
 
 
 def _note_hits(plan: Plan, providers: Mapping[int, str]) -> None:

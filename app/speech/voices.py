@@ -9,9 +9,11 @@ from app.settings import VoiceTable
 from providers.interface import ProviderVoice
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Voice:
     """A name that clients use and the provider voices behind it (at least one), tried in this `order`.
+
+    There is one object for each in force.
 
     `spread`: each chunk's text has an order of its own, evenly over the links; `cheapest`: by price. `same_voice`: the
     link that spoke a speech's first chunk speaks all of them, or the speech ends. `hedge`: see `VoiceTable`.

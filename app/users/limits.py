@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 from app.errors import OverLimit, UsersUnavailable
 from app.settings.tables import LimitTable
 from app.users.buckets import STEP, Buckets
-from app.users.purse import Purse, Purses
+from app.users.purse import REMEMBERED, Purse, Purses
 from app.users.refusals import refusal, too_many
 from app.users.settling import SCRIPTS, Settlement, Settling, counters
 from app.users.store import named
@@ -347,8 +347,9 @@ def _unlimited(limits: LimitTable) -> bool:
     )
 
 
-def _bucket(user: str) -> list[str]:
-    return [named("requests", user)]
+@functools.lru_cache(REMEMBERED)
+def _bucket(user: str) -> tuple[str]:
+    return (named("requests", user),)
 
 
 def _or_none(limit: int | None) -> int:

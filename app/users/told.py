@@ -25,6 +25,8 @@ class Left:
 
 def headers(limits: LimitTable, requests: Left | None, characters: Left | None) -> Pairs:
     """Of the limits per minute, as far as it is known what is left of them."""
+    if limits.requests_per_minute is None and limits.characters_per_minute is None:
+        return ()
     told = [
         (name, openai, room, left)
         for name, openai, room, left in (
@@ -33,8 +35,6 @@ def headers(limits: LimitTable, requests: Left | None, characters: Left | None) 
         )
         if room is not None
     ]
-    if not told:
-        return ()
     policy = ", ".join(f'"{name}";q={room};w={_MINUTE}' for name, _, room, _ in told)
     pairs = [("RateLimit-Policy", policy)]
     known = [(name, openai, room, left) for name, openai, room, left in told if left is not None]

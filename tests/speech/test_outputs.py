@@ -12,7 +12,7 @@ from app.speech import ready as ready_module
 from app.speech import windows as windows_module
 from app.speech.allowance import Allowance
 from app.speech.manifest import ClipLine, Manifest
-from app.speech.ready import Long, Short, ready
+from app.speech.ready import Long, short
 from cache.cache import Cache
 from cache.interface import Entry
 from cache.value import new_entry
@@ -78,8 +78,8 @@ async def test_long_answers_come_in_windows(monkeypatch: pytest.MonkeyPatch, nam
              for n, (one, samples) in enumerate(clips)]  # fmt: skip
     manifest = Manifest(name, wanted.sample_rate, tuple(lines), wanted.bit_rate, wanted.form.layout)
     entries = [new_entry(b"{}", payload, made_at=0.0, ttl=1.0) for payload, _ in clips]
-    speech = ready("d", manifest, nothing_more, Allowance(), entries)
-    assert isinstance(speech, Long)
+    assert short("d", manifest, entries) is None
+    speech = Long("d", manifest, nothing_more, Allowance(), entries)
     windows = [window async for window in speech.sound()]
     assert b"".join(b"".join(window) for window in windows) == b"".join(join(wanted, clips))
     assert speech.size == sum(len(part) for window in windows for part in window)
@@ -94,7 +94,7 @@ async def test_short_answers_are_joined_at_once():
     line = ClipLine("d" * 40, "00" * 16, samples, len(payload), "p", 9, True, 1e10)
     manifest = Manifest("mp3", 24_000, (line,), wanted.bit_rate)
     entry = new_entry(b"{}", payload, made_at=0.0, ttl=1.0)
-    speech = ready("d", manifest, nothing_more, Allowance(), [entry])
-    assert isinstance(speech, Short)
+    speech = short("d", manifest, [entry])
+    assert speech is not None
     assert [part is payload for part in speech.parts] == [True]
     assert [window async for window in speech.sound(10, 20)] == [[payload[10:20]]]
