@@ -184,7 +184,11 @@ class Limits:
             left += int(came[3])
         entrance.requests = Left(left, seconds or 0.0)
         if not ok:
-            self._purses.of(entrance.user.id).refuse(self._clock(), seconds or 0.0)
+            purse = self._purses.of(entrance.user.id)
+            if purse.take():
+                # Paid for since it asked: of a crowd that comes at once none may be left over.
+                return
+            purse.refuse(self._clock(), seconds or 0.0)
             raise entrance.refuse(too_many(room, seconds))
 
     async def reserve(self, entrance: Entrance, due: Due, tally: Tally, *, further: bool = False) -> "Hold":

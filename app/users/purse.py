@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-STEADY: Final = 1.0
-"""Seconds of asking, without a pause as long, after which the next requests are paid for ahead."""
+STEADY: Final = 0.05
+"""Seconds of asking after which the next requests are paid for ahead."""
+PAUSE: Final = 1.0
+"""Seconds without a request after which he has just come again."""
 AHEAD: Final = 0.1
 """Seconds whose requests are."""
 PART: Final = 20
@@ -40,10 +42,14 @@ class Purse:
 
     def ask(self, now: float) -> bool:
         """One more request; whether it was paid for."""
-        if now - self.last > STEADY:
+        if now - self.last > PAUSE:
             self.since, self.asked = now, 0
         self.last = now
         self.asked += 1
+        return self.take()
+
+    def take(self) -> bool:
+        """One of those that are paid for, if there is one."""
         if not self.paid:
             return False
         self.paid -= 1
