@@ -25,6 +25,7 @@ class Counting(Planner):
 
     def __init__(self) -> None:
         self.settings = parse(VOICES, {})
+        self.voices = Voices(self.settings.voices)
         providers = {name: build(table.named(name)) for name, table in self.settings.providers.items()}
         super().__init__(
             providers,
@@ -56,7 +57,7 @@ class Desk:
 
     def request(self, text: str, voice: str = "alloy", kind: InputType = "text") -> SpeechRequest:
         """For mp3."""
-        found = Voices(self.planner.settings.voices).find(voice)
+        found = self.planner.voices.find(voice)
         return SpeechRequest(text, found, output(FORMATS["mp3"]), input_type=kind)
 
 
