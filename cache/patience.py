@@ -29,9 +29,9 @@ class patient_timeout:  # noqa: N801 - as `asyncio.timeout`
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         self._waiting.cancel()
-        return await self._limit.__aexit__(kind, error, trace)
+        await self._limit.__aexit__(kind, error, trace)
 
     def _due(self, passes: int) -> None:
         if passes:

@@ -3,8 +3,8 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -21,6 +21,7 @@ from app.speech.hedge import Hedging
 from app.speech.live import Rehearsal
 from app.speech.making import Live
 from app.speech.manifest import ClipLine, Manifest, keep
+from app.speech.performance import Performance
 from app.speech.plan import Plan, SpeechRequest
 from app.speech.ready import Long, Ready, as_listed, short
 from app.speech.shelf import Shelf, gone
@@ -94,8 +95,7 @@ class Studio:
                     known[position] = clip.without_sound()
         return known
 
-    @asynccontextmanager
-    async def perform(self, plan: Plan) -> AsyncIterator[Ready | Live]:
+    def perform(self, plan: Plan) -> Performance:
         """What was said before, or a speech in the making whose work ends with the block, unless others follow it.
 
         Reading the sound of what was said before may raise `NotFound`, where a clip has gone since and may not be
@@ -104,10 +104,12 @@ class Studio:
         Raises:
             NotCached: on entering, when only the cache was to be asked and it does not have everything.
         """
+        return Performance(functools.partial(self._begin, plan), self._unattended.take)
+
+    async def _begin(self, plan: Plan) -> Ready | Live:
         found = await self._find(plan)
         if isinstance(found, Ready):
-            yield found
-            return
+            return found
         if plan.request.cache == "only":
             missing = max(1, len(plan.chunks) - len(await self.known(plan)))
             raise NotCached(
@@ -119,11 +121,7 @@ class Studio:
         self._count_hits(len(found) - stale, stale, sum(clip.meta.characters for clip in found.values()))
         _note_hits(plan, {position: clip.meta.provider for position, clip in found.items()})
         rehearsal = Rehearsal(plan, found, self._chain, self._deadline)
-        live = Live(plan, rehearsal, self._cache, self._clock, due(plan, found))
-        try:
-            yield live
-        finally:
-            await self._unattended.take(live)
+        return Live(plan, rehearsal, self._cache, self._clock, due(plan, found))
 
     async def aclose(self) -> None:
         """End what is being made for followers only."""
