@@ -37,8 +37,11 @@ async function ask(path, { body, signal } = {}) {
   if (response.ok) return response;
   if (response.status === 401) askForKey();
   const told = await response.json().catch(() => ({}));
+  if ((told.error?.code ?? told.code) === "missing_key") throw new Error("This server needs a key: enter yours above.");
+  const wait = response.headers.get("X-Should-Retry") !== "false" && response.headers.get("Retry-After");
   // A proxy in front answers with a page of its own.
-  throw new Error(told.error?.message ?? told.detail ?? `The answer was ${response.status}, without a reason. Try again later.`);
+  const message = told.error?.message ?? told.detail ?? `The answer was ${response.status}, without a reason. Try again later.`;
+  throw new Error(wait ? `${message} Here that is in ${wait} s.` : message);
 }
 
 function wish() {
@@ -53,7 +56,8 @@ async function listVoices() {
     const { voices } = await (await ask("/v1/audio/voices")).json();
     const chosen = $("voice").value;
     $("voice").replaceChildren(...voices.map(({ id, alias_of: of, language }) => new Option(`${id} (${of ?? language})`, id)));
-    if (chosen) $("voice").value = chosen;
+    const first = chosen || "default";
+    if (voices.some(({ id }) => id === first)) $("voice").value = first;
   } catch (error) {
     complain(error.message);
   }
@@ -165,9 +169,10 @@ async function speak(event) {
     ]);
     say("All of it is here.");
   } catch (error) {
-    $("player").pause();
-    say(error.name === "AbortError" ? "Stopped." : "");
-    if (error.name !== "AbortError") complain(error.message);
+    const stopped = error.name === "AbortError"; // else what has come is heard to its end
+    if (stopped) $("player").pause();
+    say(stopped ? "Stopped." : "");
+    if (!stopped) complain(error.message);
   } finally {
     current = null;
     $("speak").textContent = "Speak";
@@ -207,7 +212,8 @@ $("key").addEventListener("change", () => { complain(""); if (!$("voice").length
 $("form").addEventListener("submit", speak);
 $("text").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !current) $("form").requestSubmit(); });
 $("estimate").addEventListener("click", estimate);
-$("player").addEventListener("error", () => complain(`This browser cannot play ${$("format").value}. Choose another format, or download it.`));
+// While it is filled, the player fails for want of what did not come, too.
+$("player").addEventListener("error", () => kept && $("player").src === kept && complain(`This browser cannot play ${$("format").value}. Choose another format, or download it.`));
 $("program").addEventListener("toggle", tellCommand);
 $("form").addEventListener("input", tellCommand);
 $("copy").hidden = !navigator.clipboard; // where the page came by plain HTTP from another machine

@@ -117,7 +117,7 @@ class Tab:
         return self._browser.command(method, self._session, **parameters)
 
     def go(self, url: str) -> None:
-        """To an address, until its voices are listed or it is complete without any."""
+        """To an address, until all that it is made of is there."""
         self.command("Page.navigate", url=url)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
@@ -132,8 +132,8 @@ class Tab:
 
     def until(self, expression: str) -> None:
         """Wait until it holds (the test's own time-out is the bound)."""
-        while not self.js(f"new Promise((done) => setTimeout(() => done(Boolean({expression})), 10))"):
-            pass
+        while not self.js(f"Boolean({expression})"):
+            self.js("new Promise((done) => setTimeout(done, 10))")
 
     def text(self, name: str) -> str:
         """What the element of that id says."""
@@ -184,7 +184,7 @@ class Tab:
         ]
 
     def _mine(self) -> Iterator[dict[str, Any]]:
-        return (event for event in self._browser.events if event.get("sessionId") == self._session)
+        return (event for event in self._browser.events if event.get("sessionId") == self._session and "method" in event)
 
 
 def _pipe() -> tuple[int, int]:
