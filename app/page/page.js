@@ -196,6 +196,7 @@ async function estimate() {
 }
 
 function tellCommand() {
+  if (!$("program").open) return;
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   $("curl").textContent = [
     `curl ${location.origin}/v1/audio/speech`,

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-PROGRAM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PROGRAM: Final = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 """The browser of this machine; None: there is none."""
 
 _OPTIONS: Final = (
@@ -184,7 +186,11 @@ class Tab:
         ]
 
     def _mine(self) -> Iterator[dict[str, Any]]:
-        return (event for event in self._browser.events if event.get("sessionId") == self._session and "method" in event)
+        return (
+            event
+            for event in self._browser.events
+            if event.get("sessionId") == self._session and "method" in event
+        )
 
 
 def _pipe() -> tuple[int, int]:

@@ -134,7 +134,9 @@ def test_everything_has_a_name(browser: Browser, server: Server):
 def test_a_phone_is_wide_enough(browser: Browser, server: Server, path: str, scheme: str):
     """One would have to scroll sideways to read."""
     with browser.tab(server.url + path) as tab:
-        tab.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        tab.command(
+            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
         tab.command(
             "Emulation.setDeviceMetricsOverride", width=320, height=640, deviceScaleFactor=1, mobile=True
         )
@@ -218,12 +220,18 @@ def test_a_key_stays_in_its_tab(browser: Browser, keyed: tuple[Server, str, str]
             speak(tab, key=good, format=form)
             tab.until("$('player').currentTime > 0.1 || !$('problem').hidden")
             assert tab.text("problem") == ""
-        stored = tab.js("[Object.keys(sessionStorage).join(), localStorage.length, document.cookie, location.href]")
+        stored = tab.js(
+            "[Object.keys(sessionStorage).join(), localStorage.length, document.cookie, location.href]"
+        )
         assert stored == ["key", 0, "", server.url + "/"]
         tab.js("$('program').open = true")
         tab.until("$('curl').textContent")
         assert '-H "Authorization: Bearer $KEY"' in tab.text("curl")
-        seen = [*tab.asked, tab.js("document.body.innerText"), *tab.js("[...document.links].map((a) => a.href)")]
+        seen = [
+            *tab.asked,
+            tab.js("document.body.innerText"),
+            *tab.js("[...document.links].map((a) => a.href)"),
+        ]
         assert not [where for where in seen if good in where or "token=" in where]
         tab.go(server.url)
         assert tab.js("$('key').value") == good
