@@ -235,3 +235,22 @@ def test_a_key_stays_in_its_tab(browser: Browser, keyed: tuple[Server, str, str]
         assert not [where for where in seen if good in where or "token=" in where]
         tab.go(server.url)
         assert tab.js("$('key').value") == good
+
+
+@pytest.mark.soak
+def test_a_long_text_is_heard_beyond_what_a_browser_buffers(browser: Browser, tmp_path: Path):
+    """Past some ten megabytes the browser takes no more while it plays: the rest would not be there to be heard."""
+    running = Server(tmp_path, "[sound]\nmp3_bit_rate = 160000\n" + VOICES)
+    try:
+        with browser.tab(running.url) as tab:
+            tab.until("$('voice').length")
+            text = " ".join(f"This is sentence number {number} of a chapter." for number in range(400))
+            speak(tab, text=text)
+            tab.until("$('player').duration > 700 || !$('problem').hidden")
+            assert tab.text("problem") == ""
+            assert tab.js("$('player').src === $('facts').querySelector('a[download]').href")
+            tab.js("$('player').currentTime = $('player').duration - 0.5")
+            tab.until("$('player').ended")
+            assert tab.complaints == []
+    finally:
+        running.stop()
