@@ -41,7 +41,7 @@ async function ask(path, { body, signal } = {}) {
   const wait = response.headers.get("X-Should-Retry") !== "false" && response.headers.get("Retry-After");
   // A proxy in front answers with a page of its own.
   const message = told.error?.message ?? told.detail ?? `The answer was ${response.status}, without a reason. Try again later.`;
-  throw new Error(wait ? `${message} Here that is in ${wait} s.` : message);
+  throw new Error(wait ? `${message} Wait ${wait} s.` : message);
 }
 
 function wish() {
@@ -134,13 +134,14 @@ async function speak(event) {
   if (current) return current.abort();
   current = new AbortController();
   const { signal } = current;
-  const body = wish();
   const began = performance.now();
   const since = () => `${Math.round(performance.now() - began)} ms`;
   complain("");
   say("Waiting for the first sound.");
   $("speak").textContent = "Stop";
   try {
+    if (!$("voice").length) await listVoices(); // a key that was sent off with Enter
+    const body = wish();
     const response = await ask("/v1/audio/speech", { body, signal });
     const first = since();
     if (key()) sessionStorage.setItem("key", key());

@@ -1,6 +1,7 @@
 """The page in a real browser, where the machine has one."""
 
 import asyncio
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,20 @@ def test_who_waits_can_stop(browser: Browser, failing: Server):
         assert tab.text("status") == "All of it is here."
 
 
+def test_a_limit_says_how_long(browser: Browser, tmp_path: Path):
+    """The reader sees no header: "after Retry-After" alone tells nobody when."""
+    running = Server(tmp_path, "[limits.default]\nrequests_per_minute = 1\n" + VOICES)
+    try:
+        with browser.tab(running.url) as tab:
+            tab.until("$('voice').length")
+            speak(tab)
+            assert tab.text("problem") == ""
+            speak(tab)
+            assert re.search(r"1 requests a minute.* Wait \d+ s\.$", tab.text("problem"))
+    finally:
+        running.stop()
+
+
 def test_a_cut_is_told(browser: Browser, failing: Server):
     """Half a text would pass for all of it, or the format be blamed."""
     with browser.tab(failing.url) as tab:
@@ -235,6 +250,25 @@ def test_a_key_stays_in_its_tab(browser: Browser, keyed: tuple[Server, str, str]
         assert not [where for where in seen if good in where or "token=" in where]
         tab.go(server.url)
         assert tab.js("$('key').value") == good
+
+
+def test_voices_that_are_listed_to_keys_only(
+    browser: Browser, keyed: tuple[Server, str, str], tmp_path: Path
+):
+    """Who sends the key off with Enter would speak with no voice."""
+    config = keyed[0].file.read_text(encoding="utf-8")
+    running = Server(tmp_path / "closed", f"[server]\npublic_listings = false\n{config}")
+    try:
+        with browser.tab(running.url) as tab:
+            tab.until("!$('problem').hidden")
+            assert tab.text("problem") == "This server needs a key: enter yours above."
+            assert tab.js("document.activeElement.id") == "key"
+            tab.command("Input.insertText", text=keyed[1])
+            tab.press("Enter")
+            tab.until("$('status').textContent === 'All of it is here.'")
+            assert tab.js("$('voice').value") == "default"
+    finally:
+        running.stop()
 
 
 @pytest.mark.soak
