@@ -356,7 +356,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             lifecycle.draining = True
 
     app = Refrain(
-        route_handlers=[operations(lifecycle, metrics), page()],
+        route_handlers=[operations(lifecycle, metrics), page(keyed=settings.auth.mode != "open")],
         lifespan=[opened],
         exception_handlers={
             RefrainError: on_refrain_error,

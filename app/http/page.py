@@ -25,9 +25,13 @@ class ApiPage(OpenAPIRenderPlugin):
         return self._page
 
 
-def page() -> Router:
-    """The routes; the files are read once, at start."""
+def page(*, keyed: bool) -> Router:
+    """The routes; the files are read once, at start. `keyed`: the page asks for a key from the beginning."""
     files = {path.name: (path.read_bytes(), _MEDIA[path.suffix]) for path in sorted(_FOLDER.iterdir())}
+
+    if keyed:
+        content, media = files["index.html"]
+        files["index.html"] = (content.replace(b'id="asked" hidden', b'id="asked"'), media)
 
     def served(name: str) -> Response[bytes]:
         if name not in files:
