@@ -83,7 +83,10 @@ def speak(tab: Tab, **fields: str) -> None:
     tab.until("$('speak').textContent === 'Speak'")
 
 
-@pytest.mark.parametrize("form", ["mp3", "opus", "aac", "m4a", "flac", "wav"])
+@pytest.mark.parametrize(
+    "form",
+    ["mp3", "wav", *(pytest.param(name, marks=pytest.mark.soak) for name in ("opus", "aac", "m4a", "flac"))],
+)
 def test_every_format_is_heard(browser: Browser, server: Server, form: str):
     """The page would offer what the browser cannot play, or the policy would silence it."""
     with browser.tab(server.url) as tab:
@@ -130,6 +133,7 @@ def test_everything_has_a_name(browser: Browser, server: Server):
         assert [node for node in controls if not node["name"]["value"]] == []
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_a_phone_is_wide_enough(browser: Browser, server: Server, path: str, scheme: str):
@@ -146,6 +150,7 @@ def test_a_phone_is_wide_enough(browser: Browser, server: Server, path: str, sch
         assert tab.complaints == []
 
 
+@pytest.mark.soak
 def test_what_it_would_cost_is_told(browser: Browser, server: Server):
     """Who pays by the character would find out afterwards."""
     with browser.tab(server.url) as tab:
@@ -157,6 +162,7 @@ def test_what_it_would_cost_is_told(browser: Browser, server: Server):
         assert server.url + "/v1/audio/speech" not in tab.asked
 
 
+@pytest.mark.soak
 def test_a_command_says_the_same(browser: Browser, server: Server):
     """What is copied into a shell would break at the first apostrophe."""
     with browser.tab(server.url) as tab:
@@ -181,6 +187,7 @@ def test_who_waits_can_stop(browser: Browser, failing: Server):
         assert tab.text("status") == "All of it is here."
 
 
+@pytest.mark.soak
 def test_a_limit_says_how_long(browser: Browser, tmp_path: Path):
     """The reader sees no header: "after Retry-After" alone tells nobody when."""
     running = Server(tmp_path, "[limits.default]\nrequests_per_minute = 1\n" + VOICES)
@@ -204,6 +211,7 @@ def test_a_cut_is_told(browser: Browser, failing: Server):
         assert tab.text("status") == ""
 
 
+@pytest.mark.soak
 def test_a_server_that_is_gone_is_told(browser: Browser, tmp_path: Path):
     """The reader would be told "Failed to fetch"."""
     running = Server(tmp_path, VOICES)
@@ -252,6 +260,7 @@ def test_a_key_stays_in_its_tab(browser: Browser, keyed: tuple[Server, str, str]
         assert tab.js("$('key').value") == good
 
 
+@pytest.mark.soak
 def test_voices_that_are_listed_to_keys_only(
     browser: Browser, keyed: tuple[Server, str, str], tmp_path: Path
 ):
