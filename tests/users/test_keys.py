@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from app.users.keys import Keys, is_key
-from app.users.store import Secret
+from app.users.store import LOOKED_EVERY, Secret, named
 from cache.errors import Away
 from cache.link import RedisLink
 from tests.cache.conftest import Server
@@ -83,6 +83,50 @@ async def test_another_secret_knows_no_key(keys: Keys, link: RedisLink):
 async def test_the_secret_is_the_same_for_all(link: RedisLink):
     """A key would be good at the replica that made it only."""
     assert await Secret(link).get() == await Secret(link).get()
+
+
+async def test_a_secret_that_was_lost_comes_back(victim: Server, clock: Clock):
+    """One evicted or flushed key would make all keys void with the next server that starts."""
+    link = RedisLink(victim.url, timeout=5)
+    running = Secret(link, clock=clock)
+    known = await running.get()
+    await link.client.delete(named("secret"))
+    clock.now += LOOKED_EVERY
+    assert await running.get() == known
+    assert await Secret(link).get() == known
+    await link.aclose()
+
+
+async def test_a_server_goes_by_the_secret_of_now(victim: Server, clock: Clock):
+    """After Redis has lost everything, keys that are made anew would be refused by every server that still runs."""
+    link = RedisLink(victim.url, timeout=5)
+    keys = Keys(link, Secret(link, clock=clock))
+    await keys.create("lost")
+    victim.command("FLUSHALL")
+    _, presented = await Keys(link, Secret(link)).create("anew")
+    clock.now += LOOKED_EVERY
+    assert await keys.find(presented)
+    await link.aclose()
+
+
+async def test_a_known_secret_serves_while_redis_is_away(victim: Server, clock: Clock):
+    """Nobody would get an address for his player, although all that it takes is known."""
+    link = RedisLink(victim.url)
+    secret = Secret(link, clock=clock)
+    known = await secret.get()
+    victim.stop()
+    clock.now += LOOKED_EVERY
+    assert await secret.get() == known
+    await link.aclose()
+
+
+async def test_a_secret_that_is_none_is_not_signed_with(victim: Server):
+    """Where something has emptied it, anybody could sign."""
+    link = RedisLink(victim.url, timeout=5)
+    await link.client.set(named("secret"), b"")
+    with pytest.raises(Away):
+        await Secret(link).get()
+    await link.aclose()
 
 
 async def test_a_full_redis_knows_keys_all_the_same(victim: Server):
