@@ -20,6 +20,7 @@ from cache.link import RedisLink
 PREFIX: Final = "rf_"
 _ID_BYTES, _SECRET_BYTES = 10, 20  # base32 without padding: 16 and 32 characters
 _KEY = re.compile(r"rf_([a-z2-7]{16})_([a-z2-7]{32})")
+_ID = re.compile(r"[a-z2-7]{16}")
 USED_EVERY: Final = 60.0
 """Seconds between two notes of when a key was last used."""
 
@@ -43,6 +44,11 @@ def is_key(credential: str) -> bool:
     return _KEY.fullmatch(credential) is not None
 
 
+def is_id(word: str) -> bool:
+    """Whether it may name a key."""
+    return _ID.fullmatch(word) is not None
+
+
 class Keys:
     """All keys. `now` is the time of day, in seconds."""
 
@@ -61,7 +67,7 @@ class Keys:
         """A new key, and what its user presents: nobody can find that out again. `user` left out: `name`.
 
         Raises:
-            Away: Redis does not answer; nothing was created.
+            Away: Redis does not answer; if it was created all the same, nobody knows it.
         """
         key = Key(_word(_ID_BYTES), name, user or name, role, plan, created=self._now())
         presented = f"{PREFIX}{key.id}_{_word(_SECRET_BYTES)}"
