@@ -69,6 +69,8 @@ class PublishedKeys:
             headers={"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(_READ, connect=_CONNECT),
             follow_redirects=False,
+            # Plain http is for this machine only: a proxy of the environment would read it, and answer in its place.
+            trust_env=url.startswith("https:"),
         )
         self._keys: tuple[PublishedKey, ...] = ()
         self._fetched = self._ended = -math.inf
