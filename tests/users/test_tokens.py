@@ -13,6 +13,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,6 +164,14 @@ def changed_claims() -> str:
     return f"{header}.{claims_part}.{signature}"
 
 
+def unencoded() -> str:
+    """Well signed, its claims apart from it (RFC 7797)."""
+    header = raw({"alg": "RS256", "b64": False, "crit": ["b64"]}, {}).split(".")[0]
+    signed = f"{header}.".encode() + json.dumps(claims()).encode()
+    signature = private().sign(signed, PKCS1v15(), SHA256())
+    return f"{header}..{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
 NOW = int(time.time())
 REFUSED = {
     "none": lambda: raw({"alg": "none"}, claims(), b""),
@@ -197,6 +207,11 @@ REFUSED = {
     "expiry of many digits": lambda: token(exp=10**400),
     "good for too long": lambda: token(exp=NOW + 400 * 86400),
     "good for too long, without its issue": lambda: token(iat=None, exp=NOW + 400 * 86400),
+    "the notice of a log-out": lambda: token(
+        headers={"typ": "logout+jwt"},
+        events={"http://schemas.openid.net/event/backchannel-logout": {}},
+    ),
+    "a payload that is not encoded": unencoded,
     "too long": lambda: token(filler="x" * LONGEST),
     "a number for an id": lambda: token(jti=7),
     "no object": lambda: raw({"alg": "RS256"}, [1]),
