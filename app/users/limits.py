@@ -142,7 +142,7 @@ class Limits:
         """
         limits = self._limits_of(user.plan)
         room = limits.requests_per_minute
-        seconds = None if room is None else self._purses.of(user.id).refused(self._clock())
+        seconds = None if room is None else self._purses.of(user.id).refused(self._clock(), room)
         if room is not None and seconds is not None:
             raise Entrance(user, limits, None, requests=Left(0, seconds)).refuse(too_many(room, seconds))
 
@@ -184,7 +184,7 @@ class Limits:
             left += int(came[3])
         entrance.requests = Left(left, seconds or 0.0)
         if not ok:
-            self._purses.of(entrance.user.id).refuse(self._clock(), seconds or 0.0)
+            self._purses.of(entrance.user.id).refuse(self._clock(), seconds or 0.0, room)
             raise entrance.refuse(too_many(room, seconds))
 
     async def reserve(self, entrance: Entrance, due: Due, tally: Tally, *, further: bool = False) -> "Hold":
