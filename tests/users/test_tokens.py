@@ -389,6 +389,9 @@ def test_a_credential_of_a_token_can_be_read_again():
         ('jwks_url = "http://issuer.example/keys"', "needs https"),
         ('jwks_url = "http://127.0.0.1.example/keys"', "needs https"),
         ('jwks_url = "https://"', "jwks_url"),
+        ('jwks_url = "https://a.example:99999/keys"', "is no URL"),
+        ('jwks_url = "https://a.example:http/keys"', "is no URL"),
+        ('jwks_url = "https://a example/keys"', "is no URL"),
         ('jwks_url = "https://a.example"\npublic_key = """PEM"""', "has both"),
     ],
 )
