@@ -44,7 +44,7 @@ def secret(value: object) -> object:
     """`"env:NAME"` and `"file:PATH"` are looked up; anything else is the secret itself.
 
     Raises:
-        ValueError: the variable is not set, the file cannot be read, or nothing is in it; says which, never what was in it.
+        ValueError: there is no such variable or file, or nothing is in it; says which, never what was in it.
     """
     if not isinstance(value, str):
         return value
