@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from app.users.store import Secret, named
 from app.users.user import DEFAULT_PLAN, Role
 from cache.errors import Away
 from cache.link import RedisLink
+from cache.server import full
 
 PREFIX: Final = "rf_"
 _ID_BYTES, _SECRET_BYTES = 10, 20  # base32 without padding: 16 and 32 characters
@@ -121,8 +122,15 @@ class Keys:
         fields = await self._fields(key_id)
         if fields is None:
             return None
-        place = named("key", key_id)
-        await self._link.call(partial(self._link.client.hsetnx, place, "revoked", repr(self._now())))
+        place, now = named("key", key_id), self._now()
+        try:
+            await self._link.call(partial(self._link.client.hsetnx, place, "revoked", repr(now)))
+        except Away as error:
+            if not full(error.__cause__):
+                raise
+            # A full Redis writes nothing down, but it deletes: rather no trace of a key than one that is still good.
+            await self._delete(key_id)
+            return replace(_key(key_id, fields), revoked=now)
         await self._save()
         fields = await self._fields(key_id)
         return None if fields is None else _key(key_id, fields)
@@ -144,8 +152,7 @@ class Keys:
         """
         theirs = [key.id for key in await self.all() if key.user == user]
         for key_id in theirs:
-            await self._link.call(partial(self._link.client.delete, named("key", key_id)))
-            await self._link.call(partial(self._link.client.srem, named("keys"), key_id))
+            await self._delete(key_id)
         await self._save()
         return len(theirs)
 
@@ -159,6 +166,11 @@ class Keys:
             # Not where it was deleted meanwhile: half a key would stay.
             if await self._link.call(partial(self._link.client.exists, place)):
                 await self._link.call(partial(self._link.client.hset, place, "used", repr(now)))
+
+    async def _delete(self, key_id: str) -> None:
+        await self._link.call(partial(self._link.client.delete, named("key", key_id)))
+        # Last: as long as it is there, it is listed.
+        await self._link.call(partial(self._link.client.srem, named("keys"), key_id))
 
     async def _fields(self, key_id: str) -> dict[bytes, bytes] | None:
         fields: dict[bytes, bytes] = await self._link.call(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -139,6 +140,18 @@ async def test_a_full_redis_knows_keys_all_the_same(victim: Server):
     assert found is not None
     for one in (link, later):
         await one.aclose()
+
+
+async def test_a_full_redis_ends_keys_all_the_same(victim: Server, clock: Clock):
+    """A stolen key would be good for as long as nobody finds memory."""
+    link = RedisLink(victim.url, timeout=5)
+    keys = Keys(link, Secret(link), now=clock)
+    key, presented = await keys.create("alice")
+    victim.command("CONFIG", "SET", "maxmemory", "1")
+    assert await keys.revoke(key.id) == replace(key, revoked=clock.now)
+    assert await keys.find(presented) is None
+    assert await keys.all() == []
+    await link.aclose()
 
 
 async def test_a_revoked_key_is_told_from_none(keys: Keys, clock: Clock):
