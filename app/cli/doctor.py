@@ -3,6 +3,7 @@
 import asyncio
 import math
 import struct
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.cli.tables import table
 from app.cli.trial import Trial, announced, trials, tried
 from app.settings import Settings
 from app.stores import archive_url
+from app.users.store import named
 from cache.checkup import check_up
 from cache.embedded import start as start_embedded
 from cache.errors import Away, EmbeddedError, NoArchive
@@ -28,6 +30,7 @@ PROBE = "doctor"
 """An object that is written to see whether it can be, and deleted."""
 PATIENCE = 10.0
 """Seconds for that, however far away a bucket is."""
+_USERS = (("keys and limits", named("probe")),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +87,33 @@ async def _examine(settings: Settings, planned: list[Trial]) -> list[Finding]:
 
 
 async def _redis(settings: Settings) -> list[Finding]:
+    apart = settings.redis.users_url
+    findings = await _looked_at("users' redis", apart, also=_USERS) if apart else []
     if settings.redis.url:
-        remarks = await check_up(settings.redis.url)
-        return [Finding("redis", one.verdict != "no", one.text, one.verdict == "but") for one in remarks]
+        both = () if apart else _USERS
+        return [*await _looked_at("redis", settings.redis.url, also=both), *findings]
+    return [await _embedded(settings), *findings]
+
+
+async def _looked_at(what: str, url: str, also: Sequence[tuple[str, str]]) -> list[Finding]:
+    """One that others run."""
+    remarks = await check_up(url, also=also)
+    return [Finding(what, one.verdict != "no", one.text, one.verdict == "but") for one in remarks]
+
+
+async def _embedded(settings: Settings) -> Finding:
     what = "embedded Valkey"
     try:
         embedded = await start_embedded(settings.redis.data_dir)
     except EmbeddedError as error:
-        return [Finding(what, ok=False, detail=str(error))]
+        return Finding(what, ok=False, detail=str(error))
     try:
         remarks = await check_up(embedded.url)
     finally:
         embedded.release()
     broken = [one.text for one in remarks if one.verdict != "ok"]
     advice = f"{broken[0]}; look at its log in redis.data_dir" if broken else "answers"
-    return [Finding(what, not broken, advice)]
+    return Finding(what, not broken, advice)
 
 
 async def _archive(settings: Settings) -> Finding:

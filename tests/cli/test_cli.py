@@ -6,6 +6,7 @@ import av
 import pytest
 
 from tests.cli.commands import refrain
+from tests.http.servers import Valkey
 
 TONES = """
 [providers.tones]
@@ -148,3 +149,25 @@ def test_voices_and_doctor(folder: Path):
     assert sick.returncode == 1
     assert "does not answer" in sick.stdout
     assert "takes and gives entries" in sick.stdout
+
+
+def test_doctor_looks_where_users_are(folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Every key would be refused, for want of their own Redis or of rights, and all be said to be well."""
+    valkey = Valkey(tmp_path_factory.mktemp("valkey"))
+    valkey.command("ACL", "SETUSER", "cache", "on", ">x", "~refrain:*", "&*", "+@all")
+    url = f"unix://cache:x@{valkey.socket}"
+    try:
+        for redis, said in (
+            (f'url = "{url}"', "store keys and limits"),
+            (f'url = "{url}"\nusers_url = "{url}"', "store keys and limits"),
+            ('users_url = "redis://127.0.0.1:9/0"', "does not answer"),
+        ):
+            (folder / "sick.toml").write_text(f"[redis]\n{redis}\n{TONES}")
+            sick = refrain(folder, "doctor", "--config", "sick.toml")
+            assert sick.returncode == 1
+            assert said in " ".join(sick.stdout.split())
+        (folder / "well.toml").write_text(f'[redis]\nurl = "{url}"\nusers_url = "{valkey.url}"\n{TONES}')
+        well = refrain(folder, "doctor", "--config", "well.toml")
+        assert well.returncode == 0, well.stdout + well.stderr
+    finally:
+        valkey.stop()
