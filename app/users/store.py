@@ -32,11 +32,13 @@ def named(thing: str, *parts: str) -> str:
 class Secret:
     """What keys are hashed with, addresses salted and query tokens signed; the same for all replicas.
 
-    Given by the operator, or made by whoever needs it first and kept in Redis. `clock` is monotonic, in seconds.
+    Given by the operator, or made by whoever needs it first and kept in Redis. `saves` as with `Keys`; `clock` is
+    monotonic, in seconds.
     """
 
     link: RedisLink
     given: str = field(default="", repr=False)
+    saves: bool = False
     clock: Callable[[], float] = time.monotonic
     _known: bytes = field(default=b"", repr=False)
     _looked: float = -math.inf
@@ -69,6 +71,10 @@ class Secret:
             await self.link.call(partial(client.set, key, made, nx=True))
             # Whoever is second gets what the first has set.
             found = await self.link.call(partial(client.get, key))
+            if self.saves:
+                # Sound that is a user's own is found by it: also when he, or somebody, is to be forgotten.
+                with suppress(Away):
+                    await self.link.call(client.bgsave)
         # With a short one anybody could sign.
         if not isinstance(found, bytes) or len(found) < SECRET_BYTES:
             raise Away("no secret")

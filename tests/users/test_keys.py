@@ -121,6 +121,31 @@ async def test_a_known_secret_serves_while_redis_is_away(victim: Server, clock: 
     await link.aclose()
 
 
+async def test_what_must_outlive_a_power_cut_is_saved_at_once(victim: Server):
+    """The embedded server saves once an hour: keys, and whose sound is whose, would be lost with the secret."""
+    link = RedisLink(victim.url, timeout=5)
+
+    async def saved() -> int:
+        state = await link.client.info("persistence")
+        return 0 if state["rdb_bgsave_in_progress"] else int(state["rdb_saves"])
+
+    async def until_saved(more_than: int) -> int:
+        while (count := await saved()) <= more_than:
+            pass
+        return count
+
+    secret = Secret(link, saves=True)
+    before = await saved()
+    await secret.get()
+    before = await until_saved(before)
+    keys = Keys(link, secret, saves=True)
+    key, _ = await keys.create("alice")
+    before = await until_saved(before)
+    await keys.revoke(key.id)
+    await until_saved(before)
+    await link.aclose()
+
+
 async def test_a_secret_that_is_none_is_not_signed_with(victim: Server):
     """Where something has emptied it, anybody could sign."""
     link = RedisLink(victim.url, timeout=5)
