@@ -18,7 +18,9 @@ from app.cli import Failed, config_option, configured
 from app.cli.tables import table
 from app.cli.trial import Trial, announced, trials, tried
 from app.settings import Settings
+from app.settings.tables import Auth
 from app.stores import archive_url
+from app.users.jwks import PublishedKeys, Unusable
 from app.users.store import named
 from cache.checkup import check_up
 from cache.embedded import start as start_embedded
@@ -72,7 +74,7 @@ def doctor(config_file: Path | None, live: bool) -> None:
 
 
 async def _examine(settings: Settings, planned: list[Trial]) -> list[Finding]:
-    findings = [*await _redis(settings), await _archive(settings)]
+    findings = [*await _redis(settings), await _archive(settings), *await _signing_keys(settings.auth)]
     for name, provider in settings.providers.items():
         adapter = build(provider.named(name))
         try:
@@ -136,6 +138,27 @@ async def _archive(settings: Settings) -> Finding:
     finally:
         await objects.aclose()
     return Finding("archive", ok=found == b"refrain doctor", detail="takes and gives entries")
+
+
+async def _signing_keys(auth: Auth) -> list[Finding]:
+    """Those that tokens are checked with, where an issuer publishes them."""
+    rules = auth.jwt
+    if not (auth.takes_tokens and rules.jwks_url):
+        return []
+    what = "signing keys"
+    place = PublishedKeys(rules.jwks_url)
+    try:
+        published = await place.published()
+    except Unusable as error:
+        return [Finding(what, ok=False, detail=f"cannot be had ({error}); check auth.jwt.jwks_url")]
+    finally:
+        await place.aclose()
+    fit = frozenset[str]().union(*(key.algorithms for key in published))
+    missing = [name for name in rules.algorithms if name not in fit]
+    if not missing:
+        return [Finding(what, ok=True, detail=f"{len(published)} that can be used")]
+    detail = f"none is for {', '.join(missing)}; auth.jwt.algorithms is to be what the issuer signs with"
+    return [Finding(what, len(missing) < len(rules.algorithms), detail, doubtful=True)]
 
 
 def _codec(fmt: Format) -> Finding:
