@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from app.users.settling import SCRIPTS
 from app.users.store import Secret, named
 from app.users.user import DEFAULT_PLAN, Role
 from cache.errors import Away
@@ -60,6 +61,7 @@ class Keys:
         self._saves = saves
         self._link = link
         self._secret = secret
+        self._used = link.script("used", SCRIPTS)
         self._now = now
 
     async def create(
@@ -161,11 +163,8 @@ class Keys:
         now = self._now()
         if now - key.used < USED_EVERY:
             return
-        place = named("key", key.id)
         with suppress(Away):
-            # Not where it was deleted meanwhile: half a key would stay.
-            if await self._link.call(partial(self._link.client.exists, place)):
-                await self._link.call(partial(self._link.client.hset, place, "used", repr(now)))
+            await self._link.call(partial(self._used, [named("key", key.id)], [repr(now)]))
 
     async def _delete(self, key_id: str) -> None:
         await self._link.call(partial(self._link.client.delete, named("key", key_id)))

@@ -1,7 +1,7 @@
 """API keys: shown once, kept as a hash, stopped when revoked."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from app.users.keys import Keys, is_key
 from app.users.store import LOOKED_EVERY, Secret, named
 from cache.errors import Away
-from cache.link import RedisLink
+from cache.link import Answer, RedisLink
 from tests.cache.conftest import Server
 
 
@@ -221,6 +221,24 @@ async def test_a_forgotten_user_has_no_keys(keys: Keys):
     await keys.forget("stays")
     await keys.note_use(stale)
     assert await keys.find(other) is None, "a late note must not bring half a key back"
+
+
+async def test_a_use_leaves_nothing_of_a_key_that_is_deleted_meanwhile(
+    keys: Keys, link: RedisLink, monkeypatch: pytest.MonkeyPatch
+):
+    """A user who was forgotten while he spoke would leave when that was, for good."""
+    key, _ = await keys.create("judy")
+    call = link.call
+
+    async def then_forgotten(operation: Callable[[], Awaitable[Answer]]) -> Answer:
+        monkeypatch.undo()
+        answer = await call(operation)
+        await call(lambda: link.client.delete(named("key", key.id)))
+        return answer
+
+    monkeypatch.setattr(link, "call", then_forgotten)
+    await keys.note_use(key)
+    assert not await link.client.exists(named("key", key.id))
 
 
 async def test_without_redis_it_says_so(victim: Server, clock: Clock):
