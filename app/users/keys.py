@@ -122,8 +122,8 @@ class Keys:
             Away: Redis does not answer.
         """
         fields = await self._fields(key_id)
-        if fields is None:
-            return None
+        if fields is None or b"revoked" in fields:
+            return None if fields is None else _key(key_id, fields)
         place, now = named("key", key_id), self._now()
         try:
             await self._link.call(partial(self._link.client.hsetnx, place, "revoked", repr(now)))

@@ -172,10 +172,14 @@ async def test_a_full_redis_ends_keys_all_the_same(victim: Server, clock: Clock)
     link = RedisLink(victim.url, timeout=5)
     keys = Keys(link, Secret(link), now=clock)
     key, presented = await keys.create("alice")
+    ended, _ = await keys.create("bob")
+    before = await keys.revoke(ended.id)
     victim.command("CONFIG", "SET", "maxmemory", "1")
     assert await keys.revoke(key.id) == replace(key, revoked=clock.now)
     assert await keys.find(presented) is None
-    assert await keys.all() == []
+    clock.now += 1
+    assert await keys.revoke(ended.id) == before
+    assert await keys.all() == [before], "that one was written down already"
     await link.aclose()
 
 
