@@ -60,3 +60,8 @@ def needs_restart(old: Settings, new: Settings) -> Iterator[str]:
         for key in type(before).model_fields:
             if getattr(before, key) != getattr(after, key):
                 yield f"{table}.{key}"
+
+
+def in_force(old: Settings, new: Settings) -> Settings:
+    """The new ones, with the tables of the start as they were: who reads them must find what the server does."""
+    return new.model_copy(update={table: getattr(old, table) for table in FIXED})

@@ -38,7 +38,7 @@ from app.http.tokens import TokenSurface
 from app.http.usage import usage
 from app.metrics import CacheFigures, Metrics, TierFigures
 from app.purging import Purging
-from app.reload import Reload, needs_restart
+from app.reload import Reload, in_force, needs_restart
 from app.settings import Settings
 from app.speech.cast import Cast, Casting
 from app.speech.clips import ClipSource
@@ -125,6 +125,7 @@ class House:
         """
         for key in needs_restart(self.settings, settings):
             log.warning("%s has changed, which needs a restart", key)
+        settings = in_force(self.settings, settings)
         changed = await self.company.change(_accounts(settings), _warm_unhurried)
         self.casting.now = _cast(settings, self.settings, self.company.providers, self.lanes)
         self.circuits.use(map(circuit_of, self.company.providers.values()))

@@ -44,7 +44,7 @@ def secret(value: object) -> object:
     """`"env:NAME"` and `"file:PATH"` are looked up; anything else is the secret itself.
 
     Raises:
-        ValueError: the variable is not set or the file cannot be read; says which, never what was in it.
+        ValueError: there is no such variable or file, or nothing is in it; says which, never what was in it.
     """
     if not isinstance(value, str):
         return value
@@ -56,11 +56,14 @@ def secret(value: object) -> object:
     if value.startswith("file:"):
         path = Path(value.removeprefix("file:"))
         try:
-            return path.read_text(encoding="utf-8").strip()
+            found = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             raise ValueError(
                 f"cannot read the secret from {path}; check that it exists and is readable"
             ) from None
+        if not found:
+            raise ValueError(f"the file {path} is empty; write the secret into it, or leave the key out")
+        return found
     return value
 
 

@@ -1,8 +1,9 @@
 """A look at Redis for its operator: what is there, what is wrong with it, and what to do about that."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
@@ -31,8 +32,10 @@ class Remark:
     text: str
 
 
-async def check_up(url: str, *, patience: float = 1.0) -> list[Remark]:
+async def check_up(url: str, *, patience: float = 1.0, also: Sequence[tuple[str, str]] = ()) -> list[Remark]:
     """What there is to say of the Redis at this address, the main thing first. `patience`: seconds for each look.
+
+    `also`: what else is stored there, and a key such as it has: of other names than the cache's.
 
     Raises:
         ValueError: it is no address.
@@ -43,7 +46,7 @@ async def check_up(url: str, *, patience: float = 1.0) -> list[Remark]:
             await link.call(lambda: _reach(link))
         except Away as away:
             return [Remark("no", _why(away, link))]
-        used = [remark async for remark in _uses(link)]
+        used = [remark async for remark in _uses(link, also)]
         kept = [remark for server in link.servers.known() for remark in await _memory(server)]
         return [_found(link), *used, *dict.fromkeys(kept)]
     finally:
@@ -93,13 +96,14 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-async def _uses(link: RedisLink) -> AsyncIterator[Remark]:
+async def _uses(link: RedisLink, also: Sequence[tuple[str, str]]) -> AsyncIterator[Remark]:
     """What is done with it day by day, once."""
     key = link.keys.of("probe", "")
     ways: list[tuple[str, Callable[[], Awaitable[Answer]]]] = [
         ("store", lambda: link.client.set(key, "", px=1000)),
         ("run scripts", lambda: link.client.eval("return redis.call('GET', KEYS[1])", 1, key)),
         ("listen", lambda: _listen(link)),
+        *((f"store {what}", partial(link.client.set, other, "", px=1000)) for what, other in also),
     ]
     for way, operation in ways:
         try:

@@ -158,6 +158,14 @@ def test_a_secret_that_is_not_there_says_which():
     assert found.startswith("line 4")
 
 
+def test_a_file_without_a_secret_in_it_is_a_mistake(tmp_path: Path):
+    """Keys would be hashed with one that anybody who reads Redis has, and tokens of Redis' readers be taken."""
+    file = tmp_path / "secret"
+    file.write_text("\n")
+    (found,) = problems(f'[auth]\nmode = "keys"\nsecret = "file:{file}"\n')
+    assert f"the file {file} is empty" in found
+
+
 def test_a_voice_may_claim_an_alias_of_the_default():
     """Whoever configures a better `nova` must not have to rewrite the default voice for it."""
     settings = parse(

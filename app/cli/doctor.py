@@ -3,6 +3,7 @@
 import asyncio
 import math
 import struct
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,10 @@ from app.cli import Failed, config_option, configured
 from app.cli.tables import table
 from app.cli.trial import Trial, announced, trials, tried
 from app.settings import Settings
+from app.settings.tables import Auth
 from app.stores import archive_url
+from app.users.jwks import PublishedKeys, Unusable
+from app.users.store import named
 from cache.checkup import check_up
 from cache.embedded import start as start_embedded
 from cache.errors import Away, EmbeddedError, NoArchive
@@ -28,6 +32,7 @@ PROBE = "doctor"
 """An object that is written to see whether it can be, and deleted."""
 PATIENCE = 10.0
 """Seconds for that, however far away a bucket is."""
+_USERS = (("keys and limits", named("probe")),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ def doctor(config_file: Path | None, live: bool) -> None:
 
 
 async def _examine(settings: Settings, planned: list[Trial]) -> list[Finding]:
-    findings = [*await _redis(settings), await _archive(settings)]
+    findings = [*await _redis(settings), await _archive(settings), *await _signing_keys(settings.auth)]
     for name, provider in settings.providers.items():
         adapter = build(provider.named(name))
         try:
@@ -84,21 +89,33 @@ async def _examine(settings: Settings, planned: list[Trial]) -> list[Finding]:
 
 
 async def _redis(settings: Settings) -> list[Finding]:
+    apart = settings.redis.users_url
+    findings = await _looked_at("users' redis", apart, also=_USERS) if apart else []
     if settings.redis.url:
-        remarks = await check_up(settings.redis.url)
-        return [Finding("redis", one.verdict != "no", one.text, one.verdict == "but") for one in remarks]
+        both = () if apart else _USERS
+        return [*await _looked_at("redis", settings.redis.url, also=both), *findings]
+    return [await _embedded(settings), *findings]
+
+
+async def _looked_at(what: str, url: str, also: Sequence[tuple[str, str]]) -> list[Finding]:
+    """One that others run."""
+    remarks = await check_up(url, also=also)
+    return [Finding(what, one.verdict != "no", one.text, one.verdict == "but") for one in remarks]
+
+
+async def _embedded(settings: Settings) -> Finding:
     what = "embedded Valkey"
     try:
         embedded = await start_embedded(settings.redis.data_dir)
     except EmbeddedError as error:
-        return [Finding(what, ok=False, detail=str(error))]
+        return Finding(what, ok=False, detail=str(error))
     try:
         remarks = await check_up(embedded.url)
     finally:
         embedded.release()
     broken = [one.text for one in remarks if one.verdict != "ok"]
     advice = f"{broken[0]}; look at its log in redis.data_dir" if broken else "answers"
-    return [Finding(what, not broken, advice)]
+    return Finding(what, not broken, advice)
 
 
 async def _archive(settings: Settings) -> Finding:
@@ -121,6 +138,27 @@ async def _archive(settings: Settings) -> Finding:
     finally:
         await objects.aclose()
     return Finding("archive", ok=found == b"refrain doctor", detail="takes and gives entries")
+
+
+async def _signing_keys(auth: Auth) -> list[Finding]:
+    """Those that tokens are checked with, where an issuer publishes them."""
+    rules = auth.jwt
+    if not (auth.takes_tokens and rules.jwks_url):
+        return []
+    what = "signing keys"
+    place = PublishedKeys(rules.jwks_url)
+    try:
+        published = await place.published()
+    except Unusable as error:
+        return [Finding(what, ok=False, detail=f"cannot be had ({error}); check auth.jwt.jwks_url")]
+    finally:
+        await place.aclose()
+    fit = frozenset[str]().union(*(key.algorithms for key in published))
+    missing = [name for name in rules.algorithms if name not in fit]
+    if not missing:
+        return [Finding(what, ok=True, detail=f"{len(published)} that can be used")]
+    detail = f"none is for {', '.join(missing)}; auth.jwt.algorithms is to be what the issuer signs with"
+    return [Finding(what, len(missing) < len(rules.algorithms), detail, doubtful=True)]
 
 
 def _codec(fmt: Format) -> Finding:

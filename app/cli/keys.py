@@ -15,7 +15,7 @@ from app.cli.stores import desk_of
 from app.cli.tables import console, table
 from app.settings import Settings
 from app.users import audit
-from app.users.keys import Key, is_key
+from app.users.keys import Key, is_id, is_key
 from app.users.user import Role
 
 LONGEST = 200
@@ -77,12 +77,16 @@ def create(name: str, user: str | None, limits_plan: str, admin: bool, config_fi
     settings = configured(config_file)
     plan = known_plan(settings, limits_plan)
     audit.heard()
-    key, secret = asyncio.run(_create(settings, name, user or name, plan, "admin" if admin else "user"))
-    what = {"key": key.id, "user": audit.marked(key.user), "plan": key.plan, "role": key.role}
-    audit.note("keys.create", None, outcome="done", what=what)
+    role: Role = "admin" if admin else "user"
+    what, outcome = {"user": audit.marked(user or name), "plan": plan, "role": role}, "failed"
+    try:
+        key, secret = asyncio.run(_create(settings, name, user or name, plan, role))
+        what, outcome = {"key": key.id, **what}, "done"
+    finally:
+        audit.note("keys.create", None, outcome=outcome, what=what)
     click.echo(secret)
-    role = "admin key" if key.role == "admin" else "key"
-    said = f'Made the {role} {key.id} of the user "{key.user}", with the plan {key.plan}. '
+    kind = "admin key" if key.role == "admin" else "key"
+    said = f'Made the {kind} {key.id} of the user "{key.user}", with the plan {key.plan}. '
     said += f"It is shown this once. To end it: refrain keys revoke {key.id}"
     click.echo(said, err=True)
     if not settings.auth.takes_keys:
@@ -113,9 +117,15 @@ def revoke(key_id: str, config_file: Path | None) -> None:
             "That is a whole key. Write its ID alone: the letters between its two underlines."
         )
     audit.heard()
-    key = asyncio.run(_revoke(configured(config_file), key_id))
-    what = {} if key is None else {"key": key.id, "user": audit.marked(key.user)}
-    audit.note("keys.revoke", None, outcome="unknown" if key is None else "done", what=what)
+    settings = configured(config_file)
+    # An answer that was lost may have been a yes, so what failed is written down as well. Not what is no ID.
+    what, outcome = {"key": key_id} if is_id(key_id) else {}, "failed"
+    try:
+        key = asyncio.run(_revoke(settings, key_id))
+        outcome = "unknown" if key is None else "done"
+        what |= {} if key is None else {"user": audit.marked(key.user)}
+    finally:
+        audit.note("keys.revoke", None, outcome=outcome, what=what)
     if key is None:
         raise Failed("No key has this ID. `refrain keys list` shows those that there are.")
     click.echo(f'The key {key.id} of the user "{key.user}" is revoked.')

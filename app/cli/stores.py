@@ -39,5 +39,7 @@ async def desk_of(settings: Settings) -> AsyncIterator[Desk]:
             yield desk
         except Away:
             where = "redis.users_url" if settings.redis.users_url else "redis.url"
-            message = f"Redis does not answer. Start it, or check {where}; `refrain doctor` says more."
+            message = (
+                f"Redis does not answer, or is full. Start it, or check {where}; `refrain doctor` says more."
+            )
             raise Failed(message) from None

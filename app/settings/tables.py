@@ -230,9 +230,10 @@ def _fetchable(url: str) -> str:
         return url
     try:
         parts = urlsplit(url)
+        port = parts.port  # which is read only here
     except ValueError:
         raise ValueError("is no URL; write it in full, with https://") from None
-    if not parts.hostname:
+    if not parts.hostname or port == 0 or not url.isprintable() or " " in url:
         raise ValueError("is no URL; write it in full, with https://")
     if parts.scheme != "https" and not is_loopback(parts.hostname):
         raise ValueError("needs https: who can change what comes over the wire could sign tokens of his own")

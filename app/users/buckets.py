@@ -46,7 +46,7 @@ class Buckets:
         bucket.used = max(0.0, bucket.used - ticks * refill)
         bucket.since = bucket.since + ticks * STEP if bucket.used else now
         if cost > room:
-            return Poured(ok=False, left=int(room - bucket.used), seconds=None)
+            return Poured(ok=False, left=max(0, int(room - bucket.used)), seconds=None)
         if bucket.used + cost > room + 1e-6:
             wanted = math.ceil((bucket.used + cost - room) / refill - 1e-6)
             left = max(0, int(room - bucket.used))

@@ -78,8 +78,9 @@ async def open_desk(
             errands = Errands(link)
             stack.push_async_callback(errands.aclose)
         link = errands.link
-        secret = Secret(link, settings.auth.secret.get_secret_value())
-        keys = Keys(link, secret, saves=not (settings.redis.url or settings.redis.users_url))
+        ours = not (settings.redis.url or settings.redis.users_url)
+        secret = Secret(link, settings.auth.secret.get_secret_value(), saves=ours)
+        keys = Keys(link, secret, saves=ours)
         revocations = open_revocations(link, settings)
         tokens: Tokens | None = None
         if settings.auth.takes_tokens:

@@ -153,7 +153,9 @@ class Doorman:
         except Away:
             raise _unavailable() from None
         except (InvalidKey, Revoked) as error:
-            self._remember(mark, _Known(None, error, self._clock() + DISBELIEVED))
+            # Another one, which is never raised: by its frames that one would keep all of the request, key included.
+            refusal = type(error)(error.message)
+            self._remember(mark, _Known(None, refusal, self._clock() + DISBELIEVED))
             raise
         self._remember(mark, _Known(user, None, began + min(BELIEVED, until)))
         return user

@@ -42,8 +42,8 @@ _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519
 log = logging.getLogger("refrain")
 
 
-class _Unusable(Exception):
-    """What came is no set of keys; says why, and not what was in it."""
+class Unusable(Exception):
+    """There is no set of keys to be had; says why, and not what was in what came."""
 
 
 class _Set(msgspec.Struct, frozen=True):
@@ -69,6 +69,8 @@ class PublishedKeys:
             headers={"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(_READ, connect=_CONNECT),
             follow_redirects=False,
+            # Plain http is for this machine only: a proxy of the environment would read it, and answer in its place.
+            trust_env=url.startswith("https:"),
         )
         self._keys: tuple[PublishedKey, ...] = ()
         self._fetched = self._ended = -math.inf
@@ -94,6 +96,18 @@ class PublishedKeys:
         if not keys and self._failed:
             raise Away("signing keys")
         return keys
+
+    async def published(self) -> tuple[PublishedKey, ...]:
+        """All that can be used of what is there now, fetched anew.
+
+        Raises:
+            Unusable: nothing came, or no such key.
+        """
+        try:
+            async with asyncio.timeout(_WHOLE):
+                return parsed(await self._read())
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+            raise Unusable(type(error).__name__) from None
 
     async def aclose(self) -> None:
         """End what is under way, and close all connections. Idempotent."""
@@ -123,10 +137,9 @@ class PublishedKeys:
     async def _fetch_now(self) -> None:
         begun = self._clock()
         try:
-            async with asyncio.timeout(_WHOLE):
-                keys = parsed(await self._read())
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, _Unusable) as error:
-            self._note_failure(str(error) if isinstance(error, _Unusable) else type(error).__name__)
+            keys = await self.published()
+        except Unusable as error:
+            self._note_failure(str(error))
         except BaseException:
             # Cut short, or a defect of ours: who waits is told that nobody knows, and not that his token is bad.
             self._failed = True
@@ -149,14 +162,14 @@ class PublishedKeys:
         async with self._client.stream("GET", self._url) as answer:
             if answer.status_code != httpx.codes.OK:
                 # A redirect too: where it leads to was not configured.
-                raise _Unusable(f"status {answer.status_code}")
+                raise Unusable(f"status {answer.status_code}")
             if answer.headers.get("content-encoding", "identity") != "identity":
-                raise _Unusable("compressed, which was not asked for")
+                raise Unusable("compressed, which was not asked for")
             body = bytearray()
             async for piece in answer.aiter_raw():
                 body += piece
                 if len(body) > MOST_BYTES:
-                    raise _Unusable(f"over {MOST_BYTES} bytes")
+                    raise Unusable(f"over {MOST_BYTES} bytes")
             return bytes(body)
 
 
@@ -164,15 +177,15 @@ def parsed(body: bytes) -> tuple[PublishedKey, ...]:
     """The keys that can be used, of a set as it is sent.
 
     Raises:
-        _Unusable: it is none, or there is no such key in it.
+        Unusable: it is none, or there is no such key in it.
     """
     try:
         found = msgspec.json.decode(body, type=_Set).keys
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise _Unusable("not a set of keys") from None
+        raise Unusable("not a set of keys") from None
     keys = tuple(key for raw in found[:_MOST_KEYS] if (key := _published(raw)) is not None)
     if not keys:
-        raise _Unusable("no key in it can be used")
+        raise Unusable("no key in it can be used")
     return keys
 
 

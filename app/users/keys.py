@@ -8,18 +8,21 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from app.users.settling import SCRIPTS
 from app.users.store import Secret, named
 from app.users.user import DEFAULT_PLAN, Role
 from cache.errors import Away
 from cache.link import RedisLink
+from cache.server import full
 
 PREFIX: Final = "rf_"
 _ID_BYTES, _SECRET_BYTES = 10, 20  # base32 without padding: 16 and 32 characters
 _KEY = re.compile(r"rf_([a-z2-7]{16})_([a-z2-7]{32})")
+_ID = re.compile(r"[a-z2-7]{16}")
 USED_EVERY: Final = 60.0
 """Seconds between two notes of when a key was last used."""
 
@@ -43,6 +46,11 @@ def is_key(credential: str) -> bool:
     return _KEY.fullmatch(credential) is not None
 
 
+def is_id(word: str) -> bool:
+    """Whether it may name a key."""
+    return _ID.fullmatch(word) is not None
+
+
 class Keys:
     """All keys. `now` is the time of day, in seconds."""
 
@@ -53,6 +61,7 @@ class Keys:
         self._saves = saves
         self._link = link
         self._secret = secret
+        self._used = link.script("used", SCRIPTS)
         self._now = now
 
     async def create(
@@ -61,7 +70,7 @@ class Keys:
         """A new key, and what its user presents: nobody can find that out again. `user` left out: `name`.
 
         Raises:
-            Away: Redis does not answer; nothing was created.
+            Away: Redis does not answer; if it was created all the same, nobody knows it.
         """
         key = Key(_word(_ID_BYTES), name, user or name, role, plan, created=self._now())
         presented = f"{PREFIX}{key.id}_{_word(_SECRET_BYTES)}"
@@ -113,10 +122,17 @@ class Keys:
             Away: Redis does not answer.
         """
         fields = await self._fields(key_id)
-        if fields is None:
-            return None
-        place = named("key", key_id)
-        await self._link.call(partial(self._link.client.hsetnx, place, "revoked", repr(self._now())))
+        if fields is None or b"revoked" in fields:
+            return None if fields is None else _key(key_id, fields)
+        place, now = named("key", key_id), self._now()
+        try:
+            await self._link.call(partial(self._link.client.hsetnx, place, "revoked", repr(now)))
+        except Away as error:
+            if not full(error.__cause__):
+                raise
+            # A full Redis writes nothing down, but it deletes: rather no trace of a key than one that is still good.
+            await self._delete(key_id)
+            return replace(_key(key_id, fields), revoked=now)
         await self._save()
         fields = await self._fields(key_id)
         return None if fields is None else _key(key_id, fields)
@@ -138,8 +154,7 @@ class Keys:
         """
         theirs = [key.id for key in await self.all() if key.user == user]
         for key_id in theirs:
-            await self._link.call(partial(self._link.client.delete, named("key", key_id)))
-            await self._link.call(partial(self._link.client.srem, named("keys"), key_id))
+            await self._delete(key_id)
         await self._save()
         return len(theirs)
 
@@ -148,11 +163,13 @@ class Keys:
         now = self._now()
         if now - key.used < USED_EVERY:
             return
-        place = named("key", key.id)
         with suppress(Away):
-            # Not where it was deleted meanwhile: half a key would stay.
-            if await self._link.call(partial(self._link.client.exists, place)):
-                await self._link.call(partial(self._link.client.hset, place, "used", repr(now)))
+            await self._link.call(partial(self._used, [named("key", key.id)], [repr(now)]))
+
+    async def _delete(self, key_id: str) -> None:
+        await self._link.call(partial(self._link.client.delete, named("key", key_id)))
+        # Last: as long as it is there, it is listed.
+        await self._link.call(partial(self._link.client.srem, named("keys"), key_id))
 
     async def _fields(self, key_id: str) -> dict[bytes, bytes] | None:
         fields: dict[bytes, bytes] = await self._link.call(

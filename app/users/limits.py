@@ -142,7 +142,7 @@ class Limits:
         """
         limits = self._limits_of(user.plan)
         room = limits.requests_per_minute
-        seconds = None if room is None else self._purses.of(user.id).refused(self._clock())
+        seconds = None if room is None else self._purses.of(user.id).refused(self._clock(), room)
         if room is not None and seconds is not None:
             raise Entrance(user, limits, None, requests=Left(0, seconds)).refuse(too_many(room, seconds))
 
@@ -188,7 +188,7 @@ class Limits:
             if purse.take():
                 # Paid for since it asked: of a crowd that comes at once none may be left over.
                 return
-            purse.refuse(self._clock(), seconds or 0.0)
+            purse.refuse(self._clock(), seconds or 0.0, room)
             raise entrance.refuse(too_many(room, seconds))
 
     async def reserve(self, entrance: Entrance, due: Due, tally: Tally, *, further: bool = False) -> "Hold":

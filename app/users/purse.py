@@ -37,6 +37,7 @@ class Purse:
     refilled: float = 0.0
     full_until: float = 0.0
     refused_until: float = 0.0
+    refused_room: int = 0
     is_asking: bool = False
     is_watched: bool = False
 
@@ -68,14 +69,18 @@ class Purse:
         self.paid_at = now
         self.left, self.refilled = left, now + seconds
 
-    def refuse(self, now: float, seconds: float) -> None:
-        """There is nothing left, nor will be for so many seconds."""
+    def refuse(self, now: float, seconds: float, room: int) -> None:
+        """There is nothing left of this room, nor will be for so many seconds."""
         self.full_until = now + seconds
         self.refused_until = now + min(seconds, REFUSED)
+        self.refused_room = room
 
-    def refused(self, now: float) -> float | None:
-        """In how many seconds there may be something again, where it is no use to ask now."""
-        return self.full_until - now if now < self.refused_until else None
+    def refused(self, now: float, room: int) -> float | None:
+        """In how many seconds there may be something again, where it is no use to ask now.
+
+        With another of his keys he may have more room: what that of one plan refuses, that of a larger one may not.
+        """
+        return self.full_until - now if now < self.refused_until and room <= self.refused_room else None
 
 
 class Purses:

@@ -1,13 +1,12 @@
 """Tokens that are refused although they have not expired: one by its id, or all that a user has had until then."""
 
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
 from app.settings import Settings
+from app.users.settling import SCRIPTS
 from app.users.store import named
 from cache.digest import digest
 from cache.errors import Away
@@ -50,20 +49,18 @@ def id_of(jti: str) -> str:
 
 
 class Revocations:
-    """One sorted set for all: of whom, by when. `now` is the time of day, in seconds.
+    """One sorted set for all: of whom, by when; by Redis' clock.
 
     The set itself has no lifetime in Redis: one that is full throws out what has, and a revoked token would be good
     again. What is older than any token may be is taken out whenever something is added.
     """
 
-    def __init__(
-        self, link: RedisLink, *, kept: float, saves: bool = False, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, link: RedisLink, *, kept: float, saves: bool = False) -> None:
         """`kept`: seconds for which the longest token is good; `saves` as with `Keys`."""
         self._link = link
         self._kept = kept + _LATER
         self._saves = saves
-        self._now = now
+        self._script = link.script("revoke", SCRIPTS)
 
     async def revoke_token(self, jti: str) -> None:
         """The one with this `jti`.
@@ -94,12 +91,7 @@ class Revocations:
         return by_itself is not None or (with_all is not None and token.at <= with_all)
 
     async def _note(self, member: str) -> None:
-        now = self._now()
-        pipe = self._link.client.pipeline(transaction=False)
-        pipe.zremrangebyscore(_PLACE, "-inf", now - self._kept)
-        # By a slower clock a second revocation must not undo the first.
-        pipe.zadd(_PLACE, {member: now}, gt=True)
-        await self._link.call(pipe.execute)
+        await self._link.call(partial(self._script, [_PLACE], [member, repr(self._kept)]))
         if self._saves:
             with suppress(Away):
                 await self._link.call(self._link.client.bgsave)

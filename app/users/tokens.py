@@ -81,6 +81,11 @@ class JwtTokens:
         key_id, algorithm = self._header(presented)
         keys = await self._keys.find(key_id, algorithm)
         claims = self._claims(presented, keys)
+        if isinstance(claims.get("events"), dict):
+            # Of a log-out, say: by the same key, for the same audience, about the same user (RFC 8417, 4.6).
+            raise InvalidKey(
+                "This token tells of an event, and lets nobody in. Send one that was issued for that."
+            )
         name = _name(claims["sub"], LONGEST_ID)
         if name is None:
             raise InvalidKey(f"A token's `sub` must be 1 to {LONGEST_ID} printable characters.")

@@ -1,11 +1,16 @@
 """The command line as a person meets it: real processes, exit codes, sentences."""
 
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import av
 import pytest
 
 from tests.cli.commands import refrain
+from tests.http.servers import Valkey
+from tests.users.issuer import jwk, key_set
 
 TONES = """
 [providers.tones]
@@ -148,3 +153,59 @@ def test_voices_and_doctor(folder: Path):
     assert sick.returncode == 1
     assert "does not answer" in sick.stdout
     assert "takes and gives entries" in sick.stdout
+
+
+def test_doctor_looks_where_users_are(folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Every key would be refused, for want of their own Redis or of rights, and all be said to be well."""
+    valkey = Valkey(tmp_path_factory.mktemp("valkey"))
+    valkey.command("ACL", "SETUSER", "cache", "on", ">x", "~refrain:*", "&*", "+@all")
+    url = f"unix://cache:x@{valkey.socket}"
+    try:
+        for redis, said in (
+            (f'url = "{url}"', "store keys and limits"),
+            (f'url = "{url}"\nusers_url = "{url}"', "store keys and limits"),
+            ('users_url = "redis://127.0.0.1:9/0"', "does not answer"),
+        ):
+            (folder / "sick.toml").write_text(f"[redis]\n{redis}\n{TONES}")
+            sick = refrain(folder, "doctor", "--config", "sick.toml")
+            assert sick.returncode == 1
+            assert said in " ".join(sick.stdout.split())
+        (folder / "well.toml").write_text(f'[redis]\nurl = "{url}"\nusers_url = "{valkey.url}"\n{TONES}')
+        well = refrain(folder, "doctor", "--config", "well.toml")
+        assert well.returncode == 0, well.stdout + well.stderr
+    finally:
+        valkey.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "algorithms", "code", "said"),
+    [
+        (key_set(jwk()), ["RS256"], 0, "1 that can be used"),
+        (key_set(jwk()), ["RS256", "ES256"], 0, "none is for ES256"),
+        (key_set(jwk()), ["ES256"], 1, "none is for ES256"),
+        (b"<html>", ["RS256"], 1, "cannot be had (not a set of keys)"),
+    ],
+)
+def test_doctor_fetches_the_keys_of_tokens(
+    folder: Path, body: bytes, algorithms: list[str], code: int, said: str
+):
+    """Everybody would be refused, one by one, and nobody but the issuer's page say why."""
+
+    class Published(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_words: object) -> None:
+            """Nobody reads it."""
+
+    with HTTPServer(("127.0.0.1", 0), Published) as issuer:
+        threading.Thread(target=issuer.handle_request, daemon=True).start()
+        url = f"http://127.0.0.1:{issuer.server_port}/keys"
+        rules = f'jwks_url = "{url}"\nalgorithms = {json.dumps(algorithms)}\naudience = "refrain"'
+        (folder / "issued.toml").write_text(f'[auth]\nmode = "jwt"\n[auth.jwt]\n{rules}\n{TONES}')
+        done = refrain(folder, "doctor", "--config", "issued.toml")
+    assert done.returncode == code, done.stdout
+    assert said in " ".join(done.stdout.split())

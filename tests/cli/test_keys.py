@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.users.audit import marked
 from tests.cli.commands import refrain
 from tests.cli.test_cli import TONES
 from tests.http.servers import Server, Valkey
@@ -129,3 +130,19 @@ def test_keys_are_where_users_are(tmp_path_factory: pytest.TempPathFactory, fold
     finally:
         cache.stop()
         users.stop()
+
+
+def test_what_did_not_happen_is_written_down_too(folder: Path):
+    """Whose answer was lost may have made or ended a key, and the audit would know nothing of it."""
+    (folder / "refrain.toml").write_text(f'[redis]\nurl = "unix://{folder}/nowhere"\n{CONFIG}')
+    identity = "a" * 16
+    for words, what in (
+        (("create", "me"), {"user": marked("me"), "plan": "default", "role": "user"}),
+        (("revoke", identity), {"key": identity}),
+        (("revoke", "me, or a part of a key"), {}),
+    ):
+        done = refrain(folder, "keys", *words)
+        assert done.returncode == 1
+        (audited,) = (json.loads(line) for line in done.stderr.splitlines() if line.startswith("{"))
+        assert (audited["action"], audited["outcome"]) == (f"keys.{words[0]}", "failed")
+        assert audited["what"] == what

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.http.servers import UNTRUSTING, VOICES, Server
+from tests.users.issuer import pem, token
 
 STEADY = """
 [providers.kept]
@@ -172,6 +173,22 @@ def test_what_needs_a_restart_is_named(started: Callable[..., Server]):
     assert "server.max_input_chars has changed, which needs a restart" in told
     assert "cache.memory has changed, which needs a restart" in told
     assert server.post(input="More than three.").status_code == 200
+
+
+def test_limits_are_those_of_the_door_in_force(started: Callable[..., Server]):
+    """With the door written open for the next start, its users would be without limits until then."""
+    server = started(f'[auth]\nmode = "jwt"\n[auth.jwt]\npublic_key = """{pem()}"""\n{VOICES}')
+    mine = {"Authorization": f"Bearer {token()}"}
+
+    def limits() -> str | None:
+        answer = server.client.post("/v1/audio/speech", json={"input": "Once."}, headers=mine)
+        return answer.headers.get("ratelimit-policy")
+
+    before = limits()
+    assert before
+    assert "auth.mode has changed, which needs a restart" in server.reload(VOICES)
+    assert server.post(input="Once.").status_code == 401
+    assert limits() == before
 
 
 def test_a_worker_that_is_replaced_has_what_the_others_have(started: Callable[..., Server]):

@@ -1,8 +1,10 @@
 """Who is let in: what was checked a moment ago is believed, for a few seconds only."""
 
+import gc
 import signal
 import sys
 import uuid
+import weakref
 
 import pytest
 
@@ -100,6 +102,27 @@ async def test_what_is_none_is_not_looked_up_again_at_once(doorman: Doorman, key
     with pytest.raises(InvalidKey):
         await doorman.check(wrong)
     assert keys.looks == 2
+
+
+class Watched(str):
+    """A credential of which it can be told whether it is still there."""
+
+    __slots__ = ("__weakref__",)
+
+
+async def test_what_was_refused_is_kept_as_a_hash(doorman: Doorman):
+    """Memory would have keys that were mistyped, and all of the requests that they came with."""
+    wrong = Watched("rf_" + "c" * 16 + "_" + "d" * 32)
+    kept = weakref.ref(wrong)
+
+    async def refused(credential: str) -> None:
+        with pytest.raises(InvalidKey):
+            await doorman.check(credential)
+
+    await refused(wrong)
+    del wrong
+    gc.collect()
+    assert kept() is None
 
 
 @pytest.mark.parametrize("credential", ["nonsense", "sk-1234", "a.b.c", "\udce4", "x" * 100_000])

@@ -218,6 +218,21 @@ async def test_no_redirect_is_followed(keys: PublishedKeys, place: Publisher):
         assert other.requests == 0
 
 
+async def test_no_proxy_is_asked_for_keys_of_this_machine(
+    place: Publisher, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """A proxy of the environment would read along in plain text, and could sign tokens of its own."""
+    async with publisher() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url.removesuffix("/keys"))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        keys = PublishedKeys(place.url, clock=clock)
+        assert await keys.find("first", "RS256")
+        await keys.aclose()
+        assert (proxy.requests, place.requests) == (0, 1)
+
+
 async def test_who_leaves_does_not_end_the_fetch_of_others(keys: PublishedKeys, place: Publisher):
     """A client that hangs up would have all others refused."""
     place.hold.clear()

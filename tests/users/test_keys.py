@@ -1,14 +1,15 @@
 """API keys: shown once, kept as a hash, stopped when revoked."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from app.users.keys import Keys, is_key
-from app.users.store import Secret
+from app.users.store import LOOKED_EVERY, Secret, named
 from cache.errors import Away
-from cache.link import RedisLink
+from cache.link import Answer, RedisLink
 from tests.cache.conftest import Server
 
 
@@ -85,6 +86,75 @@ async def test_the_secret_is_the_same_for_all(link: RedisLink):
     assert await Secret(link).get() == await Secret(link).get()
 
 
+async def test_a_secret_that_was_lost_comes_back(victim: Server, clock: Clock):
+    """One evicted or flushed key would make all keys void with the next server that starts."""
+    link = RedisLink(victim.url, timeout=5)
+    running = Secret(link, clock=clock)
+    known = await running.get()
+    await link.client.delete(named("secret"))
+    clock.now += LOOKED_EVERY
+    assert await running.get() == known
+    assert await Secret(link).get() == known
+    await link.aclose()
+
+
+async def test_a_server_goes_by_the_secret_of_now(victim: Server, clock: Clock):
+    """After Redis has lost everything, keys that are made anew would be refused by every server that still runs."""
+    link = RedisLink(victim.url, timeout=5)
+    keys = Keys(link, Secret(link, clock=clock))
+    await keys.create("lost")
+    victim.command("FLUSHALL")
+    _, presented = await Keys(link, Secret(link)).create("anew")
+    clock.now += LOOKED_EVERY
+    assert await keys.find(presented)
+    await link.aclose()
+
+
+async def test_a_known_secret_serves_while_redis_is_away(victim: Server, clock: Clock):
+    """Nobody would get an address for his player, although all that it takes is known."""
+    link = RedisLink(victim.url)
+    secret = Secret(link, clock=clock)
+    known = await secret.get()
+    victim.stop()
+    clock.now += LOOKED_EVERY
+    assert await secret.get() == known
+    await link.aclose()
+
+
+async def test_what_must_outlive_a_power_cut_is_saved_at_once(victim: Server):
+    """The embedded server saves once an hour: keys, and whose sound is whose, would be lost with the secret."""
+    link = RedisLink(victim.url, timeout=5)
+
+    async def saved() -> int:
+        state = await link.client.info("persistence")
+        return 0 if state["rdb_bgsave_in_progress"] else int(state["rdb_saves"])
+
+    async def until_saved(more_than: int) -> int:
+        while (count := await saved()) <= more_than:
+            pass
+        return count
+
+    secret = Secret(link, saves=True)
+    before = await saved()
+    await secret.get()
+    before = await until_saved(before)
+    keys = Keys(link, secret, saves=True)
+    key, _ = await keys.create("alice")
+    before = await until_saved(before)
+    await keys.revoke(key.id)
+    await until_saved(before)
+    await link.aclose()
+
+
+async def test_a_secret_that_is_none_is_not_signed_with(victim: Server):
+    """Where something has emptied it, anybody could sign."""
+    link = RedisLink(victim.url, timeout=5)
+    await link.client.set(named("secret"), b"")
+    with pytest.raises(Away):
+        await Secret(link).get()
+    await link.aclose()
+
+
 async def test_a_full_redis_knows_keys_all_the_same(victim: Server):
     """A server that is started while Redis is full would lock everybody out."""
     link = RedisLink(victim.url, timeout=5)
@@ -95,6 +165,22 @@ async def test_a_full_redis_knows_keys_all_the_same(victim: Server):
     assert found is not None
     for one in (link, later):
         await one.aclose()
+
+
+async def test_a_full_redis_ends_keys_all_the_same(victim: Server, clock: Clock):
+    """A stolen key would be good for as long as nobody finds memory."""
+    link = RedisLink(victim.url, timeout=5)
+    keys = Keys(link, Secret(link), now=clock)
+    key, presented = await keys.create("alice")
+    ended, _ = await keys.create("bob")
+    before = await keys.revoke(ended.id)
+    victim.command("CONFIG", "SET", "maxmemory", "1")
+    assert await keys.revoke(key.id) == replace(key, revoked=clock.now)
+    assert await keys.find(presented) is None
+    clock.now += 1
+    assert await keys.revoke(ended.id) == before
+    assert await keys.all() == [before], "that one was written down already"
+    await link.aclose()
 
 
 async def test_a_revoked_key_is_told_from_none(keys: Keys, clock: Clock):
@@ -139,6 +225,24 @@ async def test_a_forgotten_user_has_no_keys(keys: Keys):
     await keys.forget("stays")
     await keys.note_use(stale)
     assert await keys.find(other) is None, "a late note must not bring half a key back"
+
+
+async def test_a_use_leaves_nothing_of_a_key_that_is_deleted_meanwhile(
+    keys: Keys, link: RedisLink, monkeypatch: pytest.MonkeyPatch
+):
+    """A user who was forgotten while he spoke would leave when that was, for good."""
+    key, _ = await keys.create("judy")
+    call = link.call
+
+    async def then_forgotten(operation: Callable[[], Awaitable[Answer]]) -> Answer:
+        monkeypatch.undo()
+        answer = await call(operation)
+        await call(lambda: link.client.delete(named("key", key.id)))
+        return answer
+
+    monkeypatch.setattr(link, "call", then_forgotten)
+    await keys.note_use(key)
+    assert not await link.client.exists(named("key", key.id))
 
 
 async def test_without_redis_it_says_so(victim: Server, clock: Clock):

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -92,6 +93,17 @@ class TestRequests:
         async with counting(errands, having(requests_per_minute=2)) as limits:
             assert [await admitted(limits, user) for _ in range(3)] == [True, True, False]
             assert await admitted(limits, other)
+
+    async def test_a_larger_plan_is_not_refused_for_a_smaller_one(self, errands: Errands, user: User):
+        """Who has a token of a small plan, and floods with it, would shut out his own key of a large one."""
+        large = replace(user, plan="large")
+        limits = Limits(errands, lambda plan: having(requests_per_minute=100 if plan == "large" else 1))
+        assert [await admitted(limits, user) for _ in range(2)] == [True, False]
+        with pytest.raises(RateLimited):
+            limits.recall(user)
+        limits.recall(large)
+        assert await admitted(limits, large)
+        await limits.aclose()
 
     async def test_who_is_refused_hears_when_to_come_back(self, errands: Errands, user: User):
         """A client that comes back at once makes a storm of a limit."""

@@ -52,7 +52,7 @@ class Door:
         self.slept: list[float] = []
         self.turn = asyncio.Event()
         self.keys = Keys(link, secret, now=clock)
-        self.revocations = Revocations(link, kept=3600, now=clock)
+        self.revocations = Revocations(link, kept=3600)
         self.passes = Passes(secret, self.revocations, now=clock)
         rules = Jwt(audience=AUDIENCE)
         given = GivenKey(verifying_keys(pem(), rules.algorithms))
@@ -179,9 +179,8 @@ async def test_a_users_passes_end_with_his_tokens(door: Door):
     """Thrown out, he would still hear by a pass that he had from his key; and with a new one he must."""
     user = await door.user()
     old, _ = await door.passes.issue(user, 900)
-    door.clock.seconds += 1
     await door.revocations.revoke_user("ann")
-    door.clock.seconds += 1
+    door.clock.seconds += 600  # Redis has a clock of its own
     with pytest.raises(Revoked):
         await door.doorman.check_pass(old, PATH)
     new, _ = await door.passes.issue(user, 900)
