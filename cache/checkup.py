@@ -1,8 +1,9 @@
 """A look at Redis for its operator: what is there, what is wrong with it, and what to do about that."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
@@ -31,8 +32,10 @@ class Remark:
     text: str
 
 
-async def check_up(url: str, *, patience: float = 1.0) -> list[Remark]:
-    """What there is to say of the Redis at this address, the main thing first. `patience`: seconds for each look.
+async def check_up(url: str, *, others: Sequence[str] = (), patience: float = 1.0) -> list[Remark]:
+    """What there is to say of the Redis at this address, the main thing first.
+
+    `others` are keys that others than the cache keep there, to be tried as well. `patience`: seconds for each look.
 
     Raises:
         ValueError: it is no address.
@@ -43,7 +46,7 @@ async def check_up(url: str, *, patience: float = 1.0) -> list[Remark]:
             await link.call(lambda: _reach(link))
         except Away as away:
             return [Remark("no", _why(away, link))]
-        used = [remark async for remark in _uses(link)]
+        used = [remark async for remark in _uses(link, others)]
         kept = [remark for server in link.servers.known() for remark in await _memory(server)]
         return [_found(link), *used, *dict.fromkeys(kept)]
     finally:
@@ -93,11 +96,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-async def _uses(link: RedisLink) -> AsyncIterator[Remark]:
+async def _uses(link: RedisLink, others: Sequence[str]) -> AsyncIterator[Remark]:
     """What is done with it day by day, once."""
     key = link.keys.of("probe", "")
     ways: list[tuple[str, Callable[[], Awaitable[Answer]]]] = [
         ("store", lambda: link.client.set(key, "", px=1000)),
+        *((f"store {other}", partial(link.client.set, other, "", px=1000)) for other in others),
         ("run scripts", lambda: link.client.eval("return redis.call('GET', KEYS[1])", 1, key)),
         ("listen", lambda: _listen(link)),
     ]

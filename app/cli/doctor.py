@@ -18,7 +18,8 @@ from app.cli.tables import table
 from app.cli.trial import Trial, announced, trials, tried
 from app.settings import Settings
 from app.stores import archive_url
-from cache.checkup import check_up
+from app.users.store import named
+from cache.checkup import Remark, check_up
 from cache.embedded import start as start_embedded
 from cache.errors import Away, EmbeddedError, NoArchive
 from cache.objects import open_objects
@@ -84,21 +85,33 @@ async def _examine(settings: Settings, planned: list[Trial]) -> list[Finding]:
 
 
 async def _redis(settings: Settings) -> list[Finding]:
+    users = await _users_redis(settings)
     if settings.redis.url:
-        remarks = await check_up(settings.redis.url)
-        return [Finding("redis", one.verdict != "no", one.text, one.verdict == "but") for one in remarks]
+        # Keys and limits are there, unless they have a Redis of their own.
+        found = await check_up(settings.redis.url, others=() if users else [named("probe")])
+        return [*_findings("redis", found), *users]
     what = "embedded Valkey"
     try:
         embedded = await start_embedded(settings.redis.data_dir)
     except EmbeddedError as error:
-        return [Finding(what, ok=False, detail=str(error))]
+        return [Finding(what, ok=False, detail=str(error)), *users]
     try:
         remarks = await check_up(embedded.url)
     finally:
         embedded.release()
     broken = [one.text for one in remarks if one.verdict != "ok"]
     advice = f"{broken[0]}; look at its log in redis.data_dir" if broken else "answers"
-    return [Finding(what, not broken, advice)]
+    return [Finding(what, not broken, advice), *users]
+
+
+async def _users_redis(settings: Settings) -> list[Finding]:
+    if not settings.redis.users_url:
+        return []
+    return _findings("redis of users", await check_up(settings.redis.users_url, others=[named("probe")]))
+
+
+def _findings(what: str, remarks: list[Remark]) -> list[Finding]:
+    return [Finding(what, one.verdict != "no", one.text, one.verdict == "but") for one in remarks]
 
 
 async def _archive(settings: Settings) -> Finding:

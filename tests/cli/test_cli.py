@@ -148,3 +148,7 @@ def test_voices_and_doctor(folder: Path):
     assert sick.returncode == 1
     assert "does not answer" in sick.stdout
     assert "takes and gives entries" in sick.stdout
+    (folder / "sick.toml").write_text('[redis]\nusers_url = "redis://127.0.0.1:9/0"\n' + TONES)
+    sick = refrain(folder, "doctor", "--config", "sick.toml")
+    assert sick.returncode == 1
+    assert "no   redis of users" in sick.stdout
