@@ -75,6 +75,9 @@ async def test_a_listed_sites_media_elements_play(valkey: Valkey, monkeypatch: p
         address = (await house.client.post(SPEECH, json=BODY)).headers["content-location"]
         assert (await house.client.get(address)).headers["cross-origin-resource-policy"] == "cross-origin"
         assert (await house.client.get("/v1/models")).headers["cross-origin-resource-policy"] == "same-origin"
+        plan = (await house.client.post("/v1/speech/plan", json=BODY)).headers
+        assert plan["cross-origin-resource-policy"] == "same-origin"
+        assert plan["x-frame-options"] == "DENY"
 
 
 async def test_under_keys_replays_are_private(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, key: str):
@@ -92,6 +95,14 @@ async def test_under_keys_replays_are_private(valkey: Valkey, monkeypatch: pytes
             assert again.status_code == 304
             assert again.headers["cache-control"].startswith("private, max-age=")
             assert (await house.client.get(path)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/usage", "/v1/providers", "/v1/speech/" + "0" * 40 + ".mp3", "/nothing"]
+)
+async def test_what_holds_for_now_is_kept_nowhere(house: Inside, path: str):
+    """A network in front would tell one user what another has had, or that there is no sound which has come since."""
+    assert (await house.client.get(path)).headers.get_list("cache-control") == ["no-store"]
 
 
 async def test_where_everybody_is_let_in_replays_are_public(house: Inside):
