@@ -53,7 +53,8 @@ class Proxies:
         found = None
         for entry in reversed(b",".join(values).decode("latin-1").split(",")):
             address = _address(entry.strip())
-            if address is None:
+            # A zone means something on the machine that has it, and may be any words: they would get into the log.
+            if address is None or "%" in str(address):
                 break
             found = address
             if not self._is_trusted(address):

@@ -87,6 +87,7 @@ def test_a_stranger_is_not_believed():
         ("::ffff:203.0.113.9", "203.0.113.9"),
         ("10.0.0.8, 10.0.0.7", "10.0.0.8"),
         ("203.0.113.9, unknown, 10.0.0.7", "10.0.0.7"),
+        ("fe80::1%any words, 10.0.0.7", "10.0.0.7"),
         ("nonsense", OURS),
         ("", OURS),
     ],
@@ -108,6 +109,22 @@ def test_another_scheme_is_none(proto: str):
 def test_a_host_that_is_none_is_not_taken(host: str):
     """What two proxies disagree about is nobody's name."""
     assert (b"host", b"inside") in seen({"X-Forwarded-Host": host})["headers"]
+
+
+@pytest.mark.parametrize("written", ["::ffff:10.0.0.7", "::ffff:10.0.0.0/104"])
+def test_a_proxy_is_known_however_it_is_written(written: str):
+    """A server on an IPv6 socket sees it so; who copies that would trust nobody."""
+    (network,) = parse(f'[server]\ntrusted_proxies = ["{written}"]', {}).server.trusted_proxies
+    scope = {"type": "http", "client": ("::ffff:10.0.0.7", 1), "scheme": "http"}
+    scope["headers"] = [(b"x-forwarded-for", b"203.0.113.9")]
+    Proxies([network]).heed(scope)  # type: ignore[arg-type]
+    assert scope["client"] == ("203.0.113.9", 0)
+
+
+def test_a_number_is_no_proxy():
+    """`true` would be the address 0.0.0.1."""
+    with pytest.raises(BadConfiguration, match="use an address, or a network"):
+        parse("[server]\ntrusted_proxies = [true]", {})
 
 
 @pytest.mark.parametrize("proxy", ["proxy.internal", "10.0.0.1/8", "all", "*"])
