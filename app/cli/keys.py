@@ -15,7 +15,7 @@ from app.cli.stores import desk_of
 from app.cli.tables import console, table
 from app.settings import Settings
 from app.users import audit
-from app.users.keys import Key, is_key
+from app.users.keys import Key, is_id, is_key
 from app.users.user import Role
 
 LONGEST = 200
@@ -77,12 +77,17 @@ def create(name: str, user: str | None, limits_plan: str, admin: bool, config_fi
     settings = configured(config_file)
     plan = known_plan(settings, limits_plan)
     audit.heard()
-    key, secret = asyncio.run(_create(settings, name, user or name, plan, "admin" if admin else "user"))
-    what = {"key": key.id, "user": audit.marked(key.user), "plan": key.plan, "role": key.role}
-    audit.note("keys.create", None, outcome="done", what=what)
+    role: Role = "admin" if admin else "user"
+    what: dict[str, str | int] = {"user": audit.marked(user or name), "plan": plan, "role": role}
+    outcome = "failed"
+    try:
+        key, secret = asyncio.run(_create(settings, name, user or name, plan, role))
+        outcome, what["key"] = "done", key.id
+    finally:
+        # Also where Redis did not answer: there may be one.
+        audit.note("keys.create", None, outcome=outcome, what=what)
     click.echo(secret)
-    role = "admin key" if key.role == "admin" else "key"
-    said = f'Made the {role} {key.id} of the user "{key.user}", with the plan {key.plan}. '
+    said = f'Made the {"admin key" if admin else "key"} {key.id} of the user "{key.user}", with the plan {key.plan}. '
     said += f"It is shown this once. To end it: refrain keys revoke {key.id}"
     click.echo(said, err=True)
     if not settings.auth.takes_keys:
@@ -113,9 +118,16 @@ def revoke(key_id: str, config_file: Path | None) -> None:
             "That is a whole key. Write its ID alone: the letters between its two underlines."
         )
     audit.heard()
-    key = asyncio.run(_revoke(configured(config_file), key_id))
-    what = {} if key is None else {"key": key.id, "user": audit.marked(key.user)}
-    audit.note("keys.revoke", None, outcome="unknown" if key is None else "done", what=what)
+    settings = configured(config_file)
+    # What was typed may be anything, but for what can only be an ID.
+    what: dict[str, str | int] = {"key": key_id} if is_id(key_id) else {}
+    outcome = "failed"
+    try:
+        key = asyncio.run(_revoke(settings, key_id))
+        outcome = "unknown" if key is None else "done"
+        what |= {} if key is None else {"user": audit.marked(key.user)}
+    finally:
+        audit.note("keys.revoke", None, outcome=outcome, what=what)
     if key is None:
         raise Failed("No key has this ID. `refrain keys list` shows those that there are.")
     click.echo(f'The key {key.id} of the user "{key.user}" is revoked.')

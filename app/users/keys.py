@@ -20,6 +20,7 @@ from cache.link import RedisLink
 PREFIX: Final = "rf_"
 _ID_BYTES, _SECRET_BYTES = 10, 20  # base32 without padding: 16 and 32 characters
 _KEY = re.compile(r"rf_([a-z2-7]{16})_([a-z2-7]{32})")
+_ID = re.compile(r"[a-z2-7]{16}")
 USED_EVERY: Final = 60.0
 """Seconds between two notes of when a key was last used."""
 
@@ -41,6 +42,11 @@ class Key:
 def is_key(credential: str) -> bool:
     """Whether it is made like one of ours."""
     return _KEY.fullmatch(credential) is not None
+
+
+def is_id(word: str) -> bool:
+    """Whether it is made like a key's ID."""
+    return _ID.fullmatch(word) is not None
 
 
 class Keys:
