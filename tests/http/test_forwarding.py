@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from litestar.types import HTTPScope
 
-from app.http.forwarding import Proxies
+from app.http.forwarding import MOST_PROXIES, Proxies
 from app.settings import BadConfiguration, parse
 from tests.http.servers import VOICES, Server, Valkey, inside
 
@@ -97,6 +97,13 @@ def test_the_client_is_the_farthest_that_is_vouched_for(told: str, client: str):
     scope = seen({"X-Forwarded-For": told})
     assert scope["client"] is not None
     assert scope["client"][0] == client
+
+
+def test_of_a_thousand_proxies_the_nearest_are_looked_at():
+    """Who is himself in a trusted network would have everybody wait for each of his requests."""
+    chain = ["203.0.113.9", *[f"10.0.1.{number % 250}" for number in range(1000)], "10.0.2.1"]
+    scope = seen({"X-Forwarded-For": ", ".join(chain)})
+    assert scope["client"] == (chain[-MOST_PROXIES], 0)
 
 
 @pytest.mark.parametrize("proto", ["ftp", "https, http", "", "javascript"])
