@@ -32,8 +32,9 @@ HEAD_BYTES: Final = 2**15
 HEAD_FIELDS: Final = 100
 HEAD_SECONDS: Final = 30.0
 """In which a head must have come, from the connection's beginning or the answer before it on."""
-BODY_PACE: Final = 1024
-"""Bytes of a body that must come in each second, once `HEAD_SECONDS` are over."""
+BODY_PACE: Final = 2**13
+"""Bytes of a body that must have come for each second that it takes beyond `HEAD_SECONDS`: what has come lies in
+memory until the rest is there."""
 PIPELINED: Final = 16
 """Requests that may be sent ahead of their turn; thousands fit into a packet, and each takes kilobytes here."""
 
