@@ -103,6 +103,7 @@ class Connection(HttpToolsProtocol):
         self._got_on = False
         self._fed = data
         super().data_received(data)
+        self._fed = b""
         if self.transport.is_closing():
             return
         self._read = 0 if self._got_on else self._read + len(data)
@@ -136,7 +137,6 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._head_since = None
         self._got_on = True
-        self._body_since, self._body = self.loop.time(), 0
         if len(self.pipeline) >= PIPELINED:
             raise ValueError(PIPELINED)  # to the parser, which stops
         self._is_set_aside = self.parser.should_upgrade() and self._is_let_be()
@@ -172,6 +172,8 @@ class Connection(HttpToolsProtocol):
         The parser has left the body out, for another protocol's, and would take it for the next request: whoever
         sends it through a proxy would have two answers to one. So it is given the request once more, without that.
         """
+        if not self._is_set_aside:
+            return
         upgrade = sys.exception()
         assert isinstance(upgrade, httptools.HttpParserUpgrade)
         behind = self._fed[upgrade.args[0] :]
@@ -189,6 +191,7 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Of uvicorn, which knows of the last request only: those before it are answered first."""
         self._answering = cycle
+        self._body_since, self._body = self.loop.time(), 0
         super()._start_asgi_task(cycle, app)
 
     @property
