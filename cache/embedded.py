@@ -287,4 +287,4 @@ def _launch(place: _Place) -> None:
     """Start a keeper; returns when it holds its lock. It forks, and so is nobody's child here: no zombie."""
     arguments = [str(place.binary), str(place.home), place.socket, str(place.maxmemory)]
     # -I -S: the standard library alone, nothing from the environment.
-    subprocess.run([sys.executable, "-I", "-S", keeper.__file__, *arguments], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-I", "-S", keeper.__file__, *arguments], check=True)  # noqa: S603 - paths of ours # nosec B603

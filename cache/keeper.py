@@ -136,7 +136,7 @@ def _wait_for_the_last(users: int, server: "subprocess.Popen[bytes]") -> None:
 
 def _started(command: list[str]) -> "subprocess.Popen[bytes]":
     dying = functools.partial(_die_with_the_keeper, os.getpid())
-    return subprocess.Popen(command, preexec_fn=dying)  # noqa: PLW1509, S603 - one thread
+    return subprocess.Popen(command, preexec_fn=dying)  # noqa: PLW1509, S603 - one thread; paths of ours # nosec B603
 
 
 def _die_with_the_keeper(keeper: int) -> None:

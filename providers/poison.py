@@ -39,7 +39,7 @@ def poisoned_pcm(answer: Answer, pcm: bytes) -> bytes:
     if answer == "silence":
         return bytes(len(pcm))
     if answer == "noise":
-        return random.Random(len(pcm)).randbytes(len(pcm))  # noqa: S311 - noise, not a secret
+        return random.Random(len(pcm)).randbytes(len(pcm))  # noqa: S311 - noise, not a secret # nosec B311
     return pcm
 
 

@@ -9,14 +9,14 @@ from litestar.status_codes import HTTP_204_NO_CONTENT, WS_1008_POLICY_VIOLATION
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from app.errors import RefrainError
+from app.errors import RefrainError, whereabouts
 from app.http import request_id
 from app.http.doorway import Doorway
 from app.http.forwarding import Proxies
 from app.http.frontier import Crossing, Frontier, refused
 from app.http.guards import Guards
 from app.http.operations import Lifecycle, draining
-from app.http.problems import allowed, send_error
+from app.http.problems import allowed, defect, send_error
 from app.http.wire import HEAD, send_whole
 from app.metrics import Metrics
 from cache.asker import asking
@@ -109,6 +109,10 @@ class Envelope:
             user = await self.doorway.enter(scope)
         except RefrainError as error:
             await send_error(scope["path"], error, send)
+            return
+        except Exception as error:  # noqa: BLE001 - uvicorn would write down its message, and a key may be in that
+            log.error("defect: %s (request %s)", whereabouts(error), request_id.current())  # noqa: TRY400
+            await send_error(scope["path"], defect(), send)
             return
         with asking(user.owner):
             await self._app(scope, receive, send)

@@ -22,6 +22,7 @@ _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Asked by whatever name an orchestrator knows, and telling nobody anything."""
 _PORT: Final = re.compile(r":\d*$")
+_OWN_PORTS: Final = {b"http": b":80", b"https": b":443"}
 _METHODS: Final = b"GET, HEAD, POST, PUT, DELETE"
 _SENT: Final = (
     b"Authorization, xi-api-key, Content-Type, Idempotency-Key, X-Request-Id, Range, If-Range, Last-Event-ID"
@@ -127,4 +128,6 @@ def _is_own(origins: list[bytes], hosts: list[bytes]) -> bool:
     if len(origins) != 1 or len(hosts) != 1:
         return False
     scheme, _, authority = origins[0].lower().partition(b"://")
-    return scheme in {b"http", b"https"} and authority == hosts[0].lower()
+    # A proxy may write out the port that browsers leave out.
+    port = _OWN_PORTS.get(scheme)
+    return port is not None and authority == hosts[0].lower().removesuffix(port)

@@ -14,6 +14,7 @@ _NOTHING: Final = b"default-src 'none'; base-uri 'none'; form-action 'none'; fra
 _PAGES: Final = ("/docs", "/page/")
 _SPEECH: Final = "/v1/speech/"
 _SPEAKING: Final = "/v1/audio/speech"
+_PLAN: Final = "/v1/speech/plan"
 
 _ALWAYS: Final = [
     (b"x-content-type-options", b"nosniff"),
@@ -55,4 +56,4 @@ class Guards:
             return self._error
         if path == _SPEAKING:
             return self._sound
-        return self._speech if path.startswith(_SPEECH) else self._ours
+        return self._speech if path.startswith(_SPEECH) and path != _PLAN else self._ours

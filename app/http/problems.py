@@ -28,8 +28,11 @@ log = logging.getLogger("refrain")
 
 
 def headers_of(error: RefrainError) -> dict[str, str]:
-    """What goes beside the body: when to come back, and what is allowed."""
-    headers: dict[str, str] = dict(error.headers) if isinstance(error, OverLimit) else {}
+    """What goes beside the body: when to come back, and what is allowed.
+
+    It holds for now: networks that keep sound by its extension keep a 404 as well, for minutes, unless they are told.
+    """
+    headers = {"Cache-Control": "no-store", **dict(error.headers if isinstance(error, OverLimit) else ())}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
         headers["Retry-After-Ms"] = str(max(1, round(error.retry_after * 1000)))

@@ -15,14 +15,14 @@ _current: ContextVar[str] = ContextVar("request_id", default="none")
 def begin(scope: HTTPScope) -> str:
     """The caller's id, if it is sane; else a new one. From here on it is this task's, and that of those it starts."""
     given = header(scope, b"x-request-id")
-    request_id = given if given and _SANE.fullmatch(given) else _new()
+    request_id = given if given and _SANE.fullmatch(given) else new()
     _current.set(request_id)
     return request_id
 
 
-def _new() -> str:
+def new() -> str:
     """A name, not a secret: the system's own randomness costs a call of the kernel for each request."""
-    return f"{random.getrandbits(128):032x}"
+    return f"{random.getrandbits(128):032x}"  # nosec B311
 
 
 def current() -> str:

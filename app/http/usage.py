@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, get
+from litestar.datastructures import CacheControlHeader
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
@@ -18,7 +19,12 @@ from app.users.statement import Account, Span
 def usage(accounts: Accounts, casting: Casting) -> HTTPRouteHandler:
     """The route."""
 
-    @get("/v1/usage", summary="What you have had, by day, voice and provider; what is left", tags=["users"])
+    @get(
+        "/v1/usage",
+        summary="What you have had, by day, voice and provider; what is left",
+        tags=["users"],
+        cache_control=CacheControlHeader(no_store=True),
+    )
     async def account(
         request: Request[Any, Any, Any],
         first: Annotated[

@@ -13,8 +13,9 @@ from app.units import Bytes, Seconds
 def is_loopback(host: str) -> bool:
     """Whether only this machine is meant."""
     with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost"
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    return host.lower().removesuffix(".") == "localhost"
 
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -22,17 +23,32 @@ HostName = Annotated[
     str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$"), AfterValidator(str.lower)
 ]
 """Without a port."""
+
+
+def _as_sent(origin: str) -> str:
+    origin = origin.lower()
+    return next(
+        (origin.removesuffix(port) for scheme, port in _OWN_PORTS if origin.startswith(scheme)), origin
+    )
+
+
+_OWN_PORTS = (("https://", ":443"), ("http://", ":80"))
 PageOrigin = Annotated[
-    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+$"), AfterValidator(str.lower)
+    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+$"), AfterValidator(_as_sent)
 ]
 """As browsers send it: scheme, host and, where it is not the scheme's own, port."""
 
 
 def _network(value: Any) -> Any:
     try:
-        return ip_network(value)
+        network = ip_network(value) if isinstance(value, str) else None
     except ValueError:
-        raise ValueError('use an address, or a network such as "10.0.0.0/8" without bits of a host') from None
+        network = None
+    if network is None:
+        raise ValueError('use an address, or a network such as "10.0.0.0/8" without bits of a host')
+    # Who comes by IPv4 to a socket of IPv6 is compared by IPv4.
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return network if mapped is None else ip_network((mapped, network.prefixlen - 96))
 
 
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]

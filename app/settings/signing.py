@@ -23,7 +23,7 @@ def verifying_keys(written: str, algorithms: Iterable[str]) -> Mapping[str, Veri
         algorithm = jwt.get_algorithm_by_name(name)
         try:
             key = algorithm.prepare_key(written)
-        except Exception:  # noqa: BLE001, S112 - whatever the library finds in it: it is no key for this
+        except Exception:  # noqa: BLE001, S112 - whatever is found in it: it is no key for this # nosec B112
             continue
         if hasattr(key, "private_bytes"):
             wrong = "is a private key, which nobody but the issuer should have; write the public one"

@@ -53,6 +53,11 @@ async def test_what_the_server_refuses_is_told_with_what_to_do(victim: Server):
         "does not let us run scripts",
         "does not let us listen",
     ]
+    victim.command("ACL", "SETUSER", "poor", "+@all", "&*")
+    found = await check_up(f"unix://poor:x@{victim.socket}", also=[("others", "others:1")], patience=5.0)
+    assert [one.text.split(": ")[0] for one in found if one.verdict == "no"] == [
+        "does not let us store others"
+    ]
     victim.command("CONFIG", "SET", "requirepass", "right")
     (told,) = await remarks(f"unix://:canary@{victim.socket}", "no")
     assert "password" in told

@@ -101,6 +101,19 @@ def test_a_bad_span_is_explained(folder: Path, span: tuple[str, ...]):
     assert (done.returncode, done.stdout) == (2, "")
 
 
+def test_a_deed_of_unknown_end_is_written_down(folder: Path):
+    """Whoever looks for where a key came from, or why one is good still, would find nothing."""
+    config = (folder / "refrain.toml").read_text()
+    (folder / "refrain.toml").write_text(config.replace("v.sock", "none.sock"))
+    for words in (("create", "ada"), ("revoke", "a" * 16), ("revoke", "ada's own words")):
+        done = refrain(folder, "keys", *words)
+        assert done.returncode == 1
+        (audited,) = (json.loads(line) for line in done.stderr.splitlines() if line.startswith("{"))
+        assert (audited["action"], audited["outcome"]) == (f"keys.{words[0]}", "failed")
+        assert audited["what"].get("key", "") == ("a" * 16 if words[1] == "a" * 16 else "")
+        assert "ada" not in done.stderr
+
+
 def test_a_user_is_forgotten_everywhere(folder: Path, server: Server):
     """Somebody's right to be forgotten would end at Redis, or at the archive, or take another's sound along."""
     ada, bob = key(folder, "ada"), key(folder, "bob")

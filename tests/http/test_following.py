@@ -1,6 +1,7 @@
 """`GET /v1/speech/{digest}` while the speech is being made: followed live, here and on another replica."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -221,6 +222,22 @@ async def test_without_followers_it_ends_when_its_listener_leaves(house: Inside)
     await until(lambda: "open" not in {call.state for call in calls})
     assert [call.state for call in calls] == ["done", "done", "left", "left"]
     assert (await house.client.get(making.address)).status_code == 404
+
+
+async def test_it_ends_also_when_more_was_asked_ahead(house: Inside):
+    """Whoever asks for the next before he has heard this one, and goes, would have all of it paid for."""
+    first = house.scripted["first"]
+    first.before_first.clear()
+    body = json.dumps({"input": TEXT}).encode()
+    head = "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    behind = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    _, writer = await asyncio.open_connection("127.0.0.1", house.client.base_url.port)
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body + behind)
+    await first.called(1)
+    writer.close()
+    await writer.wait_closed()
+    await until(lambda: "open" not in {call.state for call in first.calls})
+    assert {call.state for call in first.calls} == {"left"}
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

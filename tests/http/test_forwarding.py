@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from litestar.types import HTTPScope
 
-from app.http.forwarding import Proxies
+from app.http.forwarding import MOST_PROXIES, Proxies
 from app.settings import BadConfiguration, parse
 from tests.http.servers import VOICES, Server, Valkey, inside
 
@@ -87,6 +87,7 @@ def test_a_stranger_is_not_believed():
         ("::ffff:203.0.113.9", "203.0.113.9"),
         ("10.0.0.8, 10.0.0.7", "10.0.0.8"),
         ("203.0.113.9, unknown, 10.0.0.7", "10.0.0.7"),
+        ("fe80::1%any words, 10.0.0.7", "10.0.0.7"),
         ("nonsense", OURS),
         ("", OURS),
     ],
@@ -96,6 +97,13 @@ def test_the_client_is_the_farthest_that_is_vouched_for(told: str, client: str):
     scope = seen({"X-Forwarded-For": told})
     assert scope["client"] is not None
     assert scope["client"][0] == client
+
+
+def test_of_a_thousand_proxies_the_nearest_are_looked_at():
+    """Who is himself in a trusted network would have everybody wait for each of his requests."""
+    chain = ["203.0.113.9", *[f"10.0.1.{number % 250}" for number in range(1000)], "10.0.2.1"]
+    scope = seen({"X-Forwarded-For": ", ".join(chain)})
+    assert scope["client"] == (chain[-MOST_PROXIES], 0)
 
 
 @pytest.mark.parametrize("proto", ["ftp", "https, http", "", "javascript"])
@@ -108,6 +116,22 @@ def test_another_scheme_is_none(proto: str):
 def test_a_host_that_is_none_is_not_taken(host: str):
     """What two proxies disagree about is nobody's name."""
     assert (b"host", b"inside") in seen({"X-Forwarded-Host": host})["headers"]
+
+
+@pytest.mark.parametrize("written", ["::ffff:10.0.0.7", "::ffff:10.0.0.0/104"])
+def test_a_proxy_is_known_however_it_is_written(written: str):
+    """A server on an IPv6 socket sees it so; who copies that would trust nobody."""
+    (network,) = parse(f'[server]\ntrusted_proxies = ["{written}"]', {}).server.trusted_proxies
+    scope = {"type": "http", "client": ("::ffff:10.0.0.7", 1), "scheme": "http"}
+    scope["headers"] = [(b"x-forwarded-for", b"203.0.113.9")]
+    Proxies([network]).heed(scope)  # type: ignore[arg-type]
+    assert scope["client"] == ("203.0.113.9", 0)
+
+
+def test_a_number_is_no_proxy():
+    """`true` would be the address 0.0.0.1."""
+    with pytest.raises(BadConfiguration, match="use an address, or a network"):
+        parse("[server]\ntrusted_proxies = [true]", {})
 
 
 @pytest.mark.parametrize("proxy", ["proxy.internal", "10.0.0.1/8", "all", "*"])

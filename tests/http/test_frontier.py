@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from app.settings import parse
 from tests.http.servers import VOICES, Inside, Valkey, inside
 
 SPEECH = "/v1/audio/speech"
@@ -125,6 +126,26 @@ async def test_the_servers_own_page_speaks(house: Inside):
     assert "vary" not in answer.headers
     # With TLS taken off by a proxy, its scheme is another than ours.
     assert (await ask(house, origin=own.replace("http://", "https://"))).status_code == 200
+
+
+async def test_a_port_that_goes_without_saying_may_be_said(valkey: Valkey, monkeypatch: pytest.MonkeyPatch):
+    """Behind a proxy that writes it out, or by a list that has it, pages that may speak would be refused."""
+    async with inside(
+        monkeypatch, valkey.url, allowed_hosts=["*"], allowed_origins=[f"{LISTED}:443"]
+    ) as house:
+        for origin, host, expected in (
+            ("https://voice.example.com", "voice.example.com:443", 200),
+            ("http://voice.example.com", "voice.example.com:80", 200),
+            ("http://voice.example.com", "voice.example.com:443", 403),
+            (LISTED, "voice.example.com", 200),
+        ):
+            assert (await ask(house, origin=origin, host=host)).status_code == expected
+
+
+@pytest.mark.parametrize("host", ["LOCALHOST", "localhost.", "[::1]", "::ffff:127.0.0.1"])
+def test_this_machine_is_known_however_it_is_written(host: str):
+    """Such a server would answer to every name, and strangers' pages have it speak."""
+    assert parse(f'[server]\nhost = "{host}"\n[auth]\nmode = "open"', {}).server.hosts is not None
 
 
 async def test_a_listed_page_speaks_and_reads(listing: Inside):

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from app.http.doorway import Doorway
 from app.users.keys import Keys
 from app.users.store import Secret
 from cache.link import RedisLink
@@ -75,6 +76,9 @@ async def test_a_listed_sites_media_elements_play(valkey: Valkey, monkeypatch: p
         address = (await house.client.post(SPEECH, json=BODY)).headers["content-location"]
         assert (await house.client.get(address)).headers["cross-origin-resource-policy"] == "cross-origin"
         assert (await house.client.get("/v1/models")).headers["cross-origin-resource-policy"] == "same-origin"
+        plan = (await house.client.post("/v1/speech/plan", json=BODY)).headers
+        assert plan["cross-origin-resource-policy"] == "same-origin"
+        assert plan["x-frame-options"] == "DENY"
 
 
 async def test_under_keys_replays_are_private(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, key: str):
@@ -92,6 +96,35 @@ async def test_under_keys_replays_are_private(valkey: Valkey, monkeypatch: pytes
             assert again.status_code == 304
             assert again.headers["cache-control"].startswith("private, max-age=")
             assert (await house.client.get(path)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/usage", "/v1/providers", "/v1/speech/" + "0" * 40 + ".mp3", "/nothing"]
+)
+async def test_what_holds_for_now_is_kept_nowhere(house: Inside, path: str):
+    """A network in front would tell one user what another has had, or that there is no sound which has come since."""
+    assert (await house.client.get(path)).headers.get_list("cache-control") == ["no-store"]
+
+
+async def test_a_defect_before_anybody_is_let_in_tells_nothing(
+    house: Inside, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Its message would be in the log, and a key may be in that; the answer would have no id to look for there."""
+
+    async def broken(*_args: object) -> None:
+        raise ValueError("rf_canary")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Doorway, "enter", broken)
+        answer = await house.client.post(SPEECH, json=BODY)
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert answer.headers["x-frame-options"] == "DENY"
+    (told,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert told.startswith("defect: ValueError at ")
+    assert answer.headers["x-request-id"] in told
+    assert "rf_canary" not in answer.text + caplog.text
+    assert await house.metric("refrain_requests_total", status="500") == 1
 
 
 async def test_where_everybody_is_let_in_replays_are_public(house: Inside):

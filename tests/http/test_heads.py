@@ -1,6 +1,7 @@
 """What stands in a request's head: bounded, and nothing of it gets where it does not belong."""
 
 import json
+import re
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -151,6 +152,65 @@ def test_a_body_of_two_lengths_is_refused(server: Server, fields: bytes):
     assert status == 400
 
 
+def test_a_body_behind_an_upgrade_is_the_requests_own(server: Server):
+    """Java's client asks for HTTP/2 by itself: its text would be lost. Through a proxy it would be a second request."""
+    inner = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for body, status in (
+        (json.dumps({"input": "Hello.", "response_format": "pcm"}).encode(), 200),
+        (inner, 400),
+    ):
+        fields = b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings, close\r\nHTTP2-Settings: AAMAAABk\r\n"
+        head = (
+            b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"%sContent-Length: %d\r\n\r\n" % (fields, len(body))
+        )
+        for parts in ([head, body], [head + body]):
+            answer = sent(server, *parts)
+            assert head_of(answer)[0] == status
+            assert answer.count(b"HTTP/1.1 ") == 1
+    assert head_of(sent(server, asking(b"Upgrade: foo", b"Connection: upgrade")))[0] == 200
+
+
+def test_many_upgrades_at_once_are_cut(server: Server):
+    """Each would have all that is behind it read once more: a packet would keep the process for seconds."""
+    request = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nUpgrade: foo\r\nConnection: upgrade\r\n\r\n"
+    assert sent(server, request * 2000).count(b"HTTP/1.1 ") <= 1
+
+
+def test_a_tunnel_is_refused(server: Server):
+    """Others would be reached from here."""
+    assert head_of(sent(server, b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n"))[0] == 400
+
+
+def test_requests_ahead_of_their_turn_are_answered_in_order(server: Server):
+    """A client that does not wait, as it may, would take one answer for another."""
+    paths = [b"/v1/models", b"/nothing", b"/healthz"]
+    asked = [asking(path=path).replace(b"Connection: close\r\n", b"") for path in paths]
+    answers = sent(server, b"".join([*asked, asking(path=b"/v1/audio/voices")]))
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"200", b"404", b"200", b"200"]
+    # A thousand of them are held for nobody.
+    assert sent(server, asked[0] * 1000).count(b"HTTP/1.1 ") <= 1
+
+
+@pytest.mark.parametrize("begun", [b"0\r\nA: ", b"0\r\nA", b"1;"], ids=["value", "name", "extension"])
+def test_what_is_endless_behind_a_body_costs_no_memory(server: Server, begun: bytes):
+    """Nobody is told of it before it has ended, so it is in nobody's count."""
+    process = psutil.Process(server.process.pid)
+    head = (
+        b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
+    sent(server, asking())
+    before = process.memory_info().rss
+    with socket.create_connection(("127.0.0.1", port(server)), timeout=20) as line:
+        line.sendall(head + b"2\r\n{}\r\n" + begun)
+        with suppress(OSError):  # closed while it is written
+            for _ in range(512):
+                line.sendall(b"b" * 2**16)
+            raise AssertionError("32 MiB were taken")
+    assert process.memory_info().rss - before < 8 * MIB
+
+
 TOO_MUCH = {
     "fields": [asking(*[b"A: b"] * HEAD_FIELDS)],
     "a field": [asking(b"A: " + b"b" * HEAD_BYTES)],
@@ -168,6 +228,9 @@ def test_a_head_over_the_limit_is_refused(server: Server, name: str):
     status, head = head_of(answer)
     assert status == 431
     assert "content-type: application/problem+json" in head
+    assert re.search(r"^x-request-id: [0-9a-f]{32}\r$", head, re.MULTILINE)
+    assert "content-security-policy: default-src 'none'; " in head
+    assert "x-frame-options: deny" in head
     problem = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert problem["code"] == "head_too_large"
     assert str(HEAD_BYTES) in problem["detail"]
@@ -196,18 +259,25 @@ def test_an_endless_head_costs_no_memory(server: Server):
 @pytest.fixture
 def impatient() -> Iterator[Server]:
     """A server that waits a moment for a head."""
-    prelude = "import app.http.connection; app.http.connection.HEAD_SECONDS = 0.3"
+    prelude = "import app.http.connection as c; c.HEAD_SECONDS = 0.3; c.BODY_PACE = 2**20"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         running = Server(Path(home), VOICES, prelude=prelude)
         yield running
         running.stop()
 
 
-def test_a_head_that_does_not_come_ends_the_connection(impatient: Server):
+def test_a_head_or_body_that_does_not_come_ends_the_connection(impatient: Server):
     """Whoever opens connections and says nothing, or a byte now and then, would hold them for good."""
     for begun in (b"", b"GET", b"\r\n", asking()[:-2]):
         with socket.create_connection(("127.0.0.1", port(impatient)), timeout=20) as line:
             line.sendall(begun)
+            with suppress(ConnectionResetError):
+                assert line.recv(1) == b""
+    body = json.dumps({"input": "Hello."}).encode()
+    post = b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    for length in (b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked"):
+        with socket.create_connection(("127.0.0.1", port(impatient)), timeout=20) as line:
+            line.sendall(post + length + b"\r\n\r\n" + (b"1\r\n{" if b"chunked" in length else body[:-1]))
             with suppress(ConnectionResetError):
                 assert line.recv(1) == b""
     # An answer that takes longer than that is none of this.
@@ -223,12 +293,13 @@ def test_what_is_no_request_gets_into_no_sound(server: Server):
         b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: %d\r\n\r\n%s" % (len(body), body.encode())
     )
-    with socket.create_connection(("127.0.0.1", port(server)), timeout=20) as line:
-        line.sendall(request)
-        got = line.recv(2**16)
-        line.sendall(b"no request at all\r\n\r\n")
-        with suppress(ConnectionResetError):
-            while piece := line.recv(2**16):
-                got += piece
-    assert got.startswith(b"HTTP/1.1 200")
-    assert b"invalid_http" not in got
+    for behind in (b"", asking()):
+        with socket.create_connection(("127.0.0.1", port(server)), timeout=20) as line:
+            line.sendall(request)
+            got = line.recv(2**16)
+            line.sendall(behind + b"no request at all\r\n\r\n")
+            with suppress(ConnectionResetError):
+                while piece := line.recv(2**16):
+                    got += piece
+        assert got.startswith(b"HTTP/1.1 200")
+        assert b"invalid_http" not in got
