@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(folder: Path) -> Iterator[Server]:
     """The server of that folder, on the same embedded Valkey."""
-    running = Server(folder / "server", f'[redis]\ndata_dir = "{folder / ".refrain"}"\n{CONFIG}')
+    running = Server(folder / "server", f'[redis]\ndata_dir = "{folder / ".refrain"}"\ntimeout = "1s"\n{CONFIG}')
     yield running
     running.stop()
 
