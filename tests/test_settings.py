@@ -448,3 +448,13 @@ def test_redis_may_be_given_more_time():
     assert parse('[redis]\ntimeout = "250ms"', {}).redis.timeout == 0.25
     with pytest.raises(BadConfiguration, match="timeout"):
         parse('[redis]\ntimeout = "1h"', {})
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300"])
+def test_money_can_be_counted(value: str):
+    """A budget written as infinite would be an error with every request: `off` is none."""
+    bound = "at least 0.0" if value == "nan" else "at most 1000000000.0"
+    said = problems(f"[limits.default]\nspend_per_month = {value}\n")
+    assert said == [f"line 2: limits.default.spend_per_month: must be {bound}"]
+    said = problems(f'[providers.a]\nkind = "scripted"\nprice_per_million_chars = {value}\n')
+    assert said == [f"line 3: providers.a.price_per_million_chars: must be {bound}"]

@@ -86,7 +86,7 @@ class Clip:
     def of(cls, candidate: Candidate, entry: Entry, outcome: Came = "hit", *, seconds: float = 0.0) -> "Clip":
         """From a cache entry."""
         meta = msgspec.json.decode(entry.meta, type=ClipMeta)
-        cost = meta.characters * candidate.price / 1e6 if outcome == "made" else 0.0
+        cost = candidate.cost if outcome == "made" else 0.0
         size = len(entry.payload)
         return cls(candidate.digest, entry, meta, outcome, candidate.first_choice, size, seconds, cost)
 
@@ -273,8 +273,7 @@ class ClipSource:
         leveling = await self._levels.leveling(candidate)
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
-            billed = len(utterance.text) if sound.billed is None else sound.billed
-            spent = billed * candidate.price / 1e6
+            spent = candidate.cost if sound.billed is None else sound.billed * candidate.price / 1e6
             self._metrics.spend.labels(provider=candidate.provider.name).inc(spent)
             begun(spent)
             try:
@@ -361,7 +360,7 @@ def _charging(voice: str, candidate: Candidate) -> Iterator[Callable[[float], No
 
 def spared(characters: int, candidate: Candidate) -> Line:
     """What its asker has of a clip that need not be made for him."""
-    return Line(saved=characters, spared=characters * candidate.price / 1e6, chunks=1, hits=1)
+    return Line(saved=characters, spared=candidate.cost, chunks=1, hits=1)
 
 
 def _nobody(_: bytes) -> None:

@@ -51,7 +51,7 @@ class Estimate(msgspec.Struct, frozen=True):
     """The dry run: `cost` in the currency of the prices, `seconds` of sound (exact where it is cached).
 
     `billable_characters` are to be spoken anew, `charged_characters` count for the limits of who asks: with
-    `charge_hits` all of them. `cost_at_most` is what budgets are asked for: what the dearest of the chain would cost.
+    `charge_hits` all of them. `cost_at_most` is what budgets are asked for: what all of the chain would cost together.
     `refused`: a limit of the day's or the month's is in the way; null: none is.
     """
 
@@ -96,7 +96,7 @@ async def estimate(studio: Studio, plan: Plan, terms: Terms) -> Estimate:
             seconds += len(said.text) * SECONDS_PER_CHARACTER / plan.request.speed
             if planned.digest not in paid:  # what is said twice is made once
                 billable += len(said.text)
-                cost += len(said.text) * first.price / 1e6
+                cost += first.cost
             paid.add(planned.digest)
         places = [origin.span(span) for span in chunk.sentences]
         lines.append(

@@ -23,7 +23,7 @@ from app.users.user import Role
 from cache.flight import Flights, Make
 from cache.link import RedisLink
 from cache.passage import Seat
-from providers.interface import Sound, Utterance
+from providers.interface import Capabilities, ProviderVoice, Sound, Utterance
 from providers.scripted import Script, Scripted
 from providers.wrapped import bare
 from tests.http.servers import ARTICLE, VOICES, Inside, Valkey, inside, until
@@ -268,6 +268,30 @@ async def test_a_budget_is_held_to_what_the_vendor_bills(
         answers = [await say(house, key, f"{TEXT} {number}") for number in range(3)]
         assert [answer.status_code for answer in answers] == [200, 429, 429]
         assert answers[1].json()["error"]["code"] == "budget_exceeded"
+
+
+async def test_a_budget_is_asked_for_what_the_vendor_will_bill(
+    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch
+):
+    """The last request of a month would cost a multiple of what was left."""
+    _, key = await keys.create("ivan")
+    budget = 2 * len(TEXT) * 10 / 1e6
+    async with opening(f"[limits.default]\nspend_per_month = {budget}\n" + KEYS) as house:
+        first = house.scripted["first"]
+        able = first.capabilities
+
+        def billing(voice: ProviderVoice) -> Capabilities:
+            return replace(able(voice), billed=lambda utterance: 2 * len(utterance.text))
+
+        monkeypatch.setattr(first, "capabilities", billing)
+        assert (await say(house, key, TEXT + "!")).status_code == 429
+        assert house.calls == 0
+        planned = await house.client.post(
+            "/v1/speech/plan", json={"input": TEXT}, headers={"Authorization": f"Bearer {key}"}
+        )
+        assert planned.json()["cost"] == planned.json()["cost_at_most"] == pytest.approx(budget)
+        assert (await say(house, key)).status_code == 200
+        assert (await say(house, key, "x")).status_code == 429
 
 
 async def test_a_follower_is_not_charged(opening: Opening, keys: Keys):
