@@ -11,6 +11,17 @@ speaking_for: ContextVar[str | None] = ContextVar("speaking_for", default=None)
 wait for one provider, they are served by turns of their owners."""
 
 
+@dataclass(slots=True)
+class Inquiry:
+    """What vendors are asked for one clip. `is_open` from when one is asked until it has failed: it may be billed."""
+
+    is_open: bool = False
+
+
+inquiry: ContextVar[Inquiry | None] = ContextVar("inquiry", default=None)
+"""The one that a provider is asked for; None: nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderVoice:
     """One link of a voice's chain: what a provider needs to know to speak with one certain voice.

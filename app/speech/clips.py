@@ -37,7 +37,7 @@ from cache.passage import Outcome
 from cache.value import new_entry
 from providers.deadline import Deadline, deadline, speaking_until
 from providers.errors import BadAudio, ProviderError
-from providers.interface import Sound, Timing, Utterance, speaking_for
+from providers.interface import Inquiry, Sound, Timing, Utterance, inquiry, speaking_for
 
 log = getLogger("refrain")
 
@@ -180,7 +180,7 @@ class ClipSource:
                 # charged with it, too, also where he does not stay.
                 speaking_for.set(owner)
                 speaking_until.set(latest)
-                with tallying(own):
+                with tallying(own), nullcontext() if own is None else own.making():
                     async with place:
                         return await self._make(candidate, request, emit)
 
@@ -215,7 +215,7 @@ class ClipSource:
         outcome = "ok"
         began = self._clock()
         try:
-            with _charging(request.voice.name, candidate) as begun:
+            with self._charging(request.voice.name, candidate) as begun:
                 payload, recorded, timings = await self._record(candidate, request.output, emit, begun)
         except BadAudio as error:
             outcome = BadAudio.code
@@ -253,8 +253,9 @@ class ClipSource:
         """
         provider = candidate.provider.name
         self._metrics.provider_requests.labels(provider=provider, outcome="probe").inc()
+        spend = self._metrics.spend.labels(provider=provider).inc  # it is on nobody's bill
         try:
-            await self._record(candidate, output, _nobody, _nobodys)
+            await self._record(candidate, output, _nobody, spend)
         except ProviderError:
             raise
         except Exception as error:  # noqa: BLE001 - an adapter's defect is no reason to ask it again
@@ -273,9 +274,7 @@ class ClipSource:
         leveling = await self._levels.leveling(candidate)
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
-            spent = candidate.cost if sound.billed is None else sound.billed * candidate.price / 1e6
-            self._metrics.spend.labels(provider=candidate.provider.name).inc(spent)
-            begun(spent)
+            begun(candidate.cost if sound.billed is None else sound.billed * candidate.price / 1e6)
             try:
                 recorder = _recorder(candidate, sound, output, leveling)
                 parts, recorded = await self._heard(recorder, sound, emit)
@@ -286,6 +285,41 @@ class ClipSource:
         parts.append(recorded.tail)
         emit(recorded.tail)
         return b"".join(parts), recorded, sound.timings
+
+    @contextmanager
+    def _charging(self, voice: str, candidate: Candidate) -> Iterator[Callable[[float], None]]:
+        """Charge the request that this is made for, from when the provider speaks: then it will be billed.
+
+        Where it fails the characters are given back, and the money is not. Who leaves has had what he has heard; where
+        the provider was asked and has not spoken yet, that is nothing, but it may be billed all the same.
+        """
+        own, provider = tally(), candidate.provider.name
+        line = Line(charged=len(candidate.utterance.text), chunks=1)
+        asked, charged = Inquiry(), False
+
+        def begun(spent: float) -> None:
+            nonlocal charged
+            charged = True
+            self._spend(voice, provider, line._replace(spend=spent))
+
+        token = inquiry.set(asked)
+        try:
+            yield begun
+        except Exception:
+            if own is not None and charged:
+                own.add(voice, provider, line.taken_back)
+            raise
+        except asyncio.CancelledError:
+            if asked.is_open and not charged:
+                self._spend(voice, provider, Line(spend=candidate.cost))
+            raise
+        finally:
+            inquiry.reset(token)
+
+    def _spend(self, voice: str, provider: str, line: Line) -> None:
+        self._metrics.spend.labels(provider=provider).inc(line.spend)
+        if (own := tally()) is not None:
+            own.add(voice, provider, line)
 
     async def _heard(self, recorder: Recorder, sound: Sound, emit: Hear) -> tuple[list[bytes], Recorded]:
         parts: list[bytes] = []
@@ -334,30 +368,6 @@ def _place() -> AbstractAsyncContextManager[object]:
     return nullcontext() if own is None or own.places is None else own.places
 
 
-@contextmanager
-def _charging(voice: str, candidate: Candidate) -> Iterator[Callable[[float], None]]:
-    """Charge the request that this is made for, from the moment on that the provider speaks: then it will be billed.
-
-    Where it fails the characters are given back, and the money is not. Who leaves has had what he has heard.
-    """
-    own, provider = tally(), candidate.provider.name
-    line = Line(charged=len(candidate.utterance.text), chunks=1)
-    charged = False
-
-    def begun(spent: float) -> None:
-        nonlocal charged
-        if own is not None:
-            charged = True
-            own.add(voice, provider, line._replace(spend=spent))
-
-    try:
-        yield begun
-    except Exception:
-        if own is not None and charged:
-            own.add(voice, provider, line.taken_back)
-        raise
-
-
 def spared(characters: int, candidate: Candidate) -> Line:
     """What its asker has of a clip that need not be made for him."""
     return Line(saved=characters, spared=candidate.cost, chunks=1, hits=1)
@@ -365,10 +375,6 @@ def spared(characters: int, candidate: Candidate) -> Line:
 
 def _nobody(_: bytes) -> None:
     """Hears nothing."""
-
-
-def _nobodys(_: float) -> None:
-    """It is on nobody's bill."""
 
 
 def _at_pace(characters: int, utterance: Utterance) -> int:

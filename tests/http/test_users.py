@@ -29,6 +29,7 @@ from providers.wrapped import bare
 from tests.http.servers import ARTICLE, VOICES, Inside, Valkey, inside, until
 
 KEYS = '[auth]\nmode = "keys"\n' + VOICES
+ONE_AT_ONCE = KEYS.replace("attempts = 1\nprice", "attempts = 1\nmax_concurrency = 1\nprice")
 TEXT = "Who may say this?"
 
 
@@ -67,6 +68,19 @@ def bearer(key: str) -> dict[str, str]:
 async def say(house: Inside, key: str, text: str = TEXT, **body: object) -> httpx.Response:
     """Speech for who has the key."""
     return await house.client.post("/v1/audio/speech", json={"input": text, **body}, headers=bearer(key))
+
+
+def watched_seats(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The digests of the flights that were boarded, one more with each who boards."""
+    seated: list[str] = []
+    seat = Flights._seat
+
+    def seated_by(self: Flights, digest: str, make: Make, *, anew: bool) -> Seat:
+        seated.append(digest)
+        return seat(self, digest, make, anew=anew)
+
+    monkeypatch.setattr(Flights, "_seat", seated_by)
+    return seated
 
 
 async def test_a_key_opens_in_both_spellings(opening: Opening, keys: Keys):
@@ -314,14 +328,7 @@ async def test_who_begins_and_leaves_pays_where_others_stay(
     """Asking twice and closing the first connection at once would be a way to hear everything for nothing."""
     _, key = await keys.create("mallory")
     _, other = await keys.create("trent")
-    seated: list[str] = []
-    seat = Flights._seat
-
-    def seated_by(self: Flights, digest: str, make: Make, *, anew: bool) -> Seat:
-        seated.append(digest)
-        return seat(self, digest, make, anew=anew)
-
-    monkeypatch.setattr(Flights, "_seat", seated_by)
+    seated = watched_seats(monkeypatch)
     config = f"[limits.default]\ncharacters_per_day = {2 * len(TEXT) - 1}\n" + KEYS
     async with opening(config) as house:
         first = house.scripted["first"]
@@ -337,6 +344,74 @@ async def test_who_begins_and_leaves_pays_where_others_stay(
         assert house.calls == 1
         refused = await say(house, key, TEXT[::-1])
         assert refused.json()["error"]["code"] == "characters_exceeded"
+
+
+async def test_what_others_wait_for_stays_set_aside(
+    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch
+):
+    """Beginning a hundred texts that a friend joins, and leaving each, would be a hundred times the budget."""
+    _, key = await keys.create("mallory", plan="poor")
+    _, other = await keys.create("trent")
+    seated = watched_seats(monkeypatch)
+    budget = 1.5 * len(TEXT) * 10 / 1e6
+    config = f"[limits.default]\n[limits.plans.poor]\nspend_per_month = {budget}\n"
+    async with opening(config + KEYS) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        begun = asyncio.create_task(say(house, key))
+        await first.called(1)
+        stays = asyncio.create_task(say(house, other))
+        await until(lambda: len(seated) == 2)
+        begun.cancel()
+        await until(lambda: house.app.lifecycle._under_way == 1)
+        refused = await say(house, key, TEXT[::-1])
+        assert refused.json()["error"]["code"] == "budget_exceeded"
+        first.before_first.set()
+        assert (await stays).status_code == 200
+        assert house.calls == 1
+
+
+async def test_who_leaves_before_a_word_pays_what_may_be_billed(opening: Opening, keys: Keys):
+    """A client with too little patience would have its text made again and again, beyond every budget."""
+    _, key = await keys.create("mallory")
+    budget = 1.5 * len(TEXT) * 10 / 1e6
+    async with opening(f"[limits.default]\nspend_per_month = {budget}\n" + KEYS) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        begun = asyncio.create_task(say(house, key))
+        await first.called(1)
+        begun.cancel()
+        await until(lambda: first.calls[0].state == "left")
+        await until(lambda: house.app.lifecycle._under_way == 0)
+        first.before_first.set()
+        refused = await say(house, key)
+        assert refused.json()["error"]["code"] == "budget_exceeded"
+        used = await house.client.get("/v1/usage", headers={"Authorization": f"Bearer {key}"})
+        told = used.json()
+        assert (told["characters"], told["requests"]) == (0, 0)
+        assert told["spend"] == pytest.approx(len(TEXT) * 10 / 1e6)
+
+
+async def test_who_leaves_the_queue_of_a_provider_pays_nothing(opening: Opening, keys: Keys):
+    """A busy hour would cost those who have not had a turn."""
+    _, key = await keys.create("mallory")
+    _, other = await keys.create("trent")
+    async with opening("[limits.default]\nspend_per_month = 1.0\n" + ONE_AT_ONCE) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        stays = asyncio.create_task(say(house, other, "Somebody else's."))
+        await first.called(1)
+        begun = asyncio.create_task(say(house, key))
+        while await house.metric("refrain_provider_waiting", provider="first") != 1:
+            pass
+        begun.cancel()
+        await until(lambda: house.app.lifecycle._under_way == 1)
+        first.before_first.set()
+        assert (await stays).status_code == 200
+        used = await house.client.get("/v1/usage", headers={"Authorization": f"Bearer {key}"})
+        assert used.json()["spend"] == 0
+        assert used.json()["limits"]["spend_per_month"]["left"] == 1.0
+        assert house.calls == 1
 
 
 async def test_too_many_at_once_are_refused_and_come_back(opening: Opening, keys: Keys):
