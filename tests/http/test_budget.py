@@ -21,6 +21,7 @@ url = "{url}"
 [auth]
 mode = "keys"
 [limits.default]
+requests_per_minute = "off"
 spend_per_month = {budget}
 [providers.first]
 kind = "scripted"
