@@ -76,7 +76,8 @@ class Terms:
 
 async def estimate(studio: Studio, plan: Plan, terms: Terms) -> Estimate:
     """What performing the plan now would cost, if the first choices speak. Calls no provider."""
-    known = await studio.known(plan)
+    cache = plan.request.cache
+    known = {} if cache in {"refresh", "bypass"} else await studio.known(plan)
     wanted = due(plan, known)
     error = await terms.verdict(charged(wanted, plan.characters - wanted.characters, terms.limits))
     document = plan.document
@@ -94,7 +95,7 @@ async def estimate(studio: Studio, plan: Plan, terms: Terms) -> Estimate:
             seconds += clip.meta.samples / SAMPLE_RATE
         else:
             seconds += len(said.text) * SECONDS_PER_CHARACTER / plan.request.speed
-            if planned.digest not in paid:  # what is said twice is made once
+            if cache == "bypass" or planned.digest not in paid:  # what is said twice is made once
                 billable += len(said.text)
                 cost += first.cost
             paid.add(planned.digest)
