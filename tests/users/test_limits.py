@@ -552,3 +552,18 @@ class TestPaidAhead:
         assert not purse.paid
         assert purse.asked - asked < 150, "it went back before it was used up"
         await limits.aclose()
+
+
+async def test_what_is_begun_again_elsewhere_is_charged_once(valkey: Server, user: User, link: RedisLink):
+    """Work that another process goes on with after a crash would be paid for twice."""
+    table = having(characters_per_day=100, spend_per_month=1.0)
+    async with replicas(valkey, table, 2) as (one, two):
+        await one.reserve(one.enter(user), Due(60, 0.6), Tally(), once="job")
+        for limits in (two, one):
+            tally = Tally()
+            hold = await limits.reserve(limits.enter(user), Due(60, 0.6), tally, once="job")
+            tally.add("default", "first", Line(charged=50, spend=0.5))
+            hold.settle()
+            await settled(limits)
+            counted = await link.client.hmget(named("counts", user.id), "characters", "money")
+            assert [int(count) for count in counted] == [50, 500_000]
