@@ -63,7 +63,8 @@ class Accounts:
         Raises:
             Away: Redis does not answer.
         """
-        if not await self._usage.flush():
+        await self._usage.flush()
+        if self._usage.waits(user):
             raise Away("usage is not written")
         days: dict[str, Answer] = {}
         for start in range(0, len(span.days), AT_ONCE):

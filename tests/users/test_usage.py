@@ -18,7 +18,7 @@ from app.users.accounts import Accounts, newcomer
 from app.users.limits import Due, Limits
 from app.users.statement import Account, Span
 from app.users.tally import Line, Tally
-from app.users.usage import KEPT_DAYS, Usage
+from app.users.usage import KEPT_DAYS, Usage, day_of, key_of
 from app.users.user import User
 from cache.errands import Errands
 from cache.errors import Away
@@ -197,6 +197,22 @@ async def test_nothing_is_lost_while_redis_is_away(proxy: Proxy):
         found = await one.account("ada", TODAY, date(2026, 11, 25))
         assert [(day.date, day.requests) for day in found.days] == [("2026-11-24", 1), ("2026-11-25", 1)]
         assert (await one.account("bob", TODAY, date(2026, 11, 25))).requests == 1
+
+
+async def test_one_damaged_day_costs_nobody_else_his(one: Process, valkey: Valkey):
+    """What cannot be written of one user would keep everybody's from being written, until the process ends."""
+    day = key_of("ada", day_of(NOON))
+    valkey.command("SET", day, "damaged")
+    for _ in range(3):
+        for user in ("ada", "bob"):
+            one.usage.note(user, tally(MADE))
+        assert not await one.usage.flush()
+    assert (await one.account("bob")).requests == 3
+    with pytest.raises(Away):
+        await one.account("ada")
+    valkey.command("DEL", day)
+    assert await one.usage.flush()
+    assert (await one.account("ada")).requests == 3
 
 
 async def test_what_waits_is_bounded(
