@@ -1,7 +1,7 @@
 """`refrain plan`: what it would cost."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -36,7 +36,7 @@ def register(cli: click.Group) -> None:
 @click.option(
     "--json", "as_json", is_flag=True, help="As POST /v1/speech/plan answers it, with all texts whole."
 )
-@click.option("--user", help="Also look whether this user's budgets would refuse it; left out: a new user's.")
+@click.option("--user", help="Whose budgets, and whose hits where each has his own; left out: a new user's.")
 @plan_option
 @config_option
 def plan(
@@ -89,7 +89,10 @@ class _Payer:
 async def _estimate(settings: Settings, file: str, wish: Wish, payer: _Payer) -> Estimate:
     text = document(file)
     async with open_house(settings) as house:
-        planned = await house.studio.plan(wish.request(text, file, house.voices, house.outputs))
+        asked = wish.request(text, file, house.voices, house.outputs)
+        if payer.user is not None and settings.cache.scope == "user":
+            asked = replace(asked, owner=(await house.desk.doorman.user(payer.user)).owner)
+        planned = await house.studio.plan(asked)
         terms = Terms(payer.limits, lambda due: payer.verdict(house.desk.accounts, due))
         return await estimate(house.studio, planned, terms)
 

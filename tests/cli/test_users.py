@@ -179,3 +179,12 @@ def test_forgetting_undoes_no_revocation(folder: Path, valkey: Valkey):
     assert done.stdout == "Nothing is kept of this user.\n"
     assert "issued to this user until now are refused" in done.stderr
     assert {*revoked()} == {token, f"u{digest('users', ['ada'])}".encode()}
+
+
+def test_a_plan_is_of_the_users_own_sound(folder: Path, server: Server):
+    """An operator would be told a price for what the user has, or hits where he has none."""
+    say(server, key(folder, "ada"))
+    (folder / "doc.txt").write_text(TEXT)
+    told = {user: read(folder, "plan", "doc.txt", "--user", user) for user in ("ada", "bob")}
+    assert [told["ada"][name] for name in ("billable_characters", "cost")] == [0, 0]
+    assert told["bob"]["billable_characters"] == told["bob"]["characters"]
