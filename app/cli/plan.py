@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from app.cli import config_option, configured
+from app.cli import Failed, config_option, configured
 from app.cli.inputs import document
 from app.cli.plans import known_plan, plan_option
 from app.cli.tables import table
@@ -23,6 +23,7 @@ from app.speech.estimate import Estimate, PlannedLine, Terms, estimate
 from app.text.intake.kinds import InputType
 from app.users.accounts import Accounts, newcomer
 from app.users.limits import Due
+from cache.errors import Away
 
 
 def register(cli: click.Group) -> None:
@@ -91,7 +92,12 @@ async def _estimate(settings: Settings, file: str, wish: Wish, payer: _Payer) ->
     async with open_house(settings) as house:
         asked = wish.request(text, file, house.voices, house.outputs)
         if payer.user is not None and settings.cache.scope == "user":
-            asked = replace(asked, owner=(await house.desk.doorman.user(payer.user)).owner)
+            try:
+                user = await house.desk.doorman.user(payer.user)
+            except Away:
+                message = "Redis does not answer, so nobody knows what is this user's. Start it, or leave out --user."
+                raise Failed(message) from None
+            asked = replace(asked, owner=user.owner)
         planned = await house.studio.plan(asked)
         terms = Terms(payer.limits, lambda due: payer.verdict(house.desk.accounts, due))
         return await estimate(house.studio, planned, terms)
