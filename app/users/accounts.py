@@ -103,8 +103,8 @@ class Accounts:
         try:
             spoken, spent = await self._counted(user)
         except Away:
-            if limits.spend_per_month is None:
-                return None
+            if limits.spend_per_month is None or not due.cost:
+                return newcomer(limits, due)
             return UsersUnavailable(
                 "Your budget cannot be checked at the moment. Try again.", retry_after=1.0
             )

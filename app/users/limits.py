@@ -280,7 +280,7 @@ class Limits:
     def _ask_nobody(self, entrance: Entrance, due: Due, places: int | None) -> None:
         """This process' own share; money that cannot be counted is not spent."""
         user, limits = entrance.user, entrance.limits
-        if limits.spend_per_month is not None:
+        if limits.spend_per_month is not None and due.cost > 0:
             raise UsersUnavailable(
                 "Your budget cannot be checked at the moment, so nothing new is spoken. Try again.",
                 retry_after=1.0,

@@ -451,6 +451,13 @@ class TestWithoutRedis:
             await reserved(limits, user, Due(1, 0.01))
         assert caught.value.retry_after == 1.0
 
+    async def test_what_costs_nothing_is_spoken_all_the_same(
+        self, away: Callable[[LimitTable], Limits], user: User
+    ):
+        """A house that speaks by its own engine would be silent because of a budget that it does not touch."""
+        limits = away(having(spend_per_month=10.0))
+        await reserved(limits, user, Due(1, 0.0))
+
 
 async def test_an_entrance_that_nobody_waits_for_is_no_defect(errands: Errands, user: User):
     """A request that fails before it is admitted would leave an exception that nobody ever looks at."""
