@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from logging import getLogger
-from typing import Literal, ParamSpec, TypeVar
+from typing import Final, Literal, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -43,6 +43,9 @@ log = getLogger("refrain")
 
 P = ParamSpec("P")
 T = TypeVar("T")
+MOST_BILLED: Final = 1e6
+"""Characters: for one utterance no vendor bills more, whatever stands in its answer; millionths of money are counted in
+doubles."""
 Hear = Callable[[bytes], None]
 # stale: found, past its soft lifetime, and served all the same.
 Came = Outcome | Literal["stale"]
@@ -274,7 +277,8 @@ class ClipSource:
         leveling = await self._levels.leveling(candidate)
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
-            begun(candidate.cost if sound.billed is None else sound.billed * candidate.price / 1e6)
+            billed = None if sound.billed is None else min(sound.billed, MOST_BILLED)
+            begun(candidate.cost if billed is None else billed * candidate.price / 1e6)
             try:
                 recorder = _recorder(candidate, sound, output, leveling)
                 parts, recorded = await self._heard(recorder, sound, emit)

@@ -264,10 +264,11 @@ async def test_a_failure_costs_nothing(opening: Opening, keys: Keys):
         assert (await say(house, key, TEXT[::-1])).status_code == 200
 
 
+@pytest.mark.parametrize("billed", [99.0, 1e300])
 async def test_a_budget_is_held_to_what_the_vendor_bills(
-    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch, billed: float
 ):
-    """Vendors bill markup, or two for each character of some scripts: a month's budget would be passed many times."""
+    """Vendors bill more than their rules say: a budget would be passed many times, or be no number any more."""
     _, key = await keys.create("heidi")
     async with opening("[limits.default]\nspend_per_month = 0.001\n" + KEYS) as house:
         first = house.scripted["first"]
@@ -276,12 +277,15 @@ async def test_a_budget_is_held_to_what_the_vendor_bills(
         @asynccontextmanager
         async def billing(utterance: Utterance) -> AsyncGenerator[Sound]:
             async with speak(utterance) as sound:
-                yield replace(sound, billed=99.0)
+                yield replace(sound, billed=billed)
 
         monkeypatch.setattr(first, "speak", billing)
         answers = [await say(house, key, f"{TEXT} {number}") for number in range(3)]
         assert [answer.status_code for answer in answers] == [200, 429, 429]
         assert answers[1].json()["error"]["code"] == "budget_exceeded"
+        used = (await house.client.get("/v1/usage", headers=bearer(key))).json()
+        assert used["spend"] == pytest.approx(2 * min(billed, 1e6) * 10 / 1e6), "of two chunks"
+        assert used["limits"]["spend_per_month"]["left"] <= 0.001
 
 
 async def test_a_budget_is_asked_for_what_the_vendor_will_bill(
