@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from logging import getLogger
-from typing import Final, Literal, ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -19,6 +19,7 @@ from app.audio.loudness import Leveling
 from app.audio.recorder import Recorded, Recorder
 from app.errors import whereabouts
 from app.metrics import Metrics
+from app.speech.charging import Begun, Charging
 from app.speech.levels import Levels
 from app.speech.lifetimes import Lifetimes
 from app.speech.pace import believable
@@ -37,15 +38,12 @@ from cache.passage import Outcome
 from cache.value import new_entry
 from providers.deadline import Deadline, deadline, speaking_until
 from providers.errors import BadAudio, ProviderError
-from providers.interface import Inquiry, Sound, Timing, Utterance, inquiry, speaking_for
+from providers.interface import Sound, Timing, Utterance, speaking_for
 
 log = getLogger("refrain")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-MOST_BILLED: Final = 1e6
-"""Characters: for one utterance no vendor bills more, whatever stands in its answer; millionths of money are counted in
-doubles."""
 Hear = Callable[[bytes], None]
 # stale: found, past its soft lifetime, and served all the same.
 Came = Outcome | Literal["stale"]
@@ -114,6 +112,7 @@ class ClipSource:
         self._lifetimes = lifetimes
         self._refreshes = refreshes
         self._metrics = metrics
+        self._charging = Charging(metrics)
         self._clock = clock
         self._now = now
         self._deadlines: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
@@ -218,7 +217,7 @@ class ClipSource:
         outcome = "ok"
         began = self._clock()
         try:
-            with self._charging(request.voice.name, candidate) as begun:
+            with self._charging.of(request.voice.name, candidate) as begun:
                 payload, recorded, timings = await self._record(candidate, request.output, emit, begun)
         except BadAudio as error:
             outcome = BadAudio.code
@@ -256,9 +255,8 @@ class ClipSource:
         """
         provider = candidate.provider.name
         self._metrics.provider_requests.labels(provider=provider, outcome="probe").inc()
-        spend = self._metrics.spend.labels(provider=provider).inc  # it is on nobody's bill
         try:
-            await self._record(candidate, output, _nobody, spend)
+            await self._record(candidate, output, _nobody, self._charging.unbilled(candidate))
         except ProviderError:
             raise
         except Exception as error:  # noqa: BLE001 - an adapter's defect is no reason to ask it again
@@ -266,19 +264,18 @@ class ClipSource:
             raise ProviderError("failed in a way nobody foresaw", provider=provider) from None
 
     async def _record(
-        self, candidate: Candidate, output: Output, emit: Hear, begun: Callable[[float], object]
+        self, candidate: Candidate, output: Output, emit: Hear, begun: Begun
     ) -> tuple[bytes, Recorded, Sequence[Timing]]:
         """The clip's payload, what it is, and its words' times as the provider tells them.
 
-        `begun` is called with what it costs as soon as the provider speaks.
+        `begun` is called as soon as the provider speaks.
         Codecs run in threads: a piece may be a sentence long.
         """
         utterance = candidate.utterance
         leveling = await self._levels.leveling(candidate)
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
-            billed = None if sound.billed is None else min(sound.billed, MOST_BILLED)
-            begun(candidate.cost if billed is None else billed * candidate.price / 1e6)
+            begun(sound.billed)
             try:
                 recorder = _recorder(candidate, sound, output, leveling)
                 parts, recorded = await self._heard(recorder, sound, emit)
@@ -289,41 +286,6 @@ class ClipSource:
         parts.append(recorded.tail)
         emit(recorded.tail)
         return b"".join(parts), recorded, sound.timings
-
-    @contextmanager
-    def _charging(self, voice: str, candidate: Candidate) -> Iterator[Callable[[float], None]]:
-        """Charge the request that this is made for, from when the provider speaks: then it will be billed.
-
-        Where it fails the characters are given back, and the money is not. Who leaves has had what he has heard; where
-        the provider was asked and has not spoken yet, that is nothing, but it may be billed all the same.
-        """
-        own, provider = tally(), candidate.provider.name
-        line = Line(charged=len(candidate.utterance.text), chunks=1)
-        asked, charged = Inquiry(), False
-
-        def begun(spent: float) -> None:
-            nonlocal charged
-            charged = True
-            self._spend(voice, provider, line._replace(spend=spent))
-
-        token = inquiry.set(asked)
-        try:
-            yield begun
-        except Exception:
-            if own is not None and charged:
-                own.add(voice, provider, line.taken_back)
-            raise
-        except asyncio.CancelledError:
-            if asked.is_open and not charged:
-                self._spend(voice, provider, Line(spend=candidate.cost))
-            raise
-        finally:
-            inquiry.reset(token)
-
-    def _spend(self, voice: str, provider: str, line: Line) -> None:
-        self._metrics.spend.labels(provider=provider).inc(line.spend)
-        if (own := tally()) is not None:
-            own.add(voice, provider, line)
 
     async def _heard(self, recorder: Recorder, sound: Sound, emit: Hear) -> tuple[list[bytes], Recorded]:
         parts: list[bytes] = []
