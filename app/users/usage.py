@@ -22,7 +22,6 @@ from app.users.store import named
 from app.users.tally import Line, Tally
 from cache.errands import Errands
 from cache.errors import Away
-from cache.link import Answer
 from cache.tending import keep_on, tell_of
 
 log = getLogger("refrain")
@@ -104,6 +103,7 @@ class Usage:
         self._now = now
         self._sleep = sleep
         self._script = errands.link.script("note", SCRIPTS)
+        self._unseen = errands.link.script("unseen", SCRIPTS)
         self._writer = WRITER + secrets.token_hex(8)
         self._number = 0
         self._noted: dict[tuple[str, int], _Sums] = {}
@@ -208,11 +208,12 @@ class Usage:
             Away: Redis does not answer.
         """
         client, call = self._errands.link.client, self._errands.link.call
-        known, past = named("users"), day_of(self._now()) - KEPT_DAYS
+        known = named("users")
         if new := [user for user, day in users.items() if self._seen.get(user) != day]:
-            gone: Answer = await call(
-                lambda: client.zrange(known, "-inf", past - 1, byscore=True, withscores=True)
-            )
+            # By Redis' clock: whose own is years ahead would delete everybody's bills.
+            today, unseen = await call(lambda: self._unseen([known], [KEPT_DAYS]))
+            past = int(today) - KEPT_DAYS
+            gone = zip(unseen[::2], unseen[1::2], strict=True)
             last_seen = await call(lambda: client.zmscore(known, new))
             old = [(str(user, "utf-8"), int(last) + 1, int(last)) for user, last in gone]
             old += [

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -321,10 +322,10 @@ async def test_no_name_of_a_user_or_voice_is_in_a_key(one: Process, valkey: Valk
 
 async def test_days_are_kept_for_their_time_and_cannot_be_evicted(one: Process, valkey: Valkey):
     """Bills would be thrown out to make room for sound, or what users said be kept for ever."""
-    one.clock.seconds = NOON - (KEPT_DAYS + 1) * DAY
+    now = time.time()
+    one.clock.seconds = now - (KEPT_DAYS + 1) * DAY
     for user in ("gone", "here"):
         one.usage.note(user, tally(MADE))
-    await one.usage.flush()
     one.clock.seconds += DAY
     one.usage.note("here", tally(MADE))
     await one.usage.flush()
@@ -332,11 +333,24 @@ async def test_days_are_kept_for_their_time_and_cannot_be_evicted(one: Process, 
     assert len(days) == 3
     assert all(valkey.command("TTL", key) == b":-1\r\n" for key in days)
     # Four hundred days later: the day before is over, the last one is not, and who was never seen again is unknown.
-    one.clock.seconds = NOON
+    one.clock.seconds = now
     one.usage.note("here", tally(MADE))
     await one.usage.flush()
     assert keys(valkey).count(":usage:") == 2
     assert [known.user for known in await one.accounts.known()] == ["here"]
+
+
+async def test_a_clock_that_is_ahead_deletes_nothing(one: Process, valkey: Valkey):
+    """One server whose clock was set wrong would delete the bills of all users, of all servers."""
+    one.clock.seconds = time.time()
+    for user in ("ada", "bob"):
+        one.usage.note(user, tally(MADE))
+    await one.usage.flush()
+    one.clock.seconds += 3 * KEPT_DAYS * DAY
+    one.usage.note("ada", tally(MADE))
+    await one.usage.flush()
+    assert keys(valkey).count(":usage:") == 3
+    assert [known.user for known in await one.accounts.known()] == ["ada", "bob"]
 
 
 async def test_whoever_is_forgotten_leaves_nothing(one: Process, valkey: Valkey):
