@@ -139,7 +139,8 @@ class Idempotency:
         is good for one thing. `execute` is given an id, the same for everybody under this key: if the process that
         executes it is killed, or it is cancelled, or raises anything unforeseen, it is called once more, by another,
         with that id, and has to go on from there: what is made, and charged (`Limits.reserve`), under the id is
-        there once. By a `RefrainError` it says that nothing was done, and the key is free again.
+        there once. What was reserved is settled when all is done, and not where it breaks off. By a `RefrainError` it
+        says that nothing was done, and the key is free again.
         The answer is kept for a day: no text may be in it, and `MOST_BYTES` at the most.
 
         Raises:
@@ -187,8 +188,10 @@ class Idempotency:
             if len(answer) > MOST_BYTES:
                 raise ValueError("the answer is too long to be kept")
             with suppress(Away):  # whoever sends it again has it executed once more, under the same id
-                # Who was taken for dead, and was not, gives the answer that the other one has given.
-                answer = (await turn.tell("done", answer)).answer
+                # Who was taken for dead, and was not, gives the answer that the other one has given. Where the key was
+                # forgotten meanwhile nothing is kept.
+                told = await turn.tell("done", answer)
+                answer = told.answer if told.standing == "done" else answer
             wish = ""
         except RefrainError:
             wish = "free"

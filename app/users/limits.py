@@ -213,8 +213,12 @@ class Limits:
         try:
             await self._ask(entrance, due, token, places)
         except BaseException:
-            # Also when cancelled, and when the answer was lost: it may have been a yes.
-            hold.settle()
+            # Also when cancelled, and when the answer was lost: it may have been a yes. Of what others go on with it
+            # stays for them: once settled, they would have it for nothing.
+            if once:
+                self._leave(user.id, token)
+            else:
+                hold.settle()
             raise
         return hold
 
@@ -317,13 +321,16 @@ class Limits:
 
     def _settle_soon(self, entrance: Entrance, token: str, total: Line, kept: float | None = None) -> None:
         user = entrance.user.id
+        self._leave(user, token)
+        minute = entrance.limits.characters_per_minute
+        money = round(total.spend * MILLION)
+        self._settling.add(Settlement(user, token, total.charged, money, minute, kept))
+
+    def _leave(self, user: str, token: str) -> None:
         tokens = self._speaking[user]
         tokens.discard(token)  # of a further hold there is none
         if not tokens:
             del self._speaking[user]
-        minute = entrance.limits.characters_per_minute
-        money = round(total.spend * MILLION)
-        self._settling.add(Settlement(user, token, total.charged, money, minute, kept))
 
     async def _lengthen_all(self) -> None:
         while self._speaking:

@@ -44,12 +44,19 @@ def start(own: Valkey, tmp_path: Path) -> Iterator[Start]:
 
 
 async def ordered(client: httpx.AsyncClient, body: str = "one") -> httpx.Response:
-    """Sent again as long as nobody listens."""
+    """Sent once."""
+    return await client.post("/orders", content=body, headers={"Idempotency-Key": "the same"})
+
+
+async def listens(client: httpx.AsyncClient) -> None:
+    """Once somebody does."""
     while True:
         try:
-            return await client.post("/orders", content=body, headers={"Idempotency-Key": "the same"})
+            await client.get("/", headers={"Idempotency-Key": 256 * "x"})  # it is none
         except httpx.ConnectError:
             await asyncio.sleep(0.02)
+        else:
+            return
 
 
 @pytest.mark.parametrize("held", ["before", "behind"])
@@ -57,6 +64,7 @@ async def test_one_order_though_its_process_is_killed(own: Valkey, start: Start,
     """Promise 20: sent 20 times at once, and again after a crash, it would be entered, and paid for, twice."""
     (dying, one), (_, two) = start(held), start("")
     async with one, two:
+        await asyncio.gather(listens(one), listens(two))
         first = asyncio.create_task(ordered(one))
         mark = "begun" if held == "before" else "held"
         await until(lambda: own.command("LLEN", mark) == b":1\r\n")

@@ -188,3 +188,15 @@ async def test_the_answer_is_kept_though_the_key_is_stale(
     held.go.set()
     assert await first == b"answer 1"
     assert await frozen.once(user, "k", "jobs", b"one", late) == b"answer 1"
+
+
+async def test_a_key_that_was_forgotten_meanwhile_loses_no_answer(
+    idempotency: Idempotency, user: User, work: Work, link: RedisLink
+):
+    """Who asked would be given nothing, for what was done."""
+    work.go.clear()
+    asked = asyncio.create_task(idempotency.once(user, "k", "jobs", b"one", work))
+    await work.begun.wait()
+    await link.client.delete(of_user("idempotency", user.id, user.owner, "k"))
+    work.go.set()
+    assert await asked == b"answer 1"

@@ -574,3 +574,24 @@ async def test_what_is_begun_again_elsewhere_is_charged_once(valkey: Server, use
             await settled(limits)
             counted = await link.client.hmget(named("counts", user.id), "characters", "money")
             assert [int(count) for count in counted] == [50, 500_000]
+
+
+async def test_what_broke_off_while_it_was_reserved_is_charged_to_who_goes_on(
+    errands: Errands, user: User, link: RedisLink
+):
+    """Who is cancelled at the right moment would have all of it for nothing: it would count as charged already."""
+    async with counting(errands, having(characters_per_day=100, spend_per_month=1.0)) as limits:
+        asked = asyncio.create_task(limits.reserve(limits.enter(user), Due(60, 0.6), Tally(), once="job"))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.wait([asked])
+        tally = Tally()
+        hold = await limits.reserve(limits.enter(user), Due(60, 0.6), tally, once="job")
+        tally.add("default", "first", Line(charged=50, spend=0.5))
+        hold.settle()
+        await settled(limits)
+        counted = await link.client.hmget(named("counts", user.id), "characters", "money")
+        assert [int(count) for count in counted] == [50, 500_000]
+        with pytest.raises(CharactersExceeded):
+            await limits.reserve(limits.enter(user), Due(60, 0.1), Tally(), once="another")
+        await limits.reserve(limits.enter(user), Due(50, 0.1), Tally(), once="another")
