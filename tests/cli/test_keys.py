@@ -15,6 +15,8 @@ CONFIG = f"""
 [auth]
 mode = "keys"
 {TONES}
+[limits.default]
+requests_per_minute = "off"
 [limits.plans.pro]
 spend_per_month = 5.0
 """
