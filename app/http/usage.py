@@ -50,8 +50,7 @@ def usage(desk: Desk, casting: Casting) -> HTTPRouteHandler:
             if whose == own.id:
                 left = await accounts.limited(own.id, own.plan, casting.now.settings.limits_of(own.plan))
                 found = msgspec.structs.replace(found, limits=left)
-        # Caches on the way know of Authorization, and not of xi-api-key: one's account would be another's.
-        return Response(found, headers={"Cache-Control": "no-store", **dict(entrance.headers)})
+        return Response(found, headers=dict(entrance.headers))
 
     return account
 

@@ -241,7 +241,6 @@ async def test_it_is_one_of_the_requests(keyed: Inside, key: Key):
     answers = [await keyed.client.get("/v1/usage", headers=ada) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[0].headers["RateLimit"].startswith('"requests";r=1;')
-    assert answers[0].headers["Cache-Control"] == "no-store"
     assert answers[2].json()["code"] == "rate_limited"
     assert int(answers[2].headers["Retry-After"]) >= 1
     assert (await say(keyed, ada)).status_code == 429
