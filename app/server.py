@@ -339,7 +339,7 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(TokenSurface(house.desk.passes, max_body).route())
             app.register(listings(casting))
             app.register(providers(house.standings))
-            app.register(usage(house.desk.accounts, casting))
+            app.register(usage(house.desk, casting))
             app.register(PurgeSurface(house.purging, max_body).route())
             document(
                 app,

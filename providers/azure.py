@@ -96,6 +96,7 @@ class Azure:
             if _multilingual(voice.voice)
             else frozenset((_language_of(voice.voice).split("-")[0],)),
             price=self._settings.price(PRICE_HD if "HD" in voice.voice else PRICE),
+            billed=lambda utterance: _billed(self._document(utterance)),
             formats=(self._format, *(one for one in FORMATS if one != self._format)),
         )
 
@@ -117,7 +118,7 @@ class Azure:
         )
         rate = int(self._rate) if self._format == "pcm" else None
         async with self._line.spoken(request, most_bytes(utterance, rate)) as (_, pieces):
-            yield sound(pieces, rate, billed=_billed(written))
+            yield sound(pieces, rate)
 
     def _document(self, utterance: Utterance) -> str:
         given = dict(utterance.voice.settings)
@@ -155,10 +156,10 @@ class Azure:
         await self._line.aclose()
 
 
-def _billed(written: str) -> float:
+def _billed(written: str) -> int:
     """By Azure's rules: all that stands in `<voice>`, tags included, and Chinese characters, wherever used, twice."""
     within = written.partition("<voice")[2].partition(">")[2].rpartition("</voice>")[0]
-    return float(len(within) + len(_TWICE.findall(within)))
+    return len(within) + len(_TWICE.findall(within))
 
 
 def _language_of(voice: str) -> str:

@@ -124,6 +124,7 @@ class Google:
             instructions=_is_gemini(voice),
             languages=frozenset((language.split("-")[0],)) if language else None,
             price=self._settings.price(next((price for one, price in PRICES if one in voice.voice), 0.0)),
+            billed=lambda utterance: _billed(self._asked(utterance)),
             formats=(self._format, *(one for one in FORMATS if one != self._format)),
             streaming=False,
             timings=timed,
@@ -132,8 +133,8 @@ class Google:
     @asynccontextmanager
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Sound]:
         """See `Provider`; entering waits for all of the sound: it comes in one piece."""
-        timed = self._timed and utterance.ssml is None and not _is_generative(utterance.voice)
-        asked = replace(utterance, ssml=google_marks.marked(utterance.text)) if timed else utterance
+        asked = self._asked(utterance)
+        timed = asked is not utterance
         body, path = self._body(asked), "/v1/text:synthesize"
         if timed:
             # The only version that has them.
@@ -143,7 +144,12 @@ class Google:
         heard, points = self._heard(await self._line.whole(request, most, not_sound=NOT_JSON))
         async with aclosing(_once(heard)) as pieces:
             timings = google_marks.timings(utterance.text, points) if timed else ()
-            yield sound(pieces, None, timings=timings, billed=_billed(asked))
+            yield sound(pieces, None, timings=timings)
+
+    def _asked(self, utterance: Utterance) -> Utterance:
+        """With a mark before each word, where their times are wanted."""
+        timed = self._timed and utterance.ssml is None and not _is_generative(utterance.voice)
+        return replace(utterance, ssml=google_marks.marked(utterance.text)) if timed else utterance
 
     def _body(self, utterance: Utterance) -> dict[str, Any]:
         voice = utterance.voice
@@ -204,9 +210,9 @@ class Google:
         await self._line.aclose()
 
 
-def _billed(asked: Utterance) -> float | None:
-    """By Google's price list every tag of SSML is charged for like text, all but `<mark>`; None: as the text is."""
-    return None if asked.ssml is None else float(len(google_marks.without(bare(asked.ssml))))
+def _billed(asked: Utterance) -> int:
+    """By Google's price list every tag of SSML is charged for like text, all but `<mark>`."""
+    return len(asked.text if asked.ssml is None else google_marks.without(bare(asked.ssml)))
 
 
 async def _once(whole: bytes) -> AsyncGenerator[bytes]:

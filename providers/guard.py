@@ -1,14 +1,14 @@
 """A provider within its circuit: every attempt is watched, and while the circuit is open none is made."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from providers.allowance import Allowance
 from providers.circuit import Circuit
 from providers.errors import ProviderError, RateLimited
-from providers.interface import Provider, Sound, Utterance
+from providers.interface import Inquiry, Provider, Sound, Utterance, inquiry
 from providers.wrapped import Wrapped
 
 
@@ -57,15 +57,16 @@ class Watched(Wrapped):
         attempt = _Attempt(self._clock)
         self._under_way += 1
         try:
-            async with (
-                self.inside.speak(utterance) as sound,
-                aclosing(attempt.read(sound.pieces)) as pieces,
-            ):
-                if sound.at_once is not None:
-                    self._allowance.said(sound.at_once)
-                attempt.lent = True
-                yield replace(sound, pieces=pieces)
-                attempt.lent = False
+            with _asked():
+                async with (
+                    self.inside.speak(utterance) as sound,
+                    aclosing(attempt.read(sound.pieces)) as pieces,
+                ):
+                    if sound.at_once is not None:
+                        self._allowance.said(sound.at_once)
+                    attempt.lent = True
+                    yield replace(sound, pieces=pieces)
+                    attempt.lent = False
         except RateLimited as error:
             # Too many at once is mended by fewer at once; who is refused one at a time does not speak.
             if not self._allowance.refused(self._under_way):
@@ -108,6 +109,18 @@ class _Attempt:
         piece = await anext(pieces, None)
         self.lent = lent  # not where it raised: then it is not the reader's
         return piece
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    """Left within it, the vendor may bill what it was asked; where it has failed it does not."""
+    asked = inquiry.get() or Inquiry()
+    asked.is_open = True
+    try:
+        yield
+    except Exception:
+        asked.is_open = False
+        raise
 
 
 def circuit_of(provider: Provider) -> Circuit:

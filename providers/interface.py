@@ -11,6 +11,17 @@ speaking_for: ContextVar[str | None] = ContextVar("speaking_for", default=None)
 wait for one provider, they are served by turns of their owners."""
 
 
+@dataclass(slots=True)
+class Inquiry:
+    """What vendors are asked for one clip. `is_open` from when one is asked until it has failed: it may be billed."""
+
+    is_open: bool = False
+
+
+inquiry: ContextVar[Inquiry | None] = ContextVar("inquiry", default=None)
+"""The one that a provider is asked for; None: nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderVoice:
     """One link of a voice's chain: what a provider needs to know to speak with one certain voice.
@@ -69,7 +80,8 @@ class Capabilities:
     `limits` bound one utterance as it is sent, after escaping. `profile` is `group` for generative voices, which
     sound better with several sentences at once. `ssml` are the elements of SSML that this voice takes.
     `identity` is all that, besides the utterance itself, decides how this voice sounds (an engine's version,
-    a server's address): it goes into the digest. `price` is per million characters, in the operator's currency.
+    a server's address): it goes into the digest. `price` is per million characters, in the operator's currency;
+    `billed` says how many of them the vendor charges for an utterance, None: as many as its text has.
     `loudness` is how loud this voice is known to speak, in LUFS (integrated, EBU R 128), over many sentences and
     without instructions; None: nobody knows, and the first clips are measured. `context` is how many characters of
     the neighbouring text, on either side, the voice is told; it makes each clip depend on them.
@@ -83,11 +95,19 @@ class Capabilities:
     instructions: bool = False
     languages: frozenset[str] | None = None
     price: float = 0.0
+    billed: Callable[[Utterance], int] | None = None
     loudness: float | None = None
     formats: tuple[str, ...] = ("pcm",)
     streaming: bool = True
     timings: bool = False
     context: int = 0
+
+    def cost(self, utterance: Utterance) -> float:
+        """What the vendor charges for it, as far as can be known before, in the operator's currency."""
+        if not self.price:
+            return 0.0
+        billed = len(utterance.text) if self.billed is None else self.billed(utterance)
+        return billed * self.price / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +146,8 @@ class Sound:
     a stream that ended normally is complete as far as the transport can tell. Nothing is checked yet.
     `timings`, in the order of the text, are complete when the pieces have ended: who tells any gives a list and
     fills it meanwhile. They are believed as far as they make sense.
-    `billed` is how many characters the vendor says it charges for this utterance, and `at_once` how many utterances
-    it says this account may have under way; None where it does not say.
+    `billed` is how many characters the vendor says with its answer that it charges for this utterance, and `at_once`
+    how many utterances it says this account may have under way; None where it does not say.
     """
 
     encoding: Encoding

@@ -456,3 +456,18 @@ def test_redis_may_be_given_more_time():
     assert parse('[redis]\ntimeout = "250ms"', {}).redis.timeout == 0.25
     with pytest.raises(BadConfiguration, match="timeout"):
         parse('[redis]\ntimeout = "1h"', {})
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300"])
+def test_money_can_be_counted(value: str):
+    """A budget written as infinite would be an error with every request: `off` is none."""
+    for line, key, written in (
+        (2, "limits.default.spend_per_month", f"[limits.default]\nspend_per_month = {value}\n"),
+        (
+            3,
+            "providers.a.price_per_million_chars",
+            f'[providers.a]\nkind = "scripted"\nprice_per_million_chars = {value}\n',
+        ),
+    ):
+        (said,) = problems(written)
+        assert said.startswith(f"line {line}: {key}: must be at ")

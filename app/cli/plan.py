@@ -1,7 +1,7 @@
 """`refrain plan`: what it would cost."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from app.cli import config_option, configured
+from app.cli import Failed, config_option, configured
 from app.cli.inputs import document
 from app.cli.plans import known_plan, plan_option
 from app.cli.tables import table
@@ -23,6 +23,7 @@ from app.speech.estimate import Estimate, PlannedLine, Terms, estimate
 from app.text.intake.kinds import InputType
 from app.users.accounts import Accounts, newcomer
 from app.users.limits import Due
+from cache.errors import Away
 
 
 def register(cli: click.Group) -> None:
@@ -36,7 +37,7 @@ def register(cli: click.Group) -> None:
 @click.option(
     "--json", "as_json", is_flag=True, help="As POST /v1/speech/plan answers it, with all texts whole."
 )
-@click.option("--user", help="Also look whether this user's budgets would refuse it; left out: a new user's.")
+@click.option("--user", help="Whose budgets, and whose hits where each has his own; left out: a new user's.")
 @plan_option
 @config_option
 def plan(
@@ -89,7 +90,15 @@ class _Payer:
 async def _estimate(settings: Settings, file: str, wish: Wish, payer: _Payer) -> Estimate:
     text = document(file)
     async with open_house(settings) as house:
-        planned = await house.studio.plan(wish.request(text, file, house.voices, house.outputs))
+        asked = wish.request(text, file, house.voices, house.outputs)
+        if payer.user is not None and settings.cache.scope == "user":
+            try:
+                user = await house.desk.doorman.user(payer.user)
+            except Away:
+                message = "Redis does not answer, so nobody knows what is this user's. Start it, or leave out --user."
+                raise Failed(message) from None
+            asked = replace(asked, owner=user.owner)
+        planned = await house.studio.plan(asked)
         terms = Terms(payer.limits, lambda due: payer.verdict(house.desk.accounts, due))
         return await estimate(house.studio, planned, terms)
 

@@ -60,6 +60,9 @@ def list_(as_json: bool, config_file: Path | None) -> None:
 def forget(user: str, config_file: Path | None) -> None:
     """Delete all that is kept of the user ID: keys, usage, counts of limits, and sound that is his alone.
 
+    Tokens (JWTs) that were issued to him until now are refused from then on. What says so is kept until the longest of
+    them has expired, as are revocations of before.
+
     Given again, it deletes what is left, or has been added meanwhile: servers go by what they know for five seconds,
     and what is being spoken is noted when it ends.
     """
@@ -72,6 +75,8 @@ def forget(user: str, config_file: Path | None) -> None:
     finally:
         audit.note("users.forget", None, outcome=outcome, what={"user": audit.marked(user)})
     click.echo(f"Forgotten: {', '.join(parts)}." if parts else "Nothing is kept of this user.")
+    if settings.auth.takes_tokens:
+        click.echo("Tokens that were issued to this user until now are refused.", err=True)
     if settings.cache.scope == "shared":
         click.echo(
             'Sound is shared (cache.scope = "shared"), and nobody\'s: it stays. `refrain cache purge` deletes it by '
@@ -102,8 +107,10 @@ def _user(user: str, keys: list[Key], last_seen: str | None) -> ListedUser:
 
 
 async def _forget(settings: Settings, user: str) -> list[str]:
-    """What was deleted, in words. The keys first, so that nothing is added; what lists him last."""
+    """What was deleted, in words. Keys and tokens first, so that nothing is added; what lists him last."""
     async with desk_of(settings) as desk:
+        if settings.auth.takes_tokens:
+            await desk.revocations.revoke_user(user)
         keys = await desk.keys.forget(user)
         entries = await _forget_sound(settings, desk, user) if settings.cache.scope == "user" else 0
         removed = await desk.accounts.forget(user)
@@ -111,6 +118,7 @@ async def _forget(settings: Settings, user: str) -> list[str]:
         (keys, "key", "keys"),
         (removed.days, "day of usage", "days of usage"),
         (removed.counts, "count of limits", "counts of limits"),
+        (removed.requests, "Idempotency-Key", "Idempotency-Keys"),
         (entries, "entry of the cache", "entries of the cache"),
     )
     return [f"{count} {one if count == 1 else many}" for count, one, many in counted if count]

@@ -50,11 +50,11 @@ _SPEAKING: Final[Errors] = (
 _ADDRESS: Final[Errors] = (errors.NotFound, errors.ProvidersUnavailable, errors.DeadlineExceeded)
 _OWN: Final[dict[str, Errors]] = {
     "/v1/audio/speech": _SPEAKING,
-    "/v1/speech/plan": _PLANNING,
+    "/v1/speech/plan": (*_PLANNING, errors.RateLimited),
     "/v1/cache/purge": (*_BODY, errors.CacheUnavailable),
     "/v1/models/{model}": (errors.NotFound,),
     "/v1/tokens": _BODY,
-    "/v1/usage": (),
+    "/v1/usage": (errors.RateLimited,),
 }
 """By path; under the address of a speech they are alike."""
 _SCHEMES: Final[dict[str, SecurityScheme | Reference]] = {

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, get
+from litestar import Request, Response, get
 from litestar.datastructures import CacheControlHeader
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
@@ -12,12 +12,14 @@ from litestar.params import QueryParameter
 from app.errors import Forbidden, InvalidInput
 from app.http.doorway import user_of
 from app.speech.cast import Casting
-from app.users.accounts import Accounts, reading
+from app.users.accounts import reading
+from app.users.desk import Desk
 from app.users.statement import Account, Span
 
 
-def usage(accounts: Accounts, casting: Casting) -> HTTPRouteHandler:
-    """The route."""
+def usage(desk: Desk, casting: Casting) -> HTTPRouteHandler:
+    """The route. It counts among the user's requests: a year is a reading of four hundred days."""
+    accounts, limits = desk.accounts, desk.limits
 
     @get(
         "/v1/usage",
@@ -36,23 +38,25 @@ def usage(accounts: Accounts, casting: Casting) -> HTTPRouteHandler:
         user: Annotated[
             str | None, QueryParameter(name="user", description="Another user; for keys with the admin role.")
         ] = None,
-    ) -> Account:
+    ) -> Response[Account]:
         """`characters` were charged, `saved` were not; `hits` of the `chunks` were found, or were being made already.
 
         Money (`spend`, and `spared` by hits) is in the currency of the prices. Days without speech are left out.
         """
         own = user_of(request.scope)
+        limits.recall(own)
         whose = own.id if user is None else user
         if whose != own.id and not own.is_admin:
             raise Forbidden("Only keys with the admin role may ask for others' usage.", param="user")
         span = _span(first, last, accounts.today)
+        entrance = limits.enter(own)
+        await limits.admit(entrance)
         with reading():
             found = await accounts.of(whose, span)
-            if whose != own.id:
-                return found
-            limits = casting.now.settings.limits_of(own.plan)
-            left = await accounts.limited(own.id, own.plan, limits)
-            return msgspec.structs.replace(found, limits=left)
+            if whose == own.id:
+                left = await accounts.limited(own.id, own.plan, casting.now.settings.limits_of(own.plan))
+                found = msgspec.structs.replace(found, limits=left)
+        return Response(found, headers=dict(entrance.headers))
 
     return account
 

@@ -23,6 +23,8 @@ from providers.kinds import KINDS
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
+MOST_MONEY = 1e9
+"""In a price, or a budget: millionths of it are counted in doubles."""
 LEAST_SECRET = 32
 """Characters."""
 
@@ -157,7 +159,7 @@ class ProviderTable(BaseModel):
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
     max_concurrency: Annotated[int | None, Field(ge=1)] = None
     slow_after: Annotated[Seconds, Field(gt=0)] | None = None
-    price_per_million_chars: Annotated[float | None, Field(ge=0)] = None
+    price_per_million_chars: Annotated[float | None, Field(ge=0, le=MOST_MONEY)] = None
 
     def named(self, name: str) -> ProviderSettings:
         """What the adapter is built from."""
@@ -284,7 +286,7 @@ def _off(value: Any) -> Any:
     return None if value == "off" else value
 
 
-Number = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_off)]
+Number = Annotated[Annotated[int, Field(ge=1, le=10**12)] | None, BeforeValidator(_off)]
 """None (`off` in the file): no such limit."""
 
 
@@ -301,7 +303,9 @@ class LimitTable(Table):
     characters_per_day: Number = 2_000_000
     concurrent_requests: Number = 20
     concurrent_chunks: Number = 60
-    spend_per_month: Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_off)] = None
+    spend_per_month: Annotated[Annotated[float, Field(ge=0, le=MOST_MONEY)] | None, BeforeValidator(_off)] = (
+        None
+    )
     charge_hits: bool = False
 
 

@@ -19,6 +19,7 @@ from app.audio.loudness import Leveling
 from app.audio.recorder import Recorded, Recorder
 from app.errors import whereabouts
 from app.metrics import Metrics
+from app.speech.charging import Begun, Charging
 from app.speech.levels import Levels
 from app.speech.lifetimes import Lifetimes
 from app.speech.pace import believable
@@ -86,7 +87,7 @@ class Clip(Unprinted, frozen=True):
     def of(cls, candidate: Candidate, entry: Entry, outcome: Came = "hit", *, seconds: float = 0.0) -> "Clip":
         """From a cache entry."""
         meta = msgspec.json.decode(entry.meta, type=ClipMeta)
-        cost = meta.characters * candidate.price / 1e6 if outcome == "made" else 0.0
+        cost = candidate.cost if outcome == "made" else 0.0
         size = len(entry.payload)
         return cls(candidate.digest, entry, meta, outcome, candidate.first_choice, size, seconds, cost)
 
@@ -111,6 +112,7 @@ class ClipSource:
         self._lifetimes = lifetimes
         self._refreshes = refreshes
         self._metrics = metrics
+        self._charging = Charging(metrics)
         self._clock = clock
         self._now = now
         self._deadlines: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
@@ -182,7 +184,7 @@ class ClipSource:
                 # charged with it, too, also where he does not stay.
                 speaking_for.set(owner)
                 speaking_until.set(latest)
-                with tallying(own):
+                with tallying(own), nullcontext() if own is None else own.making():
                     async with place:
                         return await self._make(candidate, request, emit)
 
@@ -217,7 +219,7 @@ class ClipSource:
         outcome = "ok"
         began = self._clock()
         try:
-            with _charging(request.voice.name, candidate) as begun:
+            with self._charging.of(request.voice.name, candidate) as begun:
                 payload, recorded, timings = await self._record(candidate, request.output, emit, begun)
         except BadAudio as error:
             outcome = BadAudio.code
@@ -256,7 +258,7 @@ class ClipSource:
         provider = candidate.provider.name
         self._metrics.provider_requests.labels(provider=provider, outcome="probe").inc()
         try:
-            await self._record(candidate, output, _nobody, _nobodys)
+            await self._record(candidate, output, _nobody, self._charging.unbilled(candidate))
         except ProviderError:
             raise
         except Exception as error:  # noqa: BLE001 - an adapter's defect is no reason to ask it again
@@ -264,21 +266,18 @@ class ClipSource:
             raise ProviderError("failed in a way nobody foresaw", provider=provider) from None
 
     async def _record(
-        self, candidate: Candidate, output: Output, emit: Hear, begun: Callable[[float], object]
+        self, candidate: Candidate, output: Output, emit: Hear, begun: Begun
     ) -> tuple[bytes, Recorded, Sequence[Timing]]:
         """The clip's payload, what it is, and its words' times as the provider tells them.
 
-        `begun` is called with what it costs as soon as the provider speaks.
+        `begun` is called as soon as the provider speaks.
         Codecs run in threads: a piece may be a sentence long.
         """
         utterance = candidate.utterance
         leveling = await self._levels.leveling(candidate)
         async with candidate.provider.speak(utterance) as sound:
             # Who has begun to speak will bill it, also where the sound is refused or nobody waits for its end.
-            billed = len(utterance.text) if sound.billed is None else sound.billed
-            spent = billed * candidate.price / 1e6
-            self._metrics.spend.labels(provider=candidate.provider.name).inc(spent)
-            begun(spent)
+            begun(sound.billed)
             try:
                 recorder = _recorder(candidate, sound, output, leveling)
                 parts, recorded = await self._heard(recorder, sound, emit)
@@ -337,41 +336,13 @@ def _place() -> AbstractAsyncContextManager[object]:
     return nullcontext() if own is None or own.places is None else own.places
 
 
-@contextmanager
-def _charging(voice: str, candidate: Candidate) -> Iterator[Callable[[float], None]]:
-    """Charge the request that this is made for, from the moment on that the provider speaks: then it will be billed.
-
-    Where it fails the characters are given back, and the money is not. Who leaves has had what he has heard.
-    """
-    own, provider = tally(), candidate.provider.name
-    line = Line(charged=len(candidate.utterance.text), chunks=1)
-    charged = False
-
-    def begun(spent: float) -> None:
-        nonlocal charged
-        if own is not None:
-            charged = True
-            own.add(voice, provider, line._replace(spend=spent))
-
-    try:
-        yield begun
-    except Exception:
-        if own is not None and charged:
-            own.add(voice, provider, line.taken_back)
-        raise
-
-
 def spared(characters: int, candidate: Candidate) -> Line:
     """What its asker has of a clip that need not be made for him."""
-    return Line(saved=characters, spared=characters * candidate.price / 1e6, chunks=1, hits=1)
+    return Line(saved=characters, spared=candidate.cost, chunks=1, hits=1)
 
 
 def _nobody(_: bytes) -> None:
     """Hears nothing."""
-
-
-def _nobodys(_: float) -> None:
-    """It is on nobody's bill."""
 
 
 def _at_pace(characters: int, utterance: Utterance) -> int:

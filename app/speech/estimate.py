@@ -50,7 +50,7 @@ class Estimate(msgspec.Struct, frozen=True):
     """The dry run: `cost` in the currency of the prices, `seconds` of sound (exact where it is cached).
 
     `billable_characters` are to be spoken anew, `charged_characters` count for the limits of who asks: with
-    `charge_hits` all of them. `cost_at_most` is what budgets are asked for: what the dearest of the chain would cost.
+    `charge_hits` all of them. `cost_at_most` is what budgets are asked for: what all of the chain would cost together.
     `refused`: a limit of the day's or the month's is in the way; null: none is.
     """
 
@@ -75,7 +75,8 @@ class Terms:
 
 async def estimate(studio: Studio, plan: Plan, terms: Terms) -> Estimate:
     """What performing the plan now would cost, if the first choices speak. Calls no provider."""
-    known = await studio.known(plan)
+    cache = plan.request.cache
+    known = {} if cache in {"refresh", "bypass"} else await studio.known(plan)
     wanted = due(plan, known)
     error = await terms.verdict(charged(wanted, plan.characters - wanted.characters, terms.limits))
     document = plan.document
@@ -93,9 +94,9 @@ async def estimate(studio: Studio, plan: Plan, terms: Terms) -> Estimate:
             seconds += clip.meta.samples / SAMPLE_RATE
         else:
             seconds += len(said.text) * SECONDS_PER_CHARACTER / plan.request.speed
-            if planned.digest not in paid:  # what is said twice is made once
+            if cache == "bypass" or planned.digest not in paid:  # what is said twice is made once
                 billable += len(said.text)
-                cost += len(said.text) * first.price / 1e6
+                cost += first.cost
             paid.add(planned.digest)
         places = [origin.span(span) for span in chunk.sentences]
         lines.append(

@@ -71,7 +71,8 @@ class Candidate:
 
     `tempo` is the part of the speed that the provider cannot do itself and that is done to its sound. `leveling`
     is how loud it is made; None: as it comes.
-    `price` is per million characters. `first_choice` is False for the chain's later links.
+    `price` is per million characters, `cost` what the vendor charges for it, as far as can be known before.
+    `first_choice` is False for the chain's later links.
     """
 
     digest: str
@@ -79,6 +80,7 @@ class Candidate:
     utterance: Utterance
     tempo: float
     price: float
+    cost: float
     first_choice: bool
     leveling: Leveling | None
 
@@ -355,6 +357,14 @@ class _Link:
         utterance = Utterance(
             text, self.voice, self.speed, language, self.instructions, markup, before, after
         )
+        cost = self.capabilities.cost(utterance)
         return Candidate(
-            name, self.provider, utterance, self.tempo, self.capabilities.price, first, self.leveling
+            name,
+            self.provider,
+            utterance,
+            self.tempo,
+            self.capabilities.price,
+            cost,
+            first_choice=first,
+            leveling=self.leveling,
         )

@@ -35,7 +35,8 @@ class Probing:
         if link is None or engaged is None:
             return
         adapter = self._unguarded(engaged)
-        price = adapter.capabilities(link).price
         utterance = Utterance(TEXT, link, language="en")
-        candidate = Candidate("", adapter, utterance, 1.0, price, first_choice=True, leveling=None)
+        able = adapter.capabilities(link)
+        cost = able.cost(utterance)
+        candidate = Candidate("", adapter, utterance, 1.0, able.price, cost, first_choice=True, leveling=None)
         await self._source.probe(candidate, cast.outputs.find())

@@ -378,11 +378,11 @@ def _found(plan: Plan, position: int) -> Line:
 
 
 def due(plan: Plan, found: Container[int]) -> Due:
-    """What is yet to be made, at the price of the chain's dearest: who speaks in the end is not known before."""
+    """What is yet to be made, and the most that it may cost.
+
+    Each of a chain is paid as soon as it speaks, also where its sound is refused then, or it has lost a race.
+    """
     missing = [chunk for position, chunk in enumerate(plan.chunks) if position not in found]
     characters = sum(len(chunk.candidates[0].utterance.text) for chunk in missing)
-    cost = sum(
-        max(len(candidate.utterance.text) * candidate.price for candidate in chunk.candidates)
-        for chunk in missing
-    )
-    return Due(characters, cost / 1e6)
+    cost = sum(candidate.cost for chunk in missing for candidate in chunk.candidates)
+    return Due(characters, cost)

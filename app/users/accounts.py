@@ -22,6 +22,8 @@ from cache.link import Answer, RedisLink
 
 _COUNTED: Final = ("requests", "characters", "counts", "speaking", "reserved")
 """Things that limits keep of a user."""
+_SCANNED: Final = 1_000
+"""Keys that Redis looks at in one trip."""
 AT_ONCE: Final = 31
 """Days in one trip: a year of them would hold up everybody else's."""
 
@@ -34,10 +36,11 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Removed(msgspec.Struct, frozen=True):
-    """Days of usage that were deleted, and counts of limits."""
+    """Days of usage that were deleted, counts of limits, and requests under an `Idempotency-Key`."""
 
     days: int
     counts: int
+    requests: int
 
 
 class Accounts:
@@ -60,7 +63,8 @@ class Accounts:
         Raises:
             Away: Redis does not answer.
         """
-        if not await self._usage.flush():
+        await self._usage.flush()
+        if self._usage.waits(user):
             raise Away("usage is not written")
         days: dict[str, Answer] = {}
         for start in range(0, len(span.days), AT_ONCE):
@@ -99,8 +103,8 @@ class Accounts:
         try:
             spoken, spent = await self._counted(user)
         except Away:
-            if limits.spend_per_month is None:
-                return None
+            if limits.spend_per_month is None or not due.cost:
+                return newcomer(limits, due)
             return UsersUnavailable(
                 "Your budget cannot be checked at the moment. Try again.", retry_after=1.0
             )
@@ -133,9 +137,24 @@ class Accounts:
         counts = 0
         for thing in _COUNTED:
             counts += await call(partial(client.delete, named(thing, user)))
+        await self._delete_all(named("settled:*", user))
+        requests = await self._delete_all(named("idempotency:*", user))
         # Last: as long as anything is left, he is listed.
         await call(lambda: client.zrem(known, user))
-        return Removed(days, counts)
+        return Removed(days, counts, requests)
+
+    async def _delete_all(self, pattern: str) -> int:
+        """Of what fits it: nobody keeps a list of what is gone by itself in a day."""
+        call, count = self._link.call, 0
+        for master in await self._link.masters():
+            cursor = 0
+            while True:
+                cursor, names = await call(partial(master.scan, cursor, match=pattern, count=_SCANNED))
+                for name in names:
+                    count += await call(partial(self._link.client.unlink, name))
+                if not cursor:
+                    break
+        return count
 
     async def _counted(self, user: str) -> tuple[int, int]:
         """Characters of today, and millionths of this month, reserved ones among them."""

@@ -35,6 +35,7 @@ class Desk:
     idempotency: Idempotency
     passes: Passes
     accounts: Accounts
+    revocations: Revocations
 
     def visit(self, user: User, claim: Claim | None = None) -> Visit:
         """One request of his."""
@@ -92,7 +93,7 @@ async def open_desk(
         usage = Usage(errands)
         stack.push_async_callback(usage.aclose)
         accounts = Accounts(link, usage)
-        yield Desk(doorman, keys, limits, usage, Idempotency(errands, secret), passes, accounts)
+        yield Desk(doorman, keys, limits, usage, Idempotency(errands, secret), passes, accounts, revocations)
 
 
 @asynccontextmanager

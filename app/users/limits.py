@@ -37,6 +37,7 @@ MILLION: Final = 1_000_000
 _KEPT: Final = 0.25
 """Seconds for which requests are paid for ahead, of which there are `purse.AHEAD` seconds' worth."""
 _CLOSING_SECONDS: Final = 2.0
+_DAY: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +192,13 @@ class Limits:
             purse.refuse(self._clock(), seconds or 0.0, room)
             raise entrance.refuse(too_many(room, seconds))
 
-    async def reserve(self, entrance: Entrance, due: Due, tally: Tally, *, further: bool = False) -> "Hold":
+    async def reserve(
+        self, entrance: Entrance, due: Due, tally: Tally, *, further: bool = False, once: str = ""
+    ) -> "Hold":
         """Set it aside until the hold is settled, by what is on the `tally`'s bill then.
 
-        `further`: the request has its place among those at once already, or needs none.
+        `further`: the request has its place among those at once already, or needs none. `once`: the id of something
+        that may be begun again by another process (`Idempotency.once`): within a day it is reserved, and charged, once.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded: nothing is reserved.
@@ -203,8 +207,9 @@ class Limits:
         user = entrance.user
         if _unlimited(entrance.limits):
             return Hold(lambda _: None, tally)
-        token = self._token()
-        hold = Hold(functools.partial(self._settle_soon, entrance, token), tally)
+        token = once or self._token()
+        settle = functools.partial(self._settle_soon, entrance, token, kept=_DAY if once else None)
+        hold = Hold(settle, tally)
         # Before the first await: a request that is being asked for has its place, too.
         if not further:
             self._speaking[user.id].add(token)
@@ -212,8 +217,12 @@ class Limits:
         try:
             await self._ask(entrance, due, token, places)
         except BaseException:
-            # Also when cancelled, and when the answer was lost: it may have been a yes.
-            hold.settle()
+            # Also when cancelled, and when the answer was lost: it may have been a yes. Of what others go on with it
+            # stays for them: once settled, they would have it for nothing.
+            if once:
+                self._leave(user.id, token)
+            else:
+                hold.settle()
             raise
         return hold
 
@@ -279,7 +288,7 @@ class Limits:
     def _ask_nobody(self, entrance: Entrance, due: Due, places: int | None) -> None:
         """This process' own share; money that cannot be counted is not spent."""
         user, limits = entrance.user, entrance.limits
-        if limits.spend_per_month is not None:
+        if limits.spend_per_month is not None and due.cost > 0:
             raise UsersUnavailable(
                 "Your budget cannot be checked at the moment, so nothing new is spoken. Try again.",
                 retry_after=1.0,
@@ -314,15 +323,18 @@ class Limits:
             unused, purse.paid = purse.paid, 0
             self._errands.run(self._enter, _bucket(user), [room, 0, -unused])
 
-    def _settle_soon(self, entrance: Entrance, token: str, total: Line) -> None:
+    def _settle_soon(self, entrance: Entrance, token: str, total: Line, kept: float | None = None) -> None:
         user = entrance.user.id
+        self._leave(user, token)
+        minute = entrance.limits.characters_per_minute
+        money = round(total.spend * MILLION)
+        self._settling.add(Settlement(user, token, total.charged, money, minute, kept))
+
+    def _leave(self, user: str, token: str) -> None:
         tokens = self._speaking[user]
         tokens.discard(token)  # of a further hold there is none
         if not tokens:
             del self._speaking[user]
-        minute = entrance.limits.characters_per_minute
-        money = round(total.spend * MILLION)
-        self._settling.add(Settlement(user, token, total.charged, money, minute))
 
     async def _lengthen_all(self) -> None:
         while self._speaking:

@@ -23,13 +23,17 @@ _PAUSE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What was spoken in the end, in characters and millionths of money. `minute`: characters per minute there are."""
+    """What was spoken in the end, in characters and millionths of money. `minute`: characters per minute there are.
+
+    `kept`: seconds for which nothing is reserved under this token any more; None: only what is under way may come yet.
+    """
 
     user: str
     token: str
     characters: int
     money: int
     minute: int | None
+    kept: float | None = None
 
 
 class Settling:
@@ -59,7 +63,7 @@ class Settling:
 
     async def warm(self) -> None:
         """Have the script known before the first request."""
-        await self._errands.run(self._script, counters("", "warm"), ["warm", 0, 0, 1, -1])
+        await self._errands.run(self._script, counters("", "warm"), ["warm", 0, 0, 1, -1, 0])
 
     async def aclose(self, seconds: float) -> None:
         """Until nothing waits, for so many seconds. Idempotent."""
@@ -87,7 +91,7 @@ class Settling:
     def _send(self, one: Settlement) -> "asyncio.Future[Answer | Away]":
         minute = -1 if one.minute is None else one.minute
         arguments: list[str | bytes | int] = [
-            one.token, one.characters, one.money, int(_LATEST * 1000), minute,
+            one.token, one.characters, one.money, int((one.kept or _LATEST) * 1000), minute, int(one.kept is not None),
         ]  # fmt: skip
         return self._errands.run(self._script, counters(one.user, one.token), arguments)
 

@@ -28,6 +28,11 @@ def named(thing: str, *parts: str) -> str:
     return f"refrain-users:1:{thing}:{{{digest('users', parts)}}}"
 
 
+def of_user(thing: str, user: str, *parts: str) -> str:
+    """The key of one of many things of a user, told apart by their `parts`: `named("thing:*", user)` fits them all."""
+    return named(f"{thing}:{digest(thing, parts)}", user)
+
+
 @dataclass(slots=True)
 class Secret:
     """What keys are hashed with, addresses salted and query tokens signed; the same for all replicas.

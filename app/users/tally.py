@@ -1,7 +1,7 @@
 """What one request has had made, noted where it is made and charged where the request ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -76,6 +76,27 @@ class Tally:
     counting: Counting = "made"
     late: Callable[[str, str, Line], None] | None = None
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
+    _under_way: int = 0
+    _waits: Callable[[], None] | None = None
+
+    @contextmanager
+    def making(self) -> Iterator[None]:
+        """Within it something is being made for the request, whether or not it is still there."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way and self._waits is not None:
+                call, self._waits = self._waits, None
+                call()
+
+    def once_made(self, call: Callable[[], None]) -> None:
+        """Have it called as soon as nothing is being made: now, or later."""
+        if self._under_way:
+            self._waits = call
+        else:
+            call()
 
     def add(self, voice: str, provider: str, line: Line) -> None:
         """One clip more; behind the bill, to who writes another."""
@@ -90,6 +111,11 @@ class Tally:
         """What was found is to be looked for once more, and then noted once more."""
         made = {place: line.made_only for place, line in self.lines.items()}
         self.lines = {place: line for place, line in made.items() if line.chunks or line.spend}
+
+    @property
+    def made(self) -> Line:
+        """What was spoken anew, and paid."""
+        return _total(line.made_only for line in self.lines.values())
 
     @property
     def bill(self) -> Mapping[tuple[str, str], Line]:
@@ -110,10 +136,14 @@ class Tally:
     @property
     def sum(self) -> Line:
         """Of the whole bill."""
-        total = Line()
-        for line in self.bill.values():
-            total = total.plus(line)
-        return total
+        return _total(self.bill.values())
+
+
+def _total(lines: Iterable[Line]) -> Line:
+    total = Line()
+    for line in lines:
+        total = total.plus(line)
+    return total
 
 
 _tally: ContextVar[Tally | None] = ContextVar("tally", default=None)

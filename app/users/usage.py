@@ -22,7 +22,6 @@ from app.users.store import named
 from app.users.tally import Line, Tally
 from cache.errands import Errands
 from cache.errors import Away
-from cache.link import Answer
 from cache.tending import keep_on, tell_of
 
 log = getLogger("refrain")
@@ -104,6 +103,7 @@ class Usage:
         self._now = now
         self._sleep = sleep
         self._script = errands.link.script("note", SCRIPTS)
+        self._unseen = errands.link.script("unseen", SCRIPTS)
         self._writer = WRITER + secrets.token_hex(8)
         self._number = 0
         self._noted: dict[tuple[str, int], _Sums] = {}
@@ -123,7 +123,7 @@ class Usage:
         place = (user, day_of(self._now()))
         sums = self._noted.get(place)
         if sums is None:
-            if len(self._noted) >= _WAITING:
+            if len(self._noted) + len(self._sent) >= _WAITING:
                 self._lose(1)
                 return
             sums = self._noted[place] = _Sums()
@@ -143,21 +143,26 @@ class Usage:
         """Write what was noted; whether all of it is written. False: Redis is away, and it waits."""
         async with self._lock:
             await self._send()
-            if self._sent:
-                return False
+            # Where one node of a cluster is away, or one user's day is damaged, nobody else waits.
+            late = {(one.user, one.day) for one in self._sent}
             try:
-                await self._register(dict(sorted(self._noted)))  # of each his last day
+                await self._register(dict(sorted(place for place in self._noted if place not in late)))
             except Away:
                 return False
             # No await between taking and keeping: cancelled from here on, it waits under its number.
             self._number += 1
-            self._sent = [
+            self._sent += [
                 _Writing(user, day, self._number, tuple(sums.increments()))
                 for (user, day), sums in self._noted.items()
+                if (user, day) not in late
             ]
-            self._noted = {}
+            self._noted = {place: sums for place, sums in self._noted.items() if place in late}
             await self._send()
-            return not self._sent
+            return not (self._sent or self._noted)
+
+    def waits(self, user: str) -> bool:
+        """Whether something of his is not written."""
+        return any(one.user == user for one in self._sent) or any(name == user for name, _ in self._noted)
 
     async def aclose(self, seconds: float = _CLOSING_SECONDS) -> None:
         """Write what waits, within so many seconds or a few; what then still waits is lost. Idempotent."""
@@ -179,7 +184,10 @@ class Usage:
         self._writing = None
 
     async def _send(self) -> None:
-        while some := self._sent[:_AT_ONCE]:
+        """Each once; those without an answer stay."""
+        waiting, lost = self._sent, list[_Writing]()
+        for start in range(0, len(waiting), _AT_ONCE):
+            some = waiting[start : start + _AT_ONCE]
             answers = [
                 self._errands.run(
                     self._script, [key_of(one.user, one.day)], [self._writer, one.number, *one.increments]
@@ -188,10 +196,8 @@ class Usage:
             ]
             came = [await answer for answer in answers]
             # Nothing was taken out meanwhile: whoever sends has the lock.
-            lost = [one for one, answer in zip(some, came, strict=True) if isinstance(answer, Away)]
-            self._sent[: len(some)] = lost
-            if lost:
-                return
+            lost += [one for one, answer in zip(some, came, strict=True) if isinstance(answer, Away)]
+            self._sent = [*lost, *waiting[start + _AT_ONCE :]]
 
     async def _register(self, users: Mapping[str, int]) -> None:
         """Have it known of whom there is something, before there is: nobody would find it to delete it.
@@ -202,11 +208,12 @@ class Usage:
             Away: Redis does not answer.
         """
         client, call = self._errands.link.client, self._errands.link.call
-        known, past = named("users"), day_of(self._now()) - KEPT_DAYS
+        known = named("users")
         if new := [user for user, day in users.items() if self._seen.get(user) != day]:
-            gone: Answer = await call(
-                lambda: client.zrange(known, "-inf", past - 1, byscore=True, withscores=True)
-            )
+            # By Redis' clock: whose own is years ahead would delete everybody's bills.
+            today, unseen = await call(lambda: self._unseen([known], [KEPT_DAYS]))
+            past = int(today) - KEPT_DAYS
+            gone = zip(unseen[::2], unseen[1::2], strict=True)
             last_seen = await call(lambda: client.zmscore(known, new))
             old = [(str(user, "utf-8"), int(last) + 1, int(last)) for user, last in gone]
             old += [

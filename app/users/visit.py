@@ -70,12 +70,14 @@ class Visit:
     async def reserve(self, due: Due, found: int) -> None:
         """Set aside what it may come to, and where hits are charged as many characters as were `found`; and a place.
 
-        Of what was set aside before, only what it is more.
+        Of what was set aside before, and not made of it already, only what it is more.
 
         Raises:
             CharactersExceeded, TooManyConcurrent, BudgetExceeded, UsersUnavailable: as `Limits.reserve`.
         """
-        await self._reserve(self._due(due, found), place=True)
+        made, wanted = self.tally.made, self._due(due, found)
+        had = 0 if self.tally.counting == "nothing" else made.charged
+        await self._reserve(Due(wanted.characters + had, wanted.cost + made.spend), place=True)
 
     async def reserve_hit(self, characters: int) -> None:
         """Set aside what is found already, and only to be heard: for that nobody needs a place among those at once.
@@ -145,10 +147,16 @@ class Visit:
         self._is_lent = True
 
     def close(self) -> None:
-        """Charge what was made, give back what was not, and note it. Idempotent."""
+        """Charge what was made, give back what was not, and note it. Idempotent.
+
+        What it has begun and others wait for is made at its cost: until that has ended, all stays set aside.
+        """
         if self._is_closed:
             return
         self._is_closed = True
+        self.tally.once_made(self._settle)
+
+    def _settle(self) -> None:
         for hold in self._holds:
             hold.settle()
         self._usage.note(self.user.id, self.tally)

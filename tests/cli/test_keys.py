@@ -16,6 +16,8 @@ CONFIG = f"""
 [auth]
 mode = "keys"
 {TONES}
+[limits.default]
+requests_per_minute = "off"
 [limits.plans.pro]
 spend_per_month = 5.0
 """
@@ -32,7 +34,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(folder: Path) -> Iterator[Server]:
     """The server of that folder, on the same embedded Valkey."""
-    running = Server(folder / "server", f'[redis]\ndata_dir = "{folder / ".refrain"}"\ntimeout = "1s"\n{CONFIG}')
+    running = Server(
+        folder / "server", f'[redis]\ndata_dir = "{folder / ".refrain"}"\ntimeout = "1s"\n{CONFIG}'
+    )
     yield running
     running.stop()
 

@@ -50,3 +50,12 @@ def test_a_plan_that_there_is_not_is_refused(folder: Path):
     done = refrain(folder, "plan", "doc.txt", "--plan", "pooor")
     assert done.returncode == 2
     assert "There are default, hits, poor, quiet" in done.stderr
+
+
+def test_whose_sound_it_is_has_to_be_known(folder: Path):
+    """An outage would be a screenful of Python."""
+    file = folder / "refrain.toml"
+    file.write_text('[redis]\nurl = "redis://127.0.0.1:1/0"\n[cache]\nscope = "user"\n' + file.read_text())
+    done = refrain(folder, "plan", "doc.txt", "--user", "ada")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: Redis does not answer, so nobody knows")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.users.store import named
+from cache.digest import digest
 from tests.cli.commands import refrain
 from tests.cli.test_cli import TONES
 from tests.http.servers import Server, Valkey
@@ -55,7 +57,8 @@ def key(folder: Path, user: str) -> dict[str, str]:
 
 def say(server: Server, who: dict[str, str]) -> str:
     """Where that is to be had again."""
-    answer = server.client.post("/v1/audio/speech", json={"input": TEXT}, headers=who)
+    headers = {**who, "Idempotency-Key": "once"}
+    answer = server.client.post("/v1/audio/speech", json={"input": TEXT}, headers=headers)
     assert answer.status_code == 200
     return answer.headers["content-location"]
 
@@ -114,7 +117,7 @@ def test_a_deed_of_unknown_end_is_written_down(folder: Path):
         assert "ada" not in done.stderr
 
 
-def test_a_user_is_forgotten_everywhere(folder: Path, server: Server):
+def test_a_user_is_forgotten_everywhere(folder: Path, server: Server, valkey: Valkey):
     """Somebody's right to be forgotten would end at Redis, or at the archive, or take another's sound along."""
     ada, bob = key(folder, "ada"), key(folder, "bob")
     hers, his = say(server, ada), say(server, bob)
@@ -130,8 +133,11 @@ def test_a_user_is_forgotten_everywhere(folder: Path, server: Server):
     assert (audited["action"], audited["outcome"]) == ("users.forget", "done")
     assert "ada" not in done.stderr
     assert done.stdout.startswith("Forgotten: 1 key, 1 day of usage, ")
-    assert done.stdout.endswith(", 3 entries of the cache.\n")
+    assert done.stdout.endswith(", 1 Idempotency-Key, 3 entries of the cache.\n")
     assert [one["user"] for one in read(folder, "users", "list")] == ["bob"]
+    names = valkey.command("KEYS", "refrain-users:*").decode().split()
+    assert [name for name in names if digest("users", ["ada"]) in name] == []
+    assert [name for name in names if digest("users", ["bob"]) in name]
     assert read(folder, "usage", "--user", "ada")["requests"] == 0
     statuses = [200]
     while statuses[-1] != 401:
@@ -169,3 +175,29 @@ def test_shared_sound_stays(folder: Path):
     done = refrain(folder, "users", "forget", "ada")
     assert done.stdout == "Forgotten: 1 key.\n"
     assert "it stays" in done.stderr
+
+
+def test_forgetting_undoes_no_revocation(folder: Path, valkey: Valkey):
+    """A stolen token would be good again, or its user's usage go on as if nothing had been said."""
+    file = folder / "refrain.toml"
+    jwt = 'mode = "keys+jwt"\njwt = { algorithms = ["HS256"], public_key = "' + "k" * 32 + '" }'
+    file.write_text(file.read_text().replace('mode = "keys"', jwt))
+
+    def revoked() -> list[bytes]:
+        return valkey.command("ZRANGE", named("revoked"), "0", "-1").split(b"\r\n")[2::2]
+
+    assert refrain(folder, "tokens", "revoke", "--jti", "stolen").returncode == 0
+    (token,) = revoked()
+    done = refrain(folder, "users", "forget", "ada")
+    assert done.stdout == "Nothing is kept of this user.\n"
+    assert "issued to this user until now are refused" in done.stderr
+    assert {*revoked()} == {token, f"u{digest('users', ['ada'])}".encode()}
+
+
+def test_a_plan_is_of_the_users_own_sound(folder: Path, server: Server):
+    """An operator would be told a price for what the user has, or hits where he has none."""
+    say(server, key(folder, "ada"))
+    (folder / "doc.txt").write_text(TEXT)
+    told = {user: read(folder, "plan", "doc.txt", "--user", user) for user in ("ada", "bob")}
+    assert [told["ada"][name] for name in ("billable_characters", "cost")] == [0, 0]
+    assert told["bob"]["billable_characters"] == told["bob"]["characters"]

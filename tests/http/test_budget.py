@@ -21,6 +21,7 @@ url = "{url}"
 [auth]
 mode = "keys"
 [limits.default]
+requests_per_minute = "off"
 spend_per_month = {budget}
 [providers.first]
 kind = "scripted"
@@ -144,19 +145,32 @@ async def test_what_is_reserved_is_enough_for_whoever_speaks(
     replicas: tuple[Server, Server], who: dict[str, str]
 ):
     """The dearer stand-in would speak on when the budget was asked for the first choice's price only."""
-    (answer,) = await at_once(replicas, who, ["Eight le"], "backed")
+    (answer,) = await at_once(replicas, who, ["Four"], "backed")
     assert answer.status_code == 200
-    await left(replicas[0], who, 0.12)  # 0.16 were reserved
-    (dear,) = await at_once(replicas, who, ["never by"], "backed")
-    assert (dear.status_code, dear.json()["error"]["code"]) == (429, "budget_exceeded")
+    await left(replicas[0], who, 0.16)  # 0.12 were reserved
     (dear,) = await at_once(replicas, who, ["never!"], "backed")
+    assert (dear.status_code, dear.json()["error"]["code"]) == (429, "budget_exceeded")
+    (dear,) = await at_once(replicas, who, ["never"], "backed")
     assert dear.status_code == 200
-    await left(replicas[1], who, 0.0)
-    assert spent(replicas) == pytest.approx(0.2)
+    await left(replicas[1], who, 0.06)
+    assert spent(replicas) == pytest.approx(0.14)
     by_provider = replicas[0].get("/v1/usage", **who).json()["days"][0]["providers"]
     assert {name: one["spend"] for name, one in by_provider.items()} == pytest.approx(
-        {"first": 0.08, "dear": 0.12}
+        {"first": 0.04, "dear": 0.10}
     )
+
+
+async def test_a_chain_that_is_paid_twice_is_within_the_budget(
+    replicas: tuple[Server, Server], who: dict[str, str]
+):
+    """Where the first one's sound is refused both are paid, and the second one's money would be above the budget."""
+    (answer,) = await at_once(replicas, who, ["Fourteen lette"], "broken")  # 0.07, and 0.14
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "budget_exceeded")
+    assert spent(replicas) == 0
+    (answer,) = await at_once(replicas, who, ["Twelve lette"], "broken")
+    assert answer.status_code == 200
+    await left(replicas[1], who, 0.02)
+    assert spent(replicas) == pytest.approx(0.18)
 
 
 async def test_whoever_leaves_before_the_end_has_paid(replicas: tuple[Server, Server], who: dict[str, str]):

@@ -19,12 +19,15 @@ KEYED = f"""
 mode = "keys"
 {VOICES}
 [limits.default]
+requests_per_minute = "off"
 characters_per_day = 1000
 spend_per_month = 1.0
 [limits.plans.hits]
 charge_hits = true
 [limits.plans.poor]
 spend_per_month = 0.0003
+[limits.plans.rare]
+requests_per_minute = 2
 """
 TEXT = "Hello to you. And to all of the others."
 CHARACTERS = 38
@@ -153,10 +156,11 @@ async def test_what_was_refused_is_no_usage(valkey: Valkey, monkeypatch: pytest.
     valkey.command("FLUSHALL")
     config = KEYED + "[limits.plans.slow]\nrequests_per_minute = 1\n"
     async with inside(monkeypatch, valkey.url, config) as house:
-        slow, ada = await key("slow", "slow"), await key("ada")
+        slow, ada = await key("slow", "slow"), await key("ada", role="admin")
         await say(house, ada)
         assert [(await say(house, slow)).status_code for _ in range(3)] == [200, 429, 429]
-        assert part(await usage(house, slow), "requests", "hits", "saved") == [1, 2, CHARACTERS]
+        told = await usage(house, ada, user="slow")
+        assert part(told, "requests", "hits", "saved") == [1, 2, CHARACTERS]
 
 
 async def test_hits_that_are_charged_are_charged_everywhere(keyed: Inside, key: Key):
@@ -228,3 +232,15 @@ async def test_it_is_in_the_document(keyed: Inside):
     assert {"from", "to", "requests", "characters", "hits", "spend", "saved", "days", "limits"} <= set(
         account
     )
+
+
+async def test_it_is_one_of_the_requests(keyed: Inside, key: Key):
+    """Whoever asks for a year of usage in a loop would keep Redis from everybody else."""
+    ada = await key("ada", plan="rare")
+    assert (await keyed.client.get("/v1/usage", headers=ada, params={"from": "soon"})).status_code == 400
+    answers = [await keyed.client.get("/v1/usage", headers=ada) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[0].headers["RateLimit"].startswith('"requests";r=1;')
+    assert answers[2].json()["code"] == "rate_limited"
+    assert int(answers[2].headers["Retry-After"]) >= 1
+    assert (await say(keyed, ada)).status_code == 429

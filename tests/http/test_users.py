@@ -23,12 +23,13 @@ from app.users.user import Role
 from cache.flight import Flights, Make
 from cache.link import RedisLink
 from cache.passage import Seat
-from providers.interface import Sound, Utterance
+from providers.interface import Capabilities, ProviderVoice, Sound, Utterance
 from providers.scripted import Script, Scripted
 from providers.wrapped import bare
 from tests.http.servers import ARTICLE, VOICES, Inside, Valkey, inside, until
 
 KEYS = '[auth]\nmode = "keys"\n' + VOICES
+ONE_AT_ONCE = KEYS.replace("attempts = 1\nprice", "attempts = 1\nmax_concurrency = 1\nprice")
 TEXT = "Who may say this?"
 
 
@@ -67,6 +68,19 @@ def bearer(key: str) -> dict[str, str]:
 async def say(house: Inside, key: str, text: str = TEXT, **body: object) -> httpx.Response:
     """Speech for who has the key."""
     return await house.client.post("/v1/audio/speech", json={"input": text, **body}, headers=bearer(key))
+
+
+def watched_seats(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The digests of the flights that were boarded, one more with each who boards."""
+    seated: list[str] = []
+    seat = Flights._seat
+
+    def seated_by(self: Flights, digest: str, make: Make, *, anew: bool) -> Seat:
+        seated.append(digest)
+        return seat(self, digest, make, anew=anew)
+
+    monkeypatch.setattr(Flights, "_seat", seated_by)
+    return seated
 
 
 async def test_a_key_opens_in_both_spellings(opening: Opening, keys: Keys):
@@ -250,10 +264,11 @@ async def test_a_failure_costs_nothing(opening: Opening, keys: Keys):
         assert (await say(house, key, TEXT[::-1])).status_code == 200
 
 
+@pytest.mark.parametrize("billed", [99.0, 1e300])
 async def test_a_budget_is_held_to_what_the_vendor_bills(
-    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch, billed: float
 ):
-    """Vendors bill markup, or two for each character of some scripts: a month's budget would be passed many times."""
+    """Vendors bill more than their rules say: a budget would be passed many times, or be no number any more."""
     _, key = await keys.create("heidi")
     async with opening("[limits.default]\nspend_per_month = 0.001\n" + KEYS) as house:
         first = house.scripted["first"]
@@ -262,12 +277,39 @@ async def test_a_budget_is_held_to_what_the_vendor_bills(
         @asynccontextmanager
         async def billing(utterance: Utterance) -> AsyncGenerator[Sound]:
             async with speak(utterance) as sound:
-                yield replace(sound, billed=99.0)
+                yield replace(sound, billed=billed)
 
         monkeypatch.setattr(first, "speak", billing)
         answers = [await say(house, key, f"{TEXT} {number}") for number in range(3)]
         assert [answer.status_code for answer in answers] == [200, 429, 429]
         assert answers[1].json()["error"]["code"] == "budget_exceeded"
+        used = (await house.client.get("/v1/usage", headers=bearer(key))).json()
+        assert used["spend"] == pytest.approx(2 * min(billed, 1e6) * 10 / 1e6), "of two chunks"
+        assert used["limits"]["spend_per_month"]["left"] <= 0.001
+
+
+async def test_a_budget_is_asked_for_what_the_vendor_will_bill(
+    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch
+):
+    """The last request of a month would cost a multiple of what was left."""
+    _, key = await keys.create("ivan")
+    budget = 2 * len(TEXT) * 10 / 1e6
+    async with opening(f"[limits.default]\nspend_per_month = {budget}\n" + KEYS) as house:
+        first = house.scripted["first"]
+        able = first.capabilities
+
+        def billing(voice: ProviderVoice) -> Capabilities:
+            return replace(able(voice), billed=lambda utterance: 2 * len(utterance.text))
+
+        monkeypatch.setattr(first, "capabilities", billing)
+        assert (await say(house, key, TEXT + "!")).status_code == 429
+        assert house.calls == 0
+        planned = await house.client.post(
+            "/v1/speech/plan", json={"input": TEXT}, headers={"Authorization": f"Bearer {key}"}
+        )
+        assert planned.json()["cost"] == planned.json()["cost_at_most"] == pytest.approx(budget)
+        assert (await say(house, key)).status_code == 200
+        assert (await say(house, key, "x")).status_code == 429
 
 
 async def test_a_follower_is_not_charged(opening: Opening, keys: Keys):
@@ -290,14 +332,7 @@ async def test_who_begins_and_leaves_pays_where_others_stay(
     """Asking twice and closing the first connection at once would be a way to hear everything for nothing."""
     _, key = await keys.create("mallory")
     _, other = await keys.create("trent")
-    seated: list[str] = []
-    seat = Flights._seat
-
-    def seated_by(self: Flights, digest: str, make: Make, *, anew: bool) -> Seat:
-        seated.append(digest)
-        return seat(self, digest, make, anew=anew)
-
-    monkeypatch.setattr(Flights, "_seat", seated_by)
+    seated = watched_seats(monkeypatch)
     config = f"[limits.default]\ncharacters_per_day = {2 * len(TEXT) - 1}\n" + KEYS
     async with opening(config) as house:
         first = house.scripted["first"]
@@ -313,6 +348,74 @@ async def test_who_begins_and_leaves_pays_where_others_stay(
         assert house.calls == 1
         refused = await say(house, key, TEXT[::-1])
         assert refused.json()["error"]["code"] == "characters_exceeded"
+
+
+async def test_what_others_wait_for_stays_set_aside(
+    opening: Opening, keys: Keys, monkeypatch: pytest.MonkeyPatch
+):
+    """Beginning a hundred texts that a friend joins, and leaving each, would be a hundred times the budget."""
+    _, key = await keys.create("mallory", plan="poor")
+    _, other = await keys.create("trent")
+    seated = watched_seats(monkeypatch)
+    budget = 1.5 * len(TEXT) * 10 / 1e6
+    config = f"[limits.default]\n[limits.plans.poor]\nspend_per_month = {budget}\n"
+    async with opening(config + KEYS) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        begun = asyncio.create_task(say(house, key))
+        await first.called(1)
+        stays = asyncio.create_task(say(house, other))
+        await until(lambda: len(seated) == 2)
+        begun.cancel()
+        await until(lambda: house.app.lifecycle._under_way == 1)
+        refused = await say(house, key, TEXT[::-1])
+        assert refused.json()["error"]["code"] == "budget_exceeded"
+        first.before_first.set()
+        assert (await stays).status_code == 200
+        assert house.calls == 1
+
+
+async def test_who_leaves_before_a_word_pays_what_may_be_billed(opening: Opening, keys: Keys):
+    """A client with too little patience would have its text made again and again, beyond every budget."""
+    _, key = await keys.create("mallory")
+    budget = 1.5 * len(TEXT) * 10 / 1e6
+    async with opening(f"[limits.default]\nspend_per_month = {budget}\n" + KEYS) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        begun = asyncio.create_task(say(house, key))
+        await first.called(1)
+        begun.cancel()
+        await until(lambda: first.calls[0].state == "left")
+        await until(lambda: house.app.lifecycle._under_way == 0)
+        first.before_first.set()
+        refused = await say(house, key)
+        assert refused.json()["error"]["code"] == "budget_exceeded"
+        used = await house.client.get("/v1/usage", headers={"Authorization": f"Bearer {key}"})
+        told = used.json()
+        assert (told["characters"], told["requests"]) == (0, 0)
+        assert told["spend"] == pytest.approx(len(TEXT) * 10 / 1e6)
+
+
+async def test_who_leaves_the_queue_of_a_provider_pays_nothing(opening: Opening, keys: Keys):
+    """A busy hour would cost those who have not had a turn."""
+    _, key = await keys.create("mallory")
+    _, other = await keys.create("trent")
+    async with opening("[limits.default]\nspend_per_month = 1.0\n" + ONE_AT_ONCE) as house:
+        first = house.scripted["first"]
+        first.before_first.clear()
+        stays = asyncio.create_task(say(house, other, "Somebody else's."))
+        await first.called(1)
+        begun = asyncio.create_task(say(house, key))
+        while await house.metric("refrain_provider_waiting", provider="first") != 1:
+            pass
+        begun.cancel()
+        await until(lambda: house.app.lifecycle._under_way == 1)
+        first.before_first.set()
+        assert (await stays).status_code == 200
+        used = await house.client.get("/v1/usage", headers={"Authorization": f"Bearer {key}"})
+        assert used.json()["spend"] == 0
+        assert used.json()["limits"]["spend_per_month"]["left"] == 1.0
+        assert house.calls == 1
 
 
 async def test_too_many_at_once_are_refused_and_come_back(opening: Opening, keys: Keys):

@@ -86,11 +86,12 @@ async def test_a_multilingual_voice_is_told_the_language(server: VendorServer, m
     assert not list(same)
 
 
-async def test_what_is_billed(make: Make) -> None:
+def test_what_is_billed(make: Make) -> None:
     """A budget that is spent by characters of text would be overdrawn by Chinese, and by a faster pace."""
     for text, speed, billed in (("Hello.", 1.0, 6), ("\u4f60\u597d.", 1.0, 5), ("Hi", 2.0, 37)):
-        async with make().speak(Utterance(text, VOICE, speed)) as sound:
-            assert sound.billed == billed  # of the last: <prosody rate="+100.00%">Hi</prosody>
+        utterance = Utterance(text, VOICE, speed)
+        # Of the last: <prosody rate="+100.00%">Hi</prosody>
+        assert make().capabilities(VOICE).cost(utterance) == pytest.approx(billed * 15 / 1e6)
 
 
 async def test_files_by_request(server: VendorServer, make: Make) -> None:

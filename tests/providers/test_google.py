@@ -100,7 +100,8 @@ async def test_gemini_is_told_how(server: VendorServer, make: Make) -> None:
 async def test_words_are_timed(server: VendorServer, make: Make) -> None:
     """Captions need them; and a text full of signs stays the text that it is."""
     text = "Salt & <b>, twice."
-    async with make(timestamps="true").speak(Utterance(text, VOICE)) as sound:
+    provider, utterance = make(timestamps="true"), Utterance(text, VOICE)
+    async with provider.speak(utterance) as sound:
         async for _ in sound.pieces:
             pass
     sent = server.requests[0]
@@ -110,7 +111,10 @@ async def test_words_are_timed(server: VendorServer, make: Make) -> None:
     assert f'{marked}<mark name="end"/></speak>' in sent.body["input"]["ssml"]
     assert [text[one.start : one.end] for one in sound.timings] == ["Salt", "&", "<b>,", "twice."]
     assert sound.timings[0].begins == 0
-    assert sound.billed == len("<speak>Salt &amp; &lt;b&gt;, twice.</speak>")
+    able = provider.capabilities(VOICE)
+    billed = len("<speak>Salt &amp; &lt;b&gt;, twice.</speak>")
+    assert able.cost(utterance) == pytest.approx(billed * able.price / 1e6)
+    assert make().capabilities(VOICE).cost(utterance) == pytest.approx(len(text) * able.price / 1e6)
     step = 0.06 * len(text) / 5
     assert [one.ends for one in sound.timings] == pytest.approx([step, 2 * step, 3 * step, 4 * step])
 

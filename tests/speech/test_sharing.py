@@ -172,6 +172,19 @@ async def test_what_is_said_twice_is_paid_for_once(house: Inside):
     assert await house.metric("refrain_spend_total", provider="first") == pytest.approx(before["cost"])
 
 
+@pytest.mark.parametrize("cache", ["refresh", "bypass"])
+async def test_what_is_made_anew_is_planned_as_such(house: Inside, cache: str):
+    """The plan would promise hits, and the bill have none."""
+    ask = {"input": BEGINNING + "\n\nThis is one line that comes again." * 3}
+    await house.post(**ask)
+    spent = await house.metric("refrain_spend_total", provider="first")
+    told = (await house.client.post("/v1/speech/plan", json={**ask, "cache": cache})).json()
+    assert not any(chunk["hit"] for chunk in told["chunks"])
+    await house.post(**ask, cache=cache)
+    again = await house.metric("refrain_spend_total", provider="first") - spent
+    assert told["cost"] == pytest.approx(again)
+
+
 async def test_sound_leaves_before_it_is_complete(house: Inside):
     """The listener would wait for the whole article before the first word."""
     first = house.scripted["first"]

@@ -463,6 +463,13 @@ class TestWithoutRedis:
             await reserved(limits, user, Due(1, 0.01))
         assert caught.value.retry_after == 1.0
 
+    async def test_what_costs_nothing_is_spoken_all_the_same(
+        self, away: Callable[[LimitTable], Limits], user: User
+    ):
+        """A house that speaks by its own engine would be silent because of a budget that it does not touch."""
+        limits = away(having(spend_per_month=10.0))
+        await reserved(limits, user, Due(1, 0.0))
+
 
 async def test_an_entrance_that_nobody_waits_for_is_no_defect(errands: Errands, user: User):
     """A request that fails before it is admitted would leave an exception that nobody ever looks at."""
@@ -576,3 +583,39 @@ class TestPaidAhead:
         assert not purse.paid
         assert purse.asked - asked < 150, "it went back before it was used up"
         await limits.aclose()
+
+
+async def test_what_is_begun_again_elsewhere_is_charged_once(valkey: Server, user: User, link: RedisLink):
+    """Work that another process goes on with after a crash would be paid for twice."""
+    table = having(characters_per_day=100, spend_per_month=1.0)
+    async with replicas(valkey, table, 2) as (one, two):
+        await one.reserve(one.enter(user), Due(60, 0.6), Tally(), once="job")
+        for limits in (two, one):
+            tally = Tally()
+            hold = await limits.reserve(limits.enter(user), Due(60, 0.6), tally, once="job")
+            tally.add("default", "first", Line(charged=50, spend=0.5))
+            hold.settle()
+            await settled(limits)
+            counted = await link.client.hmget(named("counts", user.id), "characters", "money")
+            assert [int(count) for count in counted] == [50, 500_000]
+
+
+async def test_what_broke_off_while_it_was_reserved_is_charged_to_who_goes_on(
+    errands: Errands, user: User, link: RedisLink
+):
+    """Who is cancelled at the right moment would have all of it for nothing: it would count as charged already."""
+    async with counting(errands, having(characters_per_day=100, spend_per_month=1.0)) as limits:
+        asked = asyncio.create_task(limits.reserve(limits.enter(user), Due(60, 0.6), Tally(), once="job"))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.wait([asked])
+        tally = Tally()
+        hold = await limits.reserve(limits.enter(user), Due(60, 0.6), tally, once="job")
+        tally.add("default", "first", Line(charged=50, spend=0.5))
+        hold.settle()
+        await settled(limits)
+        counted = await link.client.hmget(named("counts", user.id), "characters", "money")
+        assert [int(count) for count in counted] == [50, 500_000]
+        with pytest.raises(CharactersExceeded):
+            await limits.reserve(limits.enter(user), Due(60, 0.1), Tally(), once="another")
+        await limits.reserve(limits.enter(user), Due(50, 0.1), Tally(), once="another")

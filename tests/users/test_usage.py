@@ -3,6 +3,7 @@
 import asyncio
 import re
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ from app.users import usage as module
 from app.users.accounts import Accounts, newcomer
 from app.users.limits import Due, Limits
 from app.users.statement import Account, Span
+from app.users.store import of_user
 from app.users.tally import Line, Tally
-from app.users.usage import KEPT_DAYS, Usage
+from app.users.usage import KEPT_DAYS, Usage, day_of, key_of
 from app.users.user import User
 from cache.errands import Errands
 from cache.errors import Away
@@ -199,6 +201,22 @@ async def test_nothing_is_lost_while_redis_is_away(proxy: Proxy):
         assert (await one.account("bob", TODAY, date(2026, 11, 25))).requests == 1
 
 
+async def test_one_damaged_day_costs_nobody_else_his(one: Process, valkey: Valkey):
+    """What cannot be written of one user would keep everybody's from being written, until the process ends."""
+    day = key_of("ada", day_of(NOON))
+    valkey.command("SET", day, "damaged")
+    for _ in range(3):
+        for user in ("ada", "bob"):
+            one.usage.note(user, tally(MADE))
+        assert not await one.usage.flush()
+    assert (await one.account("bob")).requests == 3
+    with pytest.raises(Away):
+        await one.account("ada")
+    valkey.command("DEL", day)
+    assert await one.usage.flush()
+    assert (await one.account("ada")).requests == 3
+
+
 async def test_what_waits_is_bounded(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -284,7 +302,11 @@ async def test_is_the_same_in_a_cluster(tmp_path: Path):
             await flushed(one)
             found = await one.account("ada", date(2026, 10, 1))
             assert (found.requests, len(found.days)) == (40, 40)
-            assert (await one.accounts.forget("ada")).days == 40
+            for number in range(8):
+                await one.link.client.set(of_user("idempotency", "ada", str(number)), "kept")
+            await one.link.client.set(of_user("idempotency", "bob", "1"), "kept")
+            removed = await one.accounts.forget("ada")
+            assert (removed.days, removed.requests) == (40, 8)
             assert await one.accounts.known() == []
 
 
@@ -305,10 +327,10 @@ async def test_no_name_of_a_user_or_voice_is_in_a_key(one: Process, valkey: Valk
 
 async def test_days_are_kept_for_their_time_and_cannot_be_evicted(one: Process, valkey: Valkey):
     """Bills would be thrown out to make room for sound, or what users said be kept for ever."""
-    one.clock.seconds = NOON - (KEPT_DAYS + 1) * DAY
+    now = time.time()
+    one.clock.seconds = now - (KEPT_DAYS + 1) * DAY
     for user in ("gone", "here"):
         one.usage.note(user, tally(MADE))
-    await one.usage.flush()
     one.clock.seconds += DAY
     one.usage.note("here", tally(MADE))
     await one.usage.flush()
@@ -316,11 +338,24 @@ async def test_days_are_kept_for_their_time_and_cannot_be_evicted(one: Process, 
     assert len(days) == 3
     assert all(valkey.command("TTL", key) == b":-1\r\n" for key in days)
     # Four hundred days later: the day before is over, the last one is not, and who was never seen again is unknown.
-    one.clock.seconds = NOON
+    one.clock.seconds = now
     one.usage.note("here", tally(MADE))
     await one.usage.flush()
     assert keys(valkey).count(":usage:") == 2
     assert [known.user for known in await one.accounts.known()] == ["here"]
+
+
+async def test_a_clock_that_is_ahead_deletes_nothing(one: Process, valkey: Valkey):
+    """One server whose clock was set wrong would delete the bills of all users, of all servers."""
+    one.clock.seconds = time.time()
+    for user in ("ada", "bob"):
+        one.usage.note(user, tally(MADE))
+    await one.usage.flush()
+    one.clock.seconds += 3 * KEPT_DAYS * DAY
+    one.usage.note("ada", tally(MADE))
+    await one.usage.flush()
+    assert keys(valkey).count(":usage:") == 3
+    assert [known.user for known in await one.accounts.known()] == ["ada", "bob"]
 
 
 async def test_whoever_is_forgotten_leaves_nothing(one: Process, valkey: Valkey):

@@ -92,3 +92,36 @@ async def test_a_hit_that_turns_out_to_be_none_is_checked_against_the_budget(
         visit.tally.add("default", "first", Line(charged=10, spend=0.5))
     await settled(limits[-1])
     assert await counted(link, user) == (10, 500_000)
+
+
+async def test_what_was_made_is_not_set_aside_for_the_rest(
+    visiting: Visiting, limits: list[Limits], link: RedisLink, user: User
+):
+    """A speech that is looked for once more would be made with money that has been spent on it already."""
+    with visiting(having(characters_per_day=1000, spend_per_month=1.0)) as visit:
+        await visit.afford(60, 0.4)
+        visit.tally.add("default", "first", Line(charged=60, spend=0.4, chunks=1))
+        visit.tally.add("default", "first", Line(saved=10, spared=0.1, chunks=1, hits=1))
+        visit.tally.look_again()
+        with pytest.raises(BudgetExceeded):
+            await visit.reserve(Due(50, 0.61), 70)
+        await visit.reserve(Due(50, 0.6), 70)
+        assert await counted(link, user) == (110, 1_000_000)
+    await settled(limits[-1])
+    assert await counted(link, user) == (60, 400_000)
+
+
+async def test_it_is_settled_once_all_is_made(
+    visiting: Visiting, limits: list[Limits], link: RedisLink, user: User
+):
+    """What goes on for others, at his cost, would not be within his limits."""
+    with visiting(having(characters_per_day=100, spend_per_month=1.0, concurrent_requests=1)) as visit:
+        await visit.reserve(Due(60, 0.4), 0)
+        ended = visit.tally.making()
+        ended.__enter__()
+    assert limits[-1].settled
+    assert await counted(link, user) == (60, 400_000)
+    visit.tally.add("default", "first", Line(charged=30, spend=0.2, chunks=1))
+    ended.__exit__(None, None, None)
+    await settled(limits[-1])
+    assert await counted(link, user) == (30, 200_000)

@@ -2,7 +2,8 @@
 --
 -- KEYS     1 bucket of characters, 2 counts of the day and the month, 3 who is being spoken for, 4 what is reserved,
 --          5 that this token was settled: what asks for it may still be under way
--- ARGV     token, characters, millionths of money, ms for which that is remembered, characters per minute (-1: no limit)
+-- ARGV     token, characters, millionths of money, ms for which that is remembered, characters per minute (-1: no
+--          limit), 1: it is remembered also where something was reserved
 -- answers  1, or 0 where nothing is reserved under this token (any more): sent twice, it counts once
 --
 -- Of a minute's characters those are given back that have not been refilled meanwhile: what was reserved first is
@@ -10,10 +11,8 @@
 local STEP = 10000
 local kept = redis.call('HGET', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
-if not kept then
-  redis.call('SET', KEYS[5], '', 'PX', ARGV[4])
-  return 0
-end
+if not kept or ARGV[6] == '1' then redis.call('SET', KEYS[5], '', 'PX', ARGV[4]) end
+if not kept then return 0 end
 redis.call('HDEL', KEYS[4], ARGV[1])
 local characters, money, today, month, ever = string.match(kept, '(%d+) (%d+) (%d+) (%d+) (%d+)')
 local more, dearer = tonumber(ARGV[2]) - tonumber(characters), tonumber(ARGV[3]) - tonumber(money)
