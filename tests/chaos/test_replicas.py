@@ -60,7 +60,7 @@ def test_the_others_finish_when_the_leader_is_killed(replicas: tuple[Server, Ser
     leading = threading.Thread(target=lead)
     leading.start()
     while leader.samples("refrain_provider_requests_total", outcome="ok") < 3:
-        time.sleep(0.01)
+        time.sleep(0.05)
     following = [
         threading.Thread(target=lambda: answers.append(follower.post(input=ARTICLE))) for _ in range(10)
     ]
