@@ -28,6 +28,7 @@ from tests.http.servers import UNTRUSTING, VOICES, Server, Valkey, until
 CONFIG = """
 [redis]
 url = "{redis}"
+timeout = "2s"
 [auth]
 mode = "keys"
 [limits.default]

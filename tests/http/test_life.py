@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.http.servers import ARTICLE, AS_INSTALLED, UNTRUSTING, VOICES, Server, Valkey
+from tests.http.servers import ARTICLE, AS_INSTALLED, UNHURT, UNTRUSTING, VOICES, Server, Valkey
 
 SLOW = """
 [providers.slow]
@@ -80,7 +80,7 @@ def test_what_was_said_is_there_after_a_restart(home: Path):
 def test_two_servers_ask_for_each_chunk_once(home: Path):
     """With every replica that is added, everything would be paid for once more."""
     valkey = Valkey(home)
-    config = f'[redis]\nurl = "{valkey.url}"\n{VOICES}'
+    config = f'[redis]\nurl = "{valkey.url}"\ntimeout = {UNHURT}\n{VOICES}'
     servers: list[Server] = []
     try:
         servers += [Server(home / name, config) for name in ("one", "two")]
