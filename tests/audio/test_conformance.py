@@ -223,11 +223,17 @@ def test_size_is_known_before(wanted: Output, spoken: list[Clip]):
     assert sum(announced) == len(joined(wanted, many))
 
 
-@pytest.mark.parametrize("before", [1, 7, 60, 130, 240])
-def test_a_response_can_begin_anywhere(fmt: Format, clips: list[Clip], before: int):
-    """Range would give bytes that do not fit to those that the client has."""
+@pytest.fixture(scope="module")
+def response(fmt: Format, clips: list[Clip]) -> tuple[list[Clip], bytes]:
+    """Many clips, and the response of all of them."""
     many = clips * 13
-    whole = joined(fmt, many)
+    return many, joined(fmt, many)
+
+
+@pytest.mark.parametrize("before", [1, 7, 60, 130, 240])
+def test_a_response_can_begin_anywhere(fmt: Format, response: tuple[list[Clip], bytes], before: int):
+    """Range would give bytes that do not fit to those that the client has."""
+    many, whole = response
     sizes = extents(output(fmt), [(len(payload), samples) for payload, samples in many])
     joining = output(fmt).joiner()
     joining.head(None)
