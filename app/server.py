@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -126,7 +126,14 @@ class House:
         for key in needs_restart(self.settings, settings):
             log.warning("%s has changed, which needs a restart", key)
         settings = in_force(self.settings, settings)
-        changed = await self.company.change(_accounts(settings), _warm_unhurried)
+        idle = {name: one for name, one in self.providers.items() if not _named(self.voices, [one])}
+
+        async def warm(new: Iterable[Provider]) -> None:
+            """Those, and who is there already and is named for the first time."""
+            cold = idle | {provider.name: provider for provider in new}
+            await _warm(_named(Voices(settings.voices), cold.values()), UNHURRIED_WARM_UP)
+
+        changed = await self.company.change(_accounts(settings), warm)
         self.casting.now = _cast(settings, self.settings, self.company.providers, self.lanes)
         self.circuits.use(map(circuit_of, self.company.providers.values()))
         new, gone = ", ".join(changed.new) or "none", ", ".join(changed.gone) or "none"
@@ -251,16 +258,18 @@ async def _close(what: str, aclose: Callable[[], Awaitable[None]], left: Callabl
 async def warm(house: House) -> None:
     """Have engines loaded and connections open before the first request; a vendor that is away holds up nobody."""
     async with asyncio.TaskGroup() as together:
-        together.create_task(_warm(house.providers.values(), WARM_UP))
+        together.create_task(_warm(_named(house.voices, house.providers.values()), WARM_UP))
         together.create_task(_warm_cache(house.cache))
         together.create_task(house.desk.limits.warm())
 
 
-async def _warm_unhurried(providers: Iterable[Provider]) -> None:
-    await _warm(providers, UNHURRIED_WARM_UP)
+def _named(voices: Voices, providers: Iterable[Provider]) -> Sequence[Provider]:
+    """Those that a voice names. Nobody asks the others, and an engine takes its time and its memory to load."""
+    names = {link.provider for voice in voices.all for link in voice.chain}
+    return [provider for provider in providers if provider.name in names]
 
 
-async def _warm(providers: Iterable[Provider], seconds: float) -> None:
+async def _warm(providers: Sequence[Provider], seconds: float) -> None:
     """All at the same time, for as many seconds at the most; whoever fails is named in the log."""
     try:
         async with asyncio.timeout(seconds):

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import httpx
 
+from providers.authorities import authorities
 from providers.errors import BadCredentials, TimedOut, Unavailable
 from providers.line import head_of
 from providers.wire import by_status
@@ -77,6 +78,7 @@ class Bearer(httpx.Auth):
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity"},
             timeout=timeout,
+            verify=authorities(),
             transport=transport,
             # A proxy that the environment names is for the world outside: it knows nothing of this machine's account.
             trust_env=source != METADATA,

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from providers import wire
+from providers.authorities import authorities
 from providers.errors import BadAudio, ProviderError, Unavailable
 from providers.interface import Health, ProviderSettings, Sound, Timing, Utterance
 from providers.patience import Patience
@@ -56,6 +57,7 @@ class Line:
             timeout=httpx.Timeout(None, connect=settings.connect_timeout),
             # No bound here: the gate has it.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=60),
+            verify=authorities(),
             transport=transport,
         )
 

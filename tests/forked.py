@@ -6,6 +6,7 @@ What depends on how a process begins or ends (its interpreter, its workers) is s
 import atexit
 import multiprocessing
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -16,22 +17,10 @@ import app.cli
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    [
-        f"app.cli.{name}"
-        for name in (
-            "cache",
-            "config",
-            "doctor",
-            "plan",
-            "providers",
-            "say",
-            "serve",
-            "tables",
-            "tokens",
-            "warm",
-        )
-    ]
-    + ["app.server", "tests.forked"]
+    [f"app.cli.{module.name}" for module in pkgutil.iter_modules(app.cli.__path__)]
+    # What a server imports by itself only when it starts.
+    + ["app.server", "litestar.plugins.pydantic", "uvicorn.loops.uvloop", "uvicorn.lifespan.on"]
+    + ["uvicorn.protocols.websockets.auto", "anyio._backends._asyncio", "tests.forked", "tests.frozen"]
 )
 
 

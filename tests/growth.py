@@ -14,7 +14,10 @@ def is_linear(cost: Callable[[int], float], few: int, many: int, *, slack: float
     """
     small = large = inf
     for _ in range(_ROUNDS):
-        small, large = min(small, cost(few)), min(large, cost(many))
+        large = min(large, cost(many))
+        if large < slack:
+            return True
+        small = min(small, cost(few))
         if large < slack + 3 * many / few * small:
             return True
     return False

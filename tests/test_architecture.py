@@ -1,6 +1,7 @@
 """The import arrows of the house."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ ARROWS: dict[str, set[str]] = {
 }  # fmt: skip
 
 
+@cache
 def modules() -> list[tuple[str, Path]]:
     """Every module of ours, by dotted name."""
     found = []
@@ -61,15 +63,22 @@ def modules() -> list[tuple[str, Path]]:
     return found
 
 
+@cache
+def statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """The import statements of a file, anywhere in it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imports(path: Path) -> set[str]:
     """The modules of ours that a file imports, anywhere in it."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    known = {name for name, _ in modules()}
+    for node in statements(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             submodules = {f"{node.module}.{alias.name}" for alias in node.names}
-            known = {name for name, _ in modules()}
             found |= (submodules & known) or {node.module}
     return {name for name in found if name.split(".")[0] in OURS}
 
@@ -109,8 +118,7 @@ def test_redis_is_known_to_the_cache_only():
     for name, path in modules():
         if name.split(".")[0] == "cache":
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
+        for node in statements(path):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
             assert not any(under(imported, "redis") for imported in names), name

@@ -81,16 +81,15 @@ def wanted(request: pytest.FixtureRequest) -> Output:
 
 @pytest.fixture(scope="module")
 def spoken(wanted: Output) -> list[Clip]:
-    """Twenty clips of real speech, as `wanted`."""
-    return [
-        clip(wanted, sound, characters=len(text)) for text, sound in zip(SENTENCES, speech(), strict=True)
-    ]
+    """Twenty clips of real speech, as `wanted`; eight in the fast suite, for each of which everything is exact."""
+    said = list(zip(SENTENCES, speech(), strict=True))[: tries(20)]
+    return [clip(wanted, sound, characters=len(text)) for text, sound in said]
 
 
 @pytest.fixture(scope="module")
 def cut(wanted: Output) -> list[Clip]:
-    """Twenty clips whose sound begins and ends at full strength, as `wanted`."""
-    return [clip(wanted, sound, characters=1) for sound in cut_speech()]
+    """Likewise clips whose sound begins and ends at full strength."""
+    return [clip(wanted, sound, characters=1) for sound in cut_speech()[: tries(20)]]
 
 
 def player_rate(wanted: Output) -> int:
@@ -145,7 +144,7 @@ def test_sound_sits_at_a_constant_place(wanted: Output, spoken: list[Clip]):
     rate = player_rate(wanted)
     together = decoded(wanted, joined(wanted, spoken))
     at = 0
-    for (_, samples), exact in zip(spoken, _exact(rate), strict=True):
+    for (_, samples), exact in zip(spoken, _exact(rate)[: len(spoken)], strict=True):
         here = together[at : at + samples * rate // SAMPLE_RATE]
         assert abs(_lag(here, exact) - DELAY.get(wanted.format.name, 0)) <= 1
         at += len(here)
@@ -155,7 +154,7 @@ def test_sound_sits_at_a_constant_place(wanted: Output, spoken: list[Clip]):
 def _exact(rate: int) -> list[np.ndarray]:
     """The same speech at this rate, by no codec."""
     plain = output(FORMATS["pcm"], rate)
-    return [decoded(plain, joined(plain, [clip(plain, sound)])) for sound in speech()]
+    return [decoded(plain, joined(plain, [clip(plain, sound)])) for sound in speech()[: tries(20)]]
 
 
 def _lag(sound: np.ndarray, reference: np.ndarray) -> int:
@@ -224,11 +223,17 @@ def test_size_is_known_before(wanted: Output, spoken: list[Clip]):
     assert sum(announced) == len(joined(wanted, many))
 
 
-@pytest.mark.parametrize("before", [1, 7, 60, 130, 240])
-def test_a_response_can_begin_anywhere(fmt: Format, clips: list[Clip], before: int):
-    """Range would give bytes that do not fit to those that the client has."""
+@pytest.fixture(scope="module")
+def response(fmt: Format, clips: list[Clip]) -> tuple[list[Clip], bytes]:
+    """Many clips, and the response of all of them."""
     many = clips * 13
-    whole = joined(fmt, many)
+    return many, joined(fmt, many)
+
+
+@pytest.mark.parametrize("before", [1, 7, 60, 130, 240])
+def test_a_response_can_begin_anywhere(fmt: Format, response: tuple[list[Clip], bytes], before: int):
+    """Range would give bytes that do not fit to those that the client has."""
+    many, whole = response
     sizes = extents(output(fmt), [(len(payload), samples) for payload, samples in many])
     joining = output(fmt).joiner()
     joining.head(None)

@@ -93,10 +93,10 @@ def _grown(opened: Callable[[], object], first: int, then: int) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_abandoned_takes_nothing_along(kind: str):
-    """A server whose listeners leave early would grow until it is killed. Two hundred: a leak of 50 kB shows."""
+    """A server whose listeners leave early would grow until it is killed. A hundred: a leak of 50 kB shows."""
     make, name = KINDS[kind]
     threads = psutil.Process().num_threads()
-    assert _grown(make(name), 50, 200) < 10
+    assert _grown(make(name), 50, 100) < 5
     assert psutil.Process().num_threads() <= threads
 
 

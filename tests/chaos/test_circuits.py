@@ -20,6 +20,7 @@ from tests.providers.vendor_server import Reply, Request, VendorServer, vendor_s
 CONFIG = """
 [redis]
 url = "{redis}"
+timeout = "2s"
 [providers.local]
 kind = "scripted"
 [providers.vendor]

@@ -24,6 +24,9 @@ delay = 0.15
 chain = [{{ provider = "slow", voice = "low" }}]
 """
 
+# Half an article is enough to be in the middle of. The format is what costs least: who takes over does not hang on it.
+BODY = {"input": ARTICLE[: len(ARTICLE) // 2], "response_format": "ulaw"}
+
 
 @pytest.fixture
 def replicas() -> Iterator[tuple[Server, Server]]:
@@ -55,15 +58,13 @@ def test_the_others_finish_when_the_leader_is_killed(replicas: tuple[Server, Ser
             httpx.Client(base_url=leader.url, timeout=60, verify=UNTRUSTING) as client,
             pytest.raises(httpx.TransportError),
         ):
-            client.post("/v1/audio/speech", json={"input": ARTICLE})
+            client.post("/v1/audio/speech", json=BODY)
 
     leading = threading.Thread(target=lead)
     leading.start()
     while leader.samples("refrain_provider_requests_total", outcome="ok") < 3:
-        time.sleep(0.01)
-    following = [
-        threading.Thread(target=lambda: answers.append(follower.post(input=ARTICLE))) for _ in range(10)
-    ]
+        time.sleep(0.05)
+    following = [threading.Thread(target=lambda: answers.append(follower.post(**BODY))) for _ in range(10)]
     for thread in following:
         thread.start()
     finished = leader.samples("refrain_provider_requests_total", outcome="ok")
@@ -73,7 +74,7 @@ def test_the_others_finish_when_the_leader_is_killed(replicas: tuple[Server, Ser
         thread.join(60)
     assert [answer.status_code for answer in answers] == [200] * 10
     assert len({answer.content for answer in answers}) == 1
-    plan = follower.client.post("/v1/speech/plan", json={"input": ARTICLE}).json()
+    plan = follower.client.post("/v1/speech/plan", json=BODY).json()
     distinct = len({chunk["digest"] for chunk in plan["chunks"]})
     assert finished < distinct  # it was killed in the middle
     # What was stored is not made again: each clip once more at the most, and the leader's finished ones not at all.

@@ -18,6 +18,7 @@ CENTS = 20
 CONFIG = """
 [redis]
 url = "{url}"
+timeout = "2s"
 [auth]
 mode = "keys"
 [limits.default]

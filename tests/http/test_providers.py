@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.metrics import Metrics
+from app.server import open_house
+from app.server import warm as warm_up
 from app.settings import parse
 from app.speech.standing import Reporter, Workload
 from app.speech.voices import Voices
 from providers.kinds import build
 from providers.promptness import LEAST, Promptness
-from providers.scripted import Script
+from providers.scripted import Script, Scripted
 from tests.http.servers import VOICES, Inside, Valkey, inside
 
 SECRET = """
@@ -165,3 +167,37 @@ async def test_the_state_is_its_circuits():
     assert (found["second"].state, found["second"].reason) == ("open", "unavailable")
     assert (found["first"].first_audio.p50, found["first"].first_audio.p95) == (9.0, 18.0)
     assert found["local"].used_by == []
+
+
+SPARE = """
+[providers.spare]
+kind = "scripted"
+"""
+NAMED = (
+    SPARE
+    + """
+[voices.spared]
+chain = [{ provider = "spare", voice = "low" }]
+"""
+)
+
+
+async def test_only_who_is_named_by_a_voice_is_warmed(monkeypatch: pytest.MonkeyPatch, valkey: Valkey):
+    """Whoever speaks by a vendor alone would wait for the local engine at each start, and give it a lot of memory.
+
+    And whoever names it later, by a reload, would have his first listener wait for it.
+    """
+    warmed: list[str] = []
+
+    async def warm(self: Scripted) -> None:
+        warmed.append(self.name)
+
+    monkeypatch.setattr(Scripted, "warm", warm)
+    found = {"REFRAIN_REDIS__URL": valkey.url, "REFRAIN_CACHE__ARCHIVE": "off"}
+    async with open_house(parse(VOICES + SPARE, found)) as house:
+        await warm_up(house)
+        assert sorted(warmed) == ["first", "second"]
+        await house.recast(parse(VOICES + NAMED, found))
+        assert warmed[2:] == ["spare"]
+        await house.recast(parse(VOICES + NAMED, found))
+        assert warmed[3:] == []

@@ -26,6 +26,7 @@ COLD = SPEECH.replace("boats", "geese")
 CONFIG = """
 [redis]
 url = "{url}"
+timeout = "2s"
 [providers.quick]
 kind = "scripted"
 [providers.slow]

@@ -93,6 +93,7 @@ def pair() -> Iterator[Pair]:
         config = f"""
 [redis]
 url = "{valkey.url}"
+timeout = "2s"
 [auth]
 mode = "keys+jwt"
 secret = "{SECRET}"

@@ -211,8 +211,11 @@ def in_pieces(text: str) -> list[str]:
     return live(text[at : at + 64] for at in range(0, len(text), 64))
 
 
-def grows_linearly(find: Callable[[str], list[Any]], unit: str, length: int) -> bool:
-    """Whether four times the text takes about four times as long; quadratic time would be sixteen times as much."""
+def grows_linearly(find: Callable[[str], list[Any]], unit: str, length: int, *, slack: float = 0.02) -> bool:
+    """Whether four times the text takes about four times as long; quadratic time would be sixteen times as much.
+
+    `slack`, in seconds, is allowed besides.
+    """
 
     def cost(size: int) -> float:
         text = "A" + unit * (size // len(unit))
@@ -221,14 +224,14 @@ def grows_linearly(find: Callable[[str], list[Any]], unit: str, length: int) -> 
         return process_time() - begin
 
     small = min(cost(length // 4) for _ in range(2))
-    return any(cost(length) < 4 * 2.5 * small + 0.02 for _ in range(3))
+    return any(cost(length) < 4 * 2.5 * small + slack for _ in range(3))
 
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("find", [sentences, in_pieces])
 def test_time_is_linear_on_hostile_text(unit: str, find: Callable[[str], list[Any]]):
     """One request with a hundred thousand dots must not hold up everybody else's."""
-    assert grows_linearly(find, unit, 80_000)
+    assert grows_linearly(find, unit, 40_000, slack=0.005)
 
 
 @pytest.mark.parametrize(

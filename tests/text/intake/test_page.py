@@ -175,7 +175,7 @@ def test_hostile_pages_take_bounded_time(unit: str):
         html(source, SILENT)
         return process_time() - begin
 
-    assert is_linear(cost, 25_000, 200_000, slack=2)
+    assert is_linear(cost, 12_500, 100_000, slack=0.5)
 
 
 def test_one_element_with_very_many_attributes():
