@@ -1,7 +1,7 @@
 """`refrain plan`: what it would cost."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -97,7 +97,7 @@ async def _estimate(settings: Settings, file: str, wish: Wish, payer: _Payer) ->
             except Away:
                 message = "Redis does not answer, so nobody knows what is this user's. Start it, or leave out --user."
                 raise Failed(message) from None
-            asked = replace(asked, owner=user.owner)
+            asked = msgspec.structs.replace(asked, owner=user.owner)
         planned = await house.studio.plan(asked)
         terms = Terms(payer.limits, lambda due: payer.verdict(house.desk.accounts, due))
         return await estimate(house.studio, planned, terms)
