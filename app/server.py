@@ -34,6 +34,7 @@ from app.http.problems import on_defect, on_http_exception, on_refrain_error
 from app.http.providers import providers
 from app.http.purging import PurgeSurface
 from app.http.replay import ReplaySurface
+from app.http.sockets import SocketRoute, SocketRoutes, Sockets
 from app.http.tokens import TokenSurface
 from app.http.usage import usage
 from app.metrics import CacheFigures, Metrics, TierFigures
@@ -312,10 +313,20 @@ class Refrain(Litestar):
         await self.envelope(scope, receive, send)
 
 
-def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -> Refrain:
+def socket_routes(house: House) -> tuple[SocketRoute, ...]:  # noqa: ARG001 - what speaks will need it
+    """What is said by WebSocket."""
+    return ()
+
+
+def create_app(
+    settings: Settings,
+    read: Callable[[], Settings] | None = None,
+    sockets: Callable[[House], Iterable[SocketRoute]] = socket_routes,
+) -> Refrain:
     """The service for these settings. Nothing is opened before its lifespan begins.
 
-    `read` has the settings anew when `reload` is asked for; left out, they are the same.
+    `read` has the settings anew when `reload` is asked for; left out, they are the same. `sockets` are the routes of
+    WebSockets.
     """
     metrics = Metrics()
     reload = Reload(read or (lambda: settings))
@@ -335,7 +346,8 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(ReplaySurface(studio, owners).route())
             app.register(CaptionSurface(studio, owners).router())
             app.register(ForgettingSurface(studio, owners).route())
-            app.register(TokenSurface(house.desk.passes, max_body).route())
+            routes = SocketRoutes(sockets(house))
+            app.register(TokenSurface(house.desk.passes, routes, max_body).route())
             app.register(listings(casting))
             app.register(providers(house.standings))
             app.register(usage(house.desk.accounts, casting))
@@ -345,10 +357,14 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
                 needs_key=settings.auth.mode != "open",
                 public_listings=settings.server.public_listings,
             )
-            app.envelope.doorway = Doorway(
+            doorway = Doorway(
                 house.desk.doorman,
                 public_listings=settings.server.public_listings,
                 open_role="admin" if settings.server.is_loopback else "user",
+            )
+            app.envelope.doorway = doorway
+            app.envelope.sockets = Sockets(
+                routes, doorway, house.desk, lifecycle, settings.server.websocket_idle
             )
             await warm(house)
             async with reload.answered(house.recast), Warmth(casting, metrics.asked).kept():

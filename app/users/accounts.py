@@ -20,7 +20,7 @@ from app.users.usage import KEPT_DAYS, Usage, date_of, day_of
 from cache.errors import Away
 from cache.link import Answer, RedisLink
 
-_COUNTED: Final = ("requests", "characters", "counts", "speaking", "reserved")
+_COUNTED: Final = ("requests", "characters", "counts", "speaking", "reserved", "websockets")
 """Things that limits keep of a user."""
 AT_ONCE: Final = 31
 """Days in one trip: a year of them would hold up everybody else's."""
