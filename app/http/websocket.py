@@ -107,7 +107,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         pongs = b"".join(self.conn.data_to_send())
         if self.writable.is_set():
             self.transport.write(pongs)
-        else:
+        elif pongs:  # those of pings that came together are in the first one's
             self._pong = pongs
 
     def handle_parser_exception(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -30,6 +30,7 @@ class Rooms:
     def __init__(self) -> None:
         self.entered = 0
         self.cancelled = 0
+        self.left = 0
         self.busy = asyncio.Event()
         self.go_on = asyncio.Event()
 
@@ -45,6 +46,8 @@ class Rooms:
             self.cancelled += 1
             log.warning("the room %s was left", socket.named["room"])
             raise
+        finally:
+            self.left += 1
 
     async def _answer(self, socket: Socket, message: str | bytes) -> None:
         word, _, rest = message.partition(" ") if isinstance(message, str) else ("", "", "")
@@ -95,14 +98,23 @@ async def refusal(uri: str, key: str = "", **more: object) -> Response:
         return error.response
 
 
+async def turned_away(uri: str, key: str) -> str:
+    """What a handshake is refused with; empty: it is not, and was only tried."""
+    try:
+        async with opened(uri, key):
+            return ""
+    except InvalidStatus as error:
+        return error.response.body.decode()
+
+
 async def ending(client: ClientConnection) -> tuple[int, str]:
     """Code and reason by which the server closes it; what comes before is let be."""
-    try:
+    with suppress(ConnectionClosed):
         while True:
             await client.recv()
-    except ConnectionClosed as error:
-        assert error.rcvd is not None, "cut, without a close frame"
-        return error.rcvd.code, error.rcvd.reason
+    received = client.protocol.close_rcvd
+    assert received is not None, "cut, without a close frame"
+    return received.code, received.reason
 
 
 @asynccontextmanager
