@@ -313,20 +313,14 @@ class Refrain(Litestar):
         await self.envelope(scope, receive, send)
 
 
-def socket_routes(house: House) -> tuple[SocketRoute, ...]:  # noqa: ARG001 - what speaks will need it
-    """What is said by WebSocket."""
-    return ()
-
-
 def create_app(
     settings: Settings,
     read: Callable[[], Settings] | None = None,
-    sockets: Callable[[House], Iterable[SocketRoute]] = socket_routes,
+    sockets: Callable[[House], Iterable[SocketRoute]] = lambda _house: (),
 ) -> Refrain:
     """The service for these settings. Nothing is opened before its lifespan begins.
 
-    `read` has the settings anew when `reload` is asked for; left out, they are the same. `sockets` are the routes of
-    WebSockets.
+    `read` has the settings anew when `reload` is asked for; left out, they are the same. `sockets`: WebSockets' routes.
     """
     metrics = Metrics()
     reload = Reload(read or (lambda: settings))
@@ -363,9 +357,8 @@ def create_app(
                 open_role="admin" if settings.server.is_loopback else "user",
             )
             app.envelope.doorway = doorway
-            app.envelope.sockets = Sockets(
-                routes, doorway, house.desk, lifecycle, settings.server.websocket_idle
-            )
+            idle_after = settings.server.websocket_idle
+            app.envelope.sockets = Sockets(routes, doorway, house.desk, lifecycle, idle_after)
             await warm(house)
             async with reload.answered(house.recast), Warmth(casting, metrics.asked).kept():
                 yield
