@@ -42,7 +42,7 @@ class Patience:
         """Bytes that lie ready, in the process and, where the system tells, in the kernel."""
         ready = self._transport.get_write_buffer_size()
         connected = self._transport.get_extra_info("socket")
-        with suppress(OSError, AttributeError):
+        with suppress(OSError, AttributeError, ValueError):  # closed, it has no number
             ready += int.from_bytes(
                 fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder
             )

@@ -15,7 +15,7 @@ Refused, one is never opened: the answer is HTTP's, as for other requests. An op
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -253,9 +253,7 @@ class Sockets:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             first = next(task for task in tasks if task.done())
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await _cancelled(tasks)
         errors = {task: _error_of(task) for task in tasks}
         match errors[first]:
             case ClientGone():
@@ -273,6 +271,20 @@ class Sockets:
                 WS_1008_POLICY_VIOLATION, "Your key or token has been revoked. Connect with another one."
             ),
         }[first]
+
+
+async def _cancelled(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Until all are. Cancelled meanwhile, too, as a server does that must end: nobody else would see to their end."""
+    for task in tasks:
+        task.cancel()
+    again = False
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            again = True
+    if again:
+        raise asyncio.CancelledError
 
 
 async def _run(speak: Awaitable[None]) -> None:

@@ -248,9 +248,9 @@ async def test_a_route_says_what_is_too_long(opening: Opening):
 async def test_what_is_said_is_no_silence(opening: Opening, rooms: Rooms):
     """Who listens to a long text, or speaks one, would be cut in the middle."""
     async with opening() as house, opened(address(url(house))) as client:
-        await client.send("idle 0.4")
-        for _ in range(4):
-            await asyncio.sleep(0.2)
+        await client.send("idle 1")
+        for _ in range(12):
+            await asyncio.sleep(0.1)
             await client.send("more")
             assert await client.recv() == "more"
         assert not rooms.cancelled

@@ -289,13 +289,13 @@ async def test_who_is_there_is_not_taken_for_gone(
     opening: Opening, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ):
     """Where a room is busy its client's messages lie unread, and his answers to pings behind them."""
-    monkeypatch.setattr(websocket, "PING_EVERY", 0.1)
+    monkeypatch.setattr(websocket, "PING_EVERY", 0.5)
     async with opening() as house, opened(address(url(house)), ping_interval=None) as client:
         await client.send("work")
         await rooms.busy.wait()
         for number in range(100):
             await client.send(f"message {number}")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         assert not rooms.cancelled
         rooms.go_on.set()
         assert [await client.recv() for _ in range(100)] == [f"message {number}" for number in range(100)]
@@ -317,9 +317,9 @@ async def test_answers_to_pings_do_not_pile_up(server: Server):
         raw.writer.transport.pause_reading()
         before = process.memory_info().rss
         pings = frame(Opcode.PING, b"x" * 125) * 500
-        for _ in range(700):
+        for _ in range(400):
             await raw.send(pings)
-        assert process.memory_info().rss - before < 16 * MIB
+        assert process.memory_info().rss - before < 12 * MIB
         raw.writer.transport.resume_reading()
         await raw.send(frame(Opcode.PING, b"the last"))
         while await raw.frame() != (Opcode.PONG, b"the last"):
