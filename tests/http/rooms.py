@@ -66,6 +66,12 @@ class Rooms:
             case "work":
                 self.busy.set()
                 await self.go_on.wait()
+            case "listen":
+                pass
+            case "hum":
+                for _ in range(int(rest)):
+                    await asyncio.sleep(0.1)
+                    await socket.send("hm")
             case "flood":
                 for _ in range(int(rest)):
                     await socket.send(b"x" * 2**15)

@@ -251,8 +251,11 @@ async def test_what_is_said_is_no_silence(opening: Opening, rooms: Rooms):
         await client.send("idle 1")
         for _ in range(12):
             await asyncio.sleep(0.1)
-            await client.send("more")
-            assert await client.recv() == "more"
+            await client.send("listen")
+        await client.send("hum 12")
+        assert [await client.recv() for _ in range(12)] == ["hm"] * 12
+        await client.send("more")
+        assert await client.recv() == "more"
         assert not rooms.cancelled
 
 

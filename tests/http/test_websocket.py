@@ -149,6 +149,14 @@ async def test_a_message_over_the_limit_is_refused_with_its_reason(
             assert (await ending(client))[0] == 1009
 
 
+async def test_the_reason_is_heard_by_who_goes_on_sending(opening: Opening, monkeypatch: pytest.MonkeyPatch):
+    """Closed with something unread in it, a connection is reset: the client would see that it broke, and try again."""
+    monkeypatch.setattr(websocket, "LINGERING", 30.0)
+    async with opening() as house, connected(port(house)) as raw:
+        await raw.send(frame(Opcode.BINARY, b"x" * 8 * MIB))
+        assert (await raw.closing())[0] == 1009
+
+
 async def test_a_large_message_is_refused_by_its_head(server: Server):
     """A hundred of them would end the process, however large each may be in the end."""
     process = psutil.Process(server.process.pid)
