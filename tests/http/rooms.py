@@ -55,27 +55,19 @@ class Rooms:
             case "who":
                 told = {"user": socket.user.id, "named": socket.named, "query": socket.query}
                 await socket.send(json.dumps(told))
-            case "end":
-                raise EOFError
-            case "fail":
-                raise ValueError(rest)
-            case "refuse":
-                raise InvalidInput(rest)
+            case "end" | "fail" | "refuse":
+                raise {"end": EOFError, "fail": ValueError, "refuse": InvalidInput}[word](rest)
             case "idle":
                 socket.idle_after = float(rest)
             case "work":
                 self.busy.set()
                 await self.go_on.wait()
-            case "listen":
-                pass
-            case "hum":
+            case "hum" | "flood":
+                pause, sound = (0.1, "hm") if word == "hum" else (0.0, b"x" * 2**15)
                 for _ in range(int(rest)):
-                    await asyncio.sleep(0.1)
-                    await socket.send("hm")
-            case "flood":
-                for _ in range(int(rest)):
-                    await socket.send(b"x" * 2**15)
-            case _:
+                    await asyncio.sleep(pause)
+                    await socket.send(sound)
+            case _ if word != "listen":
                 await socket.send(message)
 
 

@@ -312,6 +312,7 @@ async def test_who_is_there_is_not_taken_for_gone(
 async def test_who_reads_nothing_is_cut(opening: Opening, rooms: Rooms, monkeypatch: pytest.MonkeyPatch):
     """What he was sent would lie in memory for as long as he likes, and his room wait for him."""
     monkeypatch.setattr(wire, "STALLED", 0.3)
+    monkeypatch.setattr(websocket, "PING_EVERY", 3600.0)
     async with opening() as house, connected(port(house)) as raw:
         raw.writer.transport.pause_reading()
         await raw.send(frame(Opcode.TEXT, b"flood 10000"))
