@@ -21,7 +21,7 @@ BELIEVED: Final = 4.0
 DISBELIEVED: Final = 1.0
 """Seconds for which one that is none is not looked up again."""
 UNCHECKED: Final = 60.0
-"""Seconds for which a connection stays whose key cannot be looked up; a fail-over, or a restart of it, is shorter."""
+"""Seconds for which a connection stays whose key cannot be looked up; fail-overs and restarts of Redis are shorter."""
 REMEMBERED: Final = 10_000
 """Credentials that a process keeps in mind; they are kept as hashes."""
 

@@ -52,11 +52,14 @@ class Fleet:
     async def server(
         self, *, limits: str = "", jwt: str = "", grace: float = 15, prelude: str = "", verbose: bool = False
     ) -> Server:
-        """One more. `prelude` begins with a semicolon; `verbose`: it writes down all it can."""
+        """One more. `prelude` begins with a semicolon; `verbose`: it writes down all it can.
+
+        Its Redis may take a second: what takes long there is a busy machine, unless the test has stopped it.
+        """
         key = self.home / "public.pem"
         key.write_text(pem())
         config = (
-            f'[server]\ngrace = {grace}\n[redis]\nurl = "{self.valkey.url}"\n'
+            f'[server]\ngrace = {grace}\n[redis]\nurl = "{self.valkey.url}"\ntimeout = 1\n'
             f'[auth]\nmode = "keys+jwt"\nsecret = "{SECRET}"\n'
             f'[auth.jwt]\npublic_key = "file:{key}"\naudience = "{AUDIENCE}"\n{jwt}\n{limits}{VOICES}'
         )
@@ -149,9 +152,8 @@ async def test_a_token_that_expires_ends_nothing(fleet: Fleet):
     )
     short = jwt(exp=int(time.time()) + 2)
     async with conversing(address(server.url), short) as client, asyncio.timeout(PATIENCE):
-        while not (refused := await turned_away(address(server.url), short)):
+        while "expired" not in await turned_away(address(server.url), short):
             pass
-        assert "expired" in refused
         assert await says(client, "still here") == "still here"
 
 
