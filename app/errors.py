@@ -127,7 +127,7 @@ class CharactersExceeded(OverLimit):
 
 
 class TooManyConcurrent(OverLimit):
-    """As many requests of the user are being spoken as the plan has at once."""
+    """As many requests of the user are being spoken as the plan has at once, or as many WebSockets are open."""
 
 
 class BudgetExceeded(OverLimit):

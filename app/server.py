@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -34,6 +34,7 @@ from app.http.problems import on_defect, on_http_exception, on_refrain_error
 from app.http.providers import providers
 from app.http.purging import PurgeSurface
 from app.http.replay import ReplaySurface
+from app.http.sockets import SocketRoute, SocketRoutes, Sockets
 from app.http.tokens import TokenSurface
 from app.http.usage import usage
 from app.metrics import CacheFigures, Metrics, TierFigures
@@ -55,21 +56,17 @@ from app.speech.studio import Studio
 from app.speech.voices import Voices
 from app.stores import archive_url, opened
 from app.users.desk import Desk, open_desk
+from app.warming import UNHURRIED_WARM_UP, WARM_UP, named, warm_cache, warm_providers
 from app.warmth import Warmth
 from cache.cache import Cache, CacheStatistics, open_cache
 from cache.embedded import start as start_embedded
 from cache.tending import keep_on
 from providers.circuits import Circuits
-from providers.errors import ProviderError
 from providers.guard import circuit_of
 from providers.interface import Provider, ProviderSettings
 from providers.kinds import build, unguarded
 
 VERSION = "0.1.0"
-WARM_UP = 2.0
-"""Seconds that providers may take to warm up before the server takes requests all the same."""
-UNHURRIED_WARM_UP = 30.0
-"""Seconds for the same where those of before go on meanwhile."""
 
 _LEAST = 0.05
 """Seconds for the closing of each part, however late it is: most take no time at all."""
@@ -126,12 +123,12 @@ class House:
         for key in needs_restart(self.settings, settings):
             log.warning("%s has changed, which needs a restart", key)
         settings = in_force(self.settings, settings)
-        idle = {name: one for name, one in self.providers.items() if not _named(self.voices, [one])}
+        idle = {name: one for name, one in self.providers.items() if not named(self.voices, [one])}
 
         async def warm(new: Iterable[Provider]) -> None:
             """Those, and who is there already and is named for the first time."""
             cold = idle | {provider.name: provider for provider in new}
-            await _warm(_named(Voices(settings.voices), cold.values()), UNHURRIED_WARM_UP)
+            await warm_providers(named(Voices(settings.voices), cold.values()), UNHURRIED_WARM_UP)
 
         changed = await self.company.change(_accounts(settings), warm)
         self.casting.now = _cast(settings, self.settings, self.company.providers, self.lanes)
@@ -258,40 +255,9 @@ async def _close(what: str, aclose: Callable[[], Awaitable[None]], left: Callabl
 async def warm(house: House) -> None:
     """Have engines loaded and connections open before the first request; a vendor that is away holds up nobody."""
     async with asyncio.TaskGroup() as together:
-        together.create_task(_warm(_named(house.voices, house.providers.values()), WARM_UP))
-        together.create_task(_warm_cache(house.cache))
+        together.create_task(warm_providers(named(house.voices, house.providers.values()), WARM_UP))
+        together.create_task(warm_cache(house.cache))
         together.create_task(house.desk.limits.warm())
-
-
-def _named(voices: Voices, providers: Iterable[Provider]) -> Sequence[Provider]:
-    """Those that a voice names. Nobody asks the others, and an engine takes its time and its memory to load."""
-    names = {link.provider for voice in voices.all for link in voice.chain}
-    return [provider for provider in providers if provider.name in names]
-
-
-async def _warm(providers: Sequence[Provider], seconds: float) -> None:
-    """All at the same time, for as many seconds at the most; whoever fails is named in the log."""
-    try:
-        async with asyncio.timeout(seconds):
-            outcomes = await asyncio.gather(
-                *(provider.warm() for provider in providers), return_exceptions=True
-            )
-    except TimeoutError:
-        log.warning("some providers took longer than %g s to warm up", seconds)
-        return
-    for provider, outcome in zip(providers, outcomes, strict=True):
-        if isinstance(outcome, ProviderError):
-            log.warning("provider %s could not be warmed up: %s", provider.name, outcome.code)
-        elif isinstance(outcome, BaseException):
-            raise outcome
-
-
-async def _warm_cache(cache: Cache) -> None:
-    try:
-        async with asyncio.timeout(WARM_UP):
-            await cache.warm()
-    except TimeoutError:
-        log.warning("the cache took longer than %g s to warm up", WARM_UP)
 
 
 def _figures(statistics: CacheStatistics) -> CacheFigures:
@@ -322,10 +288,14 @@ class Refrain(Litestar):
         await self.envelope(scope, receive, send)
 
 
-def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -> Refrain:
+def create_app(
+    settings: Settings,
+    read: Callable[[], Settings] | None = None,
+    sockets: Callable[[House], Iterable[SocketRoute]] = lambda _house: (),
+) -> Refrain:
     """The service for these settings. Nothing is opened before its lifespan begins.
 
-    `read` has the settings anew when `reload` is asked for; left out, they are the same.
+    `read` has the settings anew when `reload` is asked for; left out, they are the same. `sockets`: WebSockets' routes.
     """
     metrics = Metrics()
     reload = Reload(read or (lambda: settings))
@@ -345,7 +315,8 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
             app.register(ReplaySurface(studio, owners).route())
             app.register(CaptionSurface(studio, owners).router())
             app.register(ForgettingSurface(studio, owners).route())
-            app.register(TokenSurface(house.desk.passes, max_body).route())
+            routes = SocketRoutes(sockets(house))
+            app.register(TokenSurface(house.desk.passes, routes, max_body).route())
             app.register(listings(casting))
             app.register(providers(house.standings))
             app.register(usage(house.desk, casting))
@@ -355,11 +326,14 @@ def create_app(settings: Settings, read: Callable[[], Settings] | None = None) -
                 needs_key=settings.auth.mode != "open",
                 public_listings=settings.server.public_listings,
             )
-            app.envelope.doorway = Doorway(
+            doorway = Doorway(
                 house.desk.doorman,
                 public_listings=settings.server.public_listings,
                 open_role="admin" if settings.server.is_loopback else "user",
             )
+            app.envelope.doorway = doorway
+            idle_after = settings.server.websocket_idle
+            app.envelope.sockets = Sockets(routes, doorway, house.desk, lifecycle, idle_after)
             await warm(house)
             async with reload.answered(house.recast), Warmth(casting, metrics.asked).kept():
                 yield

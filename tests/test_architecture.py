@@ -45,6 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "app.warmth": {
         "app.errors", "app.speech.cast", "app.speech.voices", "providers.errors", "providers.interface",
     },
+    "app.warming": {"app.speech.voices", "cache.cache", "providers.errors", "providers.interface"},
     "app.reload": {"app.errors", "app.settings"},
     "app.server": {"app", "cache", "providers"},
     "app.cli": {"app", "cache", "providers"},

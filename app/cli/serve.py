@@ -22,6 +22,7 @@ from app.cli import Failed, config_option, configured
 from app.errors import whereabouts
 from app.http.connection import Connection, bound_unsent, log_config
 from app.http.operations import Handler, Lifecycle
+from app.http.websocket import server_options
 from app.reload import Reload
 from app.server import Refrain, create_app
 from app.settings import BadConfiguration, Problem, Settings, load
@@ -145,6 +146,7 @@ def _run(listening: socket.socket, settings: Settings, *, workers: int, access_l
         workers=workers,
         loop="auto",
         http=Connection,
+        **server_options(settings.server.websocket_message),
         lifespan="on",
         log_config=log_config(),
         access_log=access_log,

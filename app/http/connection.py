@@ -2,13 +2,10 @@
 
 import asyncio
 import copy
-import fcntl
 import json
 import logging
 import socket
 import sys
-import termios
-from contextlib import suppress
 from typing import Any, Final
 
 import httptools
@@ -17,8 +14,9 @@ from uvicorn._types import ASGI3Application
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.http import request_id, wire
+from app.http import request_id
 from app.http.guards import Guards
+from app.http.patience import Patience
 
 UNSENT: Final = 2**17
 """Bytes that the kernel takes for a connection beyond what is on its way. Left to itself it takes up to 4 MB for
@@ -72,13 +70,23 @@ def log_config() -> dict[str, Any]:
     return config
 
 
+def no_request(status: int, code: str, detail: str, more: bytes = b"") -> bytes:
+    """The answer to what is none, in the form of other errors, which are far from here. `more`: further fields."""
+    title = code.replace("_", " ").capitalize()
+    told = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    body = json.dumps(told).encode()
+    head = (
+        b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
+        b"%sconnection: close\r\n" % (len(body), request_id.new().encode("ascii"), more)
+    )
+    guards = b"".join(b"%s: %s\r\n" % guard for guard in _GUARDS)
+    return b"".join([STATUS_LINE[status], head, guards, b"\r\n", body])
+
+
 class Connection(HttpToolsProtocol):
-    """Closed at once when nothing of what lies ready has been taken for `wire.STALLED` seconds.
+    """As it is, but with bounds."""
 
-    uvicorn only closes, which waits until all has been taken: of a reader who has stalled, for ever.
-    """
-
-    _patience: asyncio.TimerHandle | None = None
+    _patience: Patience
     _head_since: float | None = None
     _head_watch: asyncio.TimerHandle | None = None
     _in_head = False
@@ -95,6 +103,7 @@ class Connection(HttpToolsProtocol):
         """Of the interface."""
         transport.set_write_buffer_limits(high=_BUFFERED)
         super().connection_made(transport)
+        self._patience = Patience(transport, self.loop)
         self._await_head()
         self._watch_head(HEAD_SECONDS)
 
@@ -200,7 +209,7 @@ class Connection(HttpToolsProtocol):
         return None if self._answering is None or self._answering.response_complete else self._answering
 
     def send_400_response(self, msg: str) -> None:
-        """The end of a connection whose request is none, in the form of other errors, which are far from here.
+        """The end of a connection whose request is none.
 
         In the middle of an answer to the one before it would be taken for sound: that is cut instead.
         """
@@ -214,41 +223,46 @@ class Connection(HttpToolsProtocol):
             if self._is_too_much
             else (HTTP_400_BAD_REQUEST, "invalid_http", msg)
         )
-        title = code.replace("_", " ").capitalize()
-        told = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-        body = json.dumps(told).encode()
-        head = (
-            b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
-            b"connection: close\r\n" % (len(body), request_id.new().encode("ascii"))
-        )
-        guards = b"".join(b"%s: %s\r\n" % guard for guard in _GUARDS)
-        self.transport.write(b"".join([STATUS_LINE[status], head, guards, b"\r\n", body]))
+        self.transport.write(no_request(status, code, detail))
         self.transport.close()
 
     def pause_writing(self) -> None:
         """More lies ready than is taken."""
         super().pause_writing()
-        self._begin()
+        self._patience.begin()
 
     def resume_writing(self) -> None:
         """It has been taken."""
         super().resume_writing()
-        self._end()
+        self._patience.end()
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing was asked for a while; the rest of an answer may lie here still."""
         super().timeout_keep_alive_handler()
-        self._begin()
+        self._patience.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Of the interface."""
-        self._end()
+        self._leave()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """From here on the connection is a `WebSocketConnection`'s: nothing of it comes to this one any more."""
+        if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr]  # at first
+            # Its answer would stand among the frames.
+            self.send_400_response("A WebSocket begins behind no other request that is still being answered.")
+            return
+        self._leave()
+        super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # as it does itself: the two hold each other
+
+    def _leave(self) -> None:
+        self._patience.end()
         if self._head_watch is not None:
             self._head_watch.cancel()
         if (answered := self._answered) is not None:
             answered.disconnected = True
             answered.message_event.set()
-        super().connection_lost(exc)
 
     def _count(self, size: int) -> None:
         self._named += size
@@ -279,29 +293,3 @@ class Connection(HttpToolsProtocol):
         if self._answered is not None and self._answered is self.cycle and self.cycle.more_body:
             return HEAD_SECONDS + self._body / BODY_PACE - (now - self._body_since)
         return HEAD_SECONDS
-
-    def _begin(self) -> None:
-        self._end()
-        self._patience = self.loop.call_later(wire.STALLED, self._judge, self._ready())
-
-    def _judge(self, before: int) -> None:
-        """Cut who has taken nothing. Who plays as he reads takes 4 kB a second, and the kernel tells of it in lumps."""
-        if self._ready() < before:
-            self._begin()
-        else:
-            self.transport.abort()
-
-    def _ready(self) -> int:
-        """Bytes that lie ready, in the process and, where the system tells, in the kernel."""
-        ready = self.transport.get_write_buffer_size()
-        listening = self.transport.get_extra_info("socket")
-        with suppress(OSError, AttributeError):
-            ready += int.from_bytes(
-                fcntl.ioctl(listening.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder
-            )
-        return ready
-
-    def _end(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None

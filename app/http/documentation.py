@@ -103,7 +103,7 @@ def document(app: Litestar, *, needs_key: bool, public_listings: bool) -> None:
     paths["/v1/tokens"] = PathItem(
         post=_operation(
             "token",
-            "A short-lived token for the `?token=` of a speech's address",
+            "A short-lived token for the `?token=` of a speech's address, or of one WebSocket",
             _media(issued),
             RequestBody(content=_media(wanted)),
         )

@@ -4,7 +4,8 @@ import re
 from typing import Final
 from urllib.parse import parse_qs
 
-from litestar.types import HTTPScope
+from litestar.enums import ScopeType
+from litestar.types import HTTPScope, WebSocketScope
 
 from app.errors import Forbidden, RefrainError
 from app.http import request_id
@@ -30,7 +31,7 @@ class Doorway:
         self._public_listings = public_listings
         self._open_role = open_role
 
-    async def enter(self, scope: HTTPScope) -> User:
+    async def enter(self, scope: HTTPScope | WebSocketScope) -> User:
         """Who asks; `user_of` tells him from here on.
 
         Raises:
@@ -40,7 +41,7 @@ class Doorway:
         credential = credential_of(scope)
         path = scope["path"]
         if not credential and (presented := pass_of(scope)):
-            user = await self._by_pass(presented, path)
+            user = await self._by_pass(presented, path, speaks=scope["type"] == ScopeType.WEBSOCKET)
         elif self._doorman.is_open or takes_anybody(path, public_listings=self._public_listings):
             user = anybody(credential, self._open_role if self._doorman.is_open else "user")
         else:
@@ -51,9 +52,9 @@ class Doorway:
         scope["user"] = user
         return user
 
-    async def _by_pass(self, presented: str, path: str) -> User:
+    async def _by_pass(self, presented: str, path: str, *, speaks: bool) -> User:
         try:
-            return await self._doorman.check_pass(presented, path)
+            return await self._doorman.check_pass(presented, path, speaks=speaks)
         except RefrainError:
             if not self._doorman.is_open:
                 raise
@@ -66,7 +67,7 @@ def takes_anybody(path: str, *, public_listings: bool) -> bool:
     return bool(_ANYBODYS.fullmatch(path) or (public_listings and _LISTINGS.fullmatch(path)))
 
 
-def user_of(scope: HTTPScope) -> User:
+def user_of(scope: HTTPScope | WebSocketScope) -> User:
     """Who asks."""
     user: User = scope["user"]
     return user
@@ -77,7 +78,7 @@ def is_checked(scope: HTTPScope) -> bool:
     return bool(user_of(scope).credential)
 
 
-def credential_of(scope: HTTPScope) -> str:
+def credential_of(scope: HTTPScope | WebSocketScope) -> str:
     """As OpenAI's clients present it, or as ElevenLabs' do; empty: none."""
     scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
     if scheme.lower() == "bearer" and (token := token.strip()):
@@ -85,8 +86,8 @@ def credential_of(scope: HTTPScope) -> str:
     return (header(scope, b"xi-api-key") or "").strip()
 
 
-def pass_of(scope: HTTPScope) -> str:
-    """As an element of a page presents it, which can send no header: `?token=`, where sound is; empty: none."""
-    if scope["method"] != "GET" or not _SOUNDS.match(scope["path"]):
+def pass_of(scope: HTTPScope | WebSocketScope) -> str:
+    """As a page presents it where it can send no header: `?token=`, where sound is, or a WebSocket; empty: none."""
+    if scope["type"] == ScopeType.HTTP and (scope["method"] != "GET" or not _SOUNDS.match(scope["path"])):
         return ""
     return parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]

@@ -5,8 +5,8 @@ import functools
 import logging
 
 from litestar.enums import HttpMethod, ScopeType
-from litestar.status_codes import HTTP_204_NO_CONTENT, WS_1008_POLICY_VIOLATION
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.status_codes import HTTP_101_SWITCHING_PROTOCOLS, HTTP_204_NO_CONTENT
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send, WebSocketScope
 from litestar.utils import normalize_path
 
 from app.errors import RefrainError, whereabouts
@@ -17,6 +17,7 @@ from app.http.frontier import Crossing, Frontier, refused
 from app.http.guards import Guards
 from app.http.operations import Lifecycle, draining
 from app.http.problems import allowed, defect, send_error
+from app.http.sockets import Sockets
 from app.http.wire import HEAD, send_whole
 from app.metrics import Metrics
 from cache.asker import asking
@@ -37,12 +38,13 @@ class Envelope:
         metrics: Metrics,
         lifecycle: Lifecycle,
     ) -> None:
-        """The `doorway` is there when the service is open."""
+        """The `doorway` is there when the service is open, and so are the `sockets`."""
         self._app = app
         self._proxies = proxies
         self._frontier = frontier
         self._guards = guards
         self.doorway: Doorway | None = None
+        self.sockets: Sockets | None = None
         self._lifecycle = lifecycle
         # Remembered, as finding one among the labels costs more than counting: routes and statuses are few.
         self._counter = functools.cache(
@@ -91,11 +93,38 @@ class Envelope:
                     await send_error(scope["path"], draining(), enveloped)
 
     async def _let_through(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lifespan. WebSockets are taken nowhere, and without a look at who asks they must reach nothing."""
+        """WebSockets and the lifespan."""
         if scope["type"] == ScopeType.WEBSOCKET:
-            await send({"type": "websocket.close", "code": WS_1008_POLICY_VIOLATION, "reason": ""})
+            await self._open(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    async def _open(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
+        """A WebSocket: it never comes to Litestar's routes."""
+        scope["path"] = _as_routed(scope["path"])
+        own = (b"x-request-id", request_id.begin(scope).encode("ascii"))
+        self._proxies.heed(scope)
+        crossing = self._frontier.crossing(scope)
+
+        async def enveloped(message: Message) -> None:
+            if message["type"] == "websocket.accept":
+                self._counter(scope["path_template"], HTTP_101_SWITCHING_PROTOCOLS).inc()
+                message["headers"] = [*message["headers"], own, *crossing.headers]
+            elif message["type"] == "websocket.http.response.start":
+                status = message["status"]
+                self._counter(scope.get("path_template") or "unmatched", status).inc()
+                guards = self._guards.of(scope["path"], status)
+                message["headers"] = [*message["headers"], own, *crossing.headers, *guards]
+            await send(message)
+
+        assert self.sockets is not None, "requests come when the service is open"
+        with self._lifecycle.request():
+            try:
+                await self.sockets.serve(scope, receive, enveloped, crossing)
+            except asyncio.CancelledError:
+                if not self._lifecycle.draining:
+                    raise
+                log.warning("cut short: draining (request %s)", request_id.current())
 
     async def _let_in(self, scope: HTTPScope, receive: Receive, send: Send, crossing: Crossing) -> None:
         if crossing.refusal:

@@ -4,7 +4,7 @@ import random
 import re
 from contextvars import ContextVar
 
-from litestar.types import HTTPScope
+from litestar.types import HTTPScope, WebSocketScope
 
 from app.http.wire import header
 
@@ -12,7 +12,7 @@ _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _current: ContextVar[str] = ContextVar("request_id", default="none")
 
 
-def begin(scope: HTTPScope) -> str:
+def begin(scope: HTTPScope | WebSocketScope) -> str:
     """The caller's id, if it is sane; else a new one. From here on it is this task's, and that of those it starts."""
     given = header(scope, b"x-request-id")
     request_id = given if given and _SANE.fullmatch(given) else new()

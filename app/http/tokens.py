@@ -1,7 +1,9 @@
 """`POST /v1/tokens`: a pass for what can send no header, from one who can."""
 
 import re
+from collections.abc import Container
 from typing import Annotated, Final
+from urllib.parse import unquote
 
 import msgspec
 from litestar import asgi
@@ -27,7 +29,8 @@ class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[
         str | None,
         Meta(
-            description="Only for this speech: its `/v1/speech/{digest}`; left out: for all that its user may hear."
+            description="Only for this speech: its `/v1/speech/{digest}`; or for this WebSocket, which takes no other: "
+            "its path. Left out: for all that its user may hear."
         ),
     ] = None
 
@@ -45,9 +48,10 @@ _DECODER = msgspec.json.Decoder(TokenBody)
 class TokenSurface:
     """Decodes, signs, answers."""
 
-    def __init__(self, passes: Passes, max_body: int) -> None:
-        """`max_body` in bytes."""
+    def __init__(self, passes: Passes, sockets: Container[str], max_body: int) -> None:
+        """`sockets` are paths at which a WebSocket is opened; `max_body` in bytes."""
         self._passes = passes
+        self._sockets = sockets
         self._max_body = max_body
 
     def route(self) -> ASGIRouteHandler:
@@ -66,7 +70,9 @@ class TokenSurface:
             body = decoded(b"" if _is_empty(scope) else await read_json_body(scope, receive, self._max_body))
         except ClientGone:
             return
-        token, seconds = await self._passes.issue(user_of(scope), body.expires_in, path_of(body.path))
+        token, seconds = await self._passes.issue(
+            user_of(scope), body.expires_in, path_of(body.path, self._sockets)
+        )
         answer = msgspec.json.encode(IssuedToken(token, seconds))
         headers = [
             ("Content-Type", "application/json"),
@@ -104,18 +110,21 @@ def decoded(body: bytes) -> TokenBody:
     return asked
 
 
-def path_of(path: str | None) -> str:
-    """The address of a speech without the extension of its format; empty: of all.
+def path_of(path: str | None, sockets: Container[str]) -> str:
+    """The address of a speech without the extension of its format, or of a WebSocket; empty: of all speeches.
 
     Raises:
         InvalidInput: it is none.
     """
     if path is None:
         return ""
+    if (decoded := unquote(path)) in sockets:
+        return decoded
     match = _PATH.fullmatch(path)
     if match is None:
         message = (
-            "`path` must be the address of a speech, as in the Content-Location of the answer that made it."
+            "`path` must be the address of a speech, as in the Content-Location of the answer that made it, or that "
+            "of a WebSocket."
         )
         raise InvalidInput(message, param="path")
     return match[1]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from litestar.types import HTTPScope, Receive, Send
+from litestar.types import HTTPScope, Receive, Send, WebSocketScope
 
 from app.errors import BodyTooLarge, MethodNotAllowed, UnsupportedMedia
 
@@ -33,7 +33,7 @@ def encoded(headers: Iterable[tuple[str, str]]) -> Headers:
     return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]
 
 
-def header(scope: HTTPScope, name: bytes) -> str | None:
+def header(scope: HTTPScope | WebSocketScope, name: bytes) -> str | None:
     """The first value of a request header; `name` in lower case."""
     for key, value in scope["headers"]:
         if key == name:

@@ -60,13 +60,16 @@ class Server(Table):
     `grace`: seconds from the signal to end until the process is gone, whatever hangs. `public_listings`: voices and
     models are listed for who has no key, too. `allowed_hosts`: names by which it may be called, whatever the port
     (`*`: any); `allowed_origins`: whose pages, besides its own, may have it speak. `trusted_proxies`: addresses and
-    networks from which forwarding headers are believed.
+    networks from which forwarding headers are believed. `websocket_message`: bytes of one, at most; `websocket_idle`:
+    seconds without one in either direction, after which it is closed.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     max_body: Annotated[Bytes, Field(ge=1024)] = 2**20
     max_input_chars: Annotated[int, Field(ge=1)] = 200_000
+    websocket_message: Annotated[Bytes, Field(ge=1024, le=2**24)] = 2**16
+    websocket_idle: Annotated[Seconds, Field(ge=1)] = 180.0
     deadline: Annotated[Seconds, Field(gt=0)] = 60.0
     grace: Annotated[Seconds, Field(ge=1, le=3600)] = 15.0
     public_listings: bool = True

@@ -293,9 +293,9 @@ Number = Annotated[Annotated[int, Field(ge=1, le=10**12)] | None, BeforeValidato
 class LimitTable(Table):
     """What one user may have: the `[limits.default]`, or of a `[limits.plans.NAME]`.
 
-    `concurrent_chunks` are those being made at once in one process; more wait. Characters are those that are to be
-    spoken anew, and with `charge_hits` all; `spend_per_month` is in the currency
-    of the prices.
+    `concurrent_chunks` are those being made at once in one process; more wait. `concurrent_websockets` are open at
+    once, over all replicas. Characters are those that are to be spoken anew, and with `charge_hits` all;
+    `spend_per_month` is in the currency of the prices.
     """
 
     requests_per_minute: Number = 120
@@ -303,6 +303,7 @@ class LimitTable(Table):
     characters_per_day: Number = 2_000_000
     concurrent_requests: Number = 20
     concurrent_chunks: Number = 60
+    concurrent_websockets: Number = 20
     spend_per_month: Annotated[Annotated[float, Field(ge=0, le=MOST_MONEY)] | None, BeforeValidator(_off)] = (
         None
     )
@@ -315,6 +316,7 @@ NO_LIMITS = LimitTable(
     characters_per_day=None,
     concurrent_requests=None,
     concurrent_chunks=None,
+    concurrent_websockets=None,
 )
 
 

@@ -14,6 +14,7 @@ from app.users.jwks import PublishedKeys
 from app.users.keys import Keys
 from app.users.limits import Limits
 from app.users.passes import Passes
+from app.users.places import Places
 from app.users.revocations import Revocations, open_revocations
 from app.users.store import Secret
 from app.users.tokens import GivenKey, JwtTokens, VerifyingKeys
@@ -31,6 +32,7 @@ class Desk:
     doorman: Doorman
     keys: Keys
     limits: Limits
+    places: Places
     usage: Usage
     idempotency: Idempotency
     passes: Passes
@@ -88,12 +90,16 @@ async def open_desk(
             tokens = await stack.enter_async_context(_open_tokens(settings.auth.jwt, revocations, secret))
         passes = Passes(secret, revocations)
         doorman = Doorman(keys if settings.auth.takes_keys else None, tokens, secret, passes=passes)
-        limits = Limits(errands, Plans(current), lambda: current().limits.alone)
+        plans = Plans(current)
+        limits = Limits(errands, plans, lambda: current().limits.alone)
         stack.push_async_callback(limits.aclose)
+        places = Places(errands, plans, lambda: current().limits.alone)
+        stack.push_async_callback(places.aclose)
         usage = Usage(errands)
         stack.push_async_callback(usage.aclose)
         accounts = Accounts(link, usage)
-        yield Desk(doorman, keys, limits, usage, Idempotency(errands, secret), passes, accounts, revocations)
+        once = Idempotency(errands, secret)
+        yield Desk(doorman, keys, limits, places, usage, once, passes, accounts, revocations)
 
 
 @asynccontextmanager

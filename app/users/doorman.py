@@ -5,7 +5,6 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -21,6 +20,8 @@ BELIEVED: Final = 4.0
 """Seconds for which a checked key costs no look at Redis: it stops on all replicas within five of its revocation."""
 DISBELIEVED: Final = 1.0
 """Seconds for which one that is none is not looked up again."""
+UNCHECKED: Final = 60.0
+"""Seconds for which a connection stays whose key cannot be looked up; fail-overs and restarts of Redis are shorter."""
 REMEMBERED: Final = 10_000
 """Credentials that a process keeps in mind; they are kept as hashes."""
 
@@ -109,14 +110,17 @@ class Doorman:
             raise MissingKey("Send your key as `Authorization: Bearer KEY` or as `xi-api-key: KEY`.")
         return await self._check(_mark(credential), lambda: self._find(credential))
 
-    async def check_pass(self, presented: str, path: str) -> User:
+    async def check_pass(self, presented: str, path: str, *, speaks: bool = False) -> User:
         """Who asks for `path` by a pass; as `check`, and believed as long. Where everybody is let in, whose it is.
+
+        `speaks`: see `Passes.find`. It goes by the path, by which what was checked is remembered.
 
         Raises:
             InvalidKey, Revoked: it is none, not for this path, or what it was made from has been revoked.
             UsersUnavailable: that cannot be found out now.
         """
-        return await self._check(_mark(presented, path), lambda: self._find_by_pass(presented, path))
+        mark = _mark(presented, path)
+        return await self._check(mark, lambda: self._find_by_pass(presented, path, speaks=speaks))
 
     async def still_good(self, user: User) -> bool:
         """Whether that by which this user came in has not been revoked since: for connections that stay.
@@ -134,13 +138,25 @@ class Doorman:
     async def until_revoked(self, user: User) -> None:
         """Return within five seconds of the revocation of that by which this user came in.
 
-        While it cannot be found out, nothing is revoked: who speaks is not cut because Redis is.
+        While it cannot be found out, nothing is revoked: who speaks is not cut because Redis is. But not for longer
+        than `UNCHECKED`: a server that is cut off from Redis would never hear of a revocation that others have noted,
+        and lets nobody in meanwhile; who is in already must not be better off for good.
+
+        Raises:
+            UsersUnavailable: it could not be found out for so long.
         """
+        known = self._clock()
         while True:
-            await self._sleep(BELIEVED)
-            with suppress(UsersUnavailable):
+            # At once the first time: he may have come in by what was believed for some seconds already.
+            began = self._clock()
+            try:
                 if not await self.still_good(user):
                     return
+                known = began
+            except UsersUnavailable:
+                if began - known >= UNCHECKED:
+                    raise
+            await self._sleep(BELIEVED)
 
     async def _check(self, mark: bytes, find: Callable[[], Awaitable[tuple[User, float]]]) -> User:
         if (user := self._recall(mark)) is not None:
@@ -188,10 +204,10 @@ class Doorman:
         """
         return User(user_id, role, plan, credential, await self._secret.owner(user_id))
 
-    async def _find_by_pass(self, presented: str, path: str) -> tuple[User, float]:
+    async def _find_by_pass(self, presented: str, path: str, *, speaks: bool) -> tuple[User, float]:
         if self._passes is None:
             raise _invalid()
-        found = await self._passes.find(presented, path)
+        found = await self._passes.find(presented, path, speaks=speaks)
         if bool(found.owner) != self.is_open:
             # Made when the door was another.
             raise _invalid()

@@ -1,6 +1,7 @@
 """Passes: tokens of ours for what can send no header, such as an `<audio>` element. They go into the query of a URL.
 
-Whoever has one can hear what its user can hear, for some minutes. It holds no longer than what it was made from.
+Whoever has one can hear what its user can hear, for some minutes, or speak by the one WebSocket that it was made for.
+It holds no longer than what it was made from.
 """
 
 import hashlib
@@ -81,8 +82,11 @@ class Passes:
             claims["owner"] = user.owner
         return jwt.encode(claims, key, algorithm=_ALGORITHM), seconds
 
-    async def find(self, presented: str, path: str) -> Pass:
+    async def find(self, presented: str, path: str, *, speaks: bool = False) -> Pass:
         """What a pass says that is presented at this path.
+
+        `speaks`: it is an address where its user would have something made, at his cost. Then only one will do that was
+        made for this path: the others are for what is to be heard.
 
         Raises:
             InvalidKey: it is none, has expired, or is for another path.
@@ -106,7 +110,8 @@ class Passes:
         if claims["exp"] <= self._now():
             raise InvalidKey("This token has expired. Get a new one: POST /v1/tokens.")
         bound = claims.get("path", "")
-        if bound and path != bound and not path.startswith((f"{bound}.", f"{bound}/")):
+        is_below = not speaks and (not bound or path.startswith((f"{bound}.", f"{bound}/")))
+        if path != bound and not is_below:
             raise InvalidKey("This token is for another address. Get one for this: POST /v1/tokens.")
         found = Pass(
             claims["sub"],

