@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import itertools
 import json
 import logging
 import socket
@@ -91,7 +92,7 @@ class Connection(HttpToolsProtocol):
     _head_watch: asyncio.TimerHandle | None = None
     _in_head = False
     _is_too_much = False
-    _read = _named = _fields = 0
+    _read = 0
     _got_on = False
     _body_since = 0.0
     _body = 0
@@ -126,31 +127,29 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Of the parser."""
         self._in_head = True
-        self._read = self._named = self._fields = 0
+        self._read = 0
         super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """Of the parser."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Of the parser. Fields behind a body would get among those that were looked at before it."""
-        self._fields += 1
-        self._count(len(name) + len(value))
-        if self._in_head:
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Of the parser."""
         self._in_head = False
         self._head_since = None
         self._got_on = True
+        # Here, not field by field, which each request would pay for: what has not ended is bounded by `_read`, and what
+        # has by that and one reading (256 KiB).
+        size = len(self.url) + sum(map(len, itertools.chain.from_iterable(self.headers)))
+        if len(self.headers) > HEAD_FIELDS or size > HEAD_BYTES:
+            self._is_too_much = True
+            raise ValueError(_TOO_MUCH)  # to the parser, which stops
         if len(self.pipeline) >= PIPELINED:
             raise ValueError(PIPELINED)  # to the parser, which stops
-        self._is_set_aside = self.parser.should_upgrade() and self._is_let_be()
+        upgrades = self.parser.should_upgrade()
+        self._is_set_aside = upgrades and self._is_let_be()
         if not self._is_set_aside:
             super().on_headers_complete()
+        if not upgrades:
+            # Fields behind a body would get among those that were looked at before it.
+            self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """Of the parser."""
@@ -263,12 +262,6 @@ class Connection(HttpToolsProtocol):
         if (answered := self._answered) is not None:
             answered.disconnected = True
             answered.message_event.set()
-
-    def _count(self, size: int) -> None:
-        self._named += size
-        if self._named > HEAD_BYTES or self._fields > HEAD_FIELDS:
-            self._is_too_much = True
-            raise ValueError(_TOO_MUCH)  # to the parser, which stops
 
     def _await_head(self) -> None:
         if self._head_since is None:
