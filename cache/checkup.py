@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -33,13 +34,19 @@ class Remark:
 
 
 async def check_up(
-    url: str, *, key: str = "redis.url", patience: float = 1.0, also: Sequence[tuple[str, str]] = ()
+    url: str,
+    *,
+    key: str = "redis.url",
+    patience: float = 1.0,
+    also: Sequence[tuple[str, str]] = (),
+    lasting: bool = False,
 ) -> list[Remark]:
     """What there is to say of the Redis at this address, the main thing first. `patience`: seconds for each look.
 
     `key`: where the configuration has the address.
 
-    `also`: what else is stored there, and a key such as it has: of other names than the cache's.
+    `also`: what else is stored there, and a key such as it has: of other names than the cache's. `lasting`: that
+    may not be lost.
 
     Raises:
         ValueError: it is no address.
@@ -52,6 +59,8 @@ async def check_up(
             return [Remark("no", _why(away, link, key))]
         used = [remark async for remark in _uses(link, also)]
         kept = [remark for server in link.servers.known() for remark in await _memory(server)]
+        if lasting:
+            kept += [remark for server in link.servers.known() for remark in await _lasting(server, also)]
         return [_found(link), *used, *dict.fromkeys(kept)]
     finally:
         await link.aclose()
@@ -158,6 +167,19 @@ async def _memory(server: Server) -> list[Remark]:
         advice = "throws out anything when it is full, also what has no lifetime; set maxmemory-policy to volatile-lfu"
         return [Remark("but", advice)]
     return []
+
+
+async def _lasting(server: Server, also: Sequence[tuple[str, str]]) -> list[Remark]:
+    """Whether a crash takes away what is no cache. Nothing, if the user may not ask."""
+    state: dict[str, Answer] = {}
+    with suppress(Away, RedisError):
+        state = await server.ask(lambda: server.client.info("persistence"))
+    if str(state.get("aof_enabled", "1")) != "0":
+        return []
+    what = " and ".join(name for name, _ in also)
+    return [
+        Remark("but", f"loses what came after its last save ({what}) when it crashes; set appendonly to yes")
+    ]
 
 
 def _name(server: Server) -> str:
