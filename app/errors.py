@@ -223,15 +223,21 @@ class ErrorsPage:
         "# Errors\n\n"
         "Made from the table in `app/errors.py` by `python -m app.errors`; a test compares the two.\n\n"
         'On `/v1/audio/*` an error is `{"error": {"message", "type", "param", "code"}}`, elsewhere '
-        "`application/problem+json`\n(RFC 9457) with the same `code`. With 429, 502 and 503 comes `Retry-After`.\n\n"
+        "`application/problem+json`\n(RFC 9457) with the same `code`. With 429, 502 and 503 comes `Retry-After`, or "
+        "`x-should-retry: false` where asking again will not help.\n\n"
         "| Status | Code | Means |\n|---|---|---|\n"
+    )
+    FOOT: ClassVar[str] = (
+        "\nWhat is no request is refused before anybody looks at its address, always as `application/problem+json`, "
+        "and the\nconnection is closed: 400 `invalid_http` (not HTTP, or a head with CR, LF or NUL in a value), "
+        "431 `head_too_large`\n(over 32 KiB, or 100 fields).\n"
     )
 
     @classmethod
     def render(cls) -> str:
         """The whole page."""
         rows = (f"| {row.status} | `{row.code}` | {error.__doc__} |" for error, row in TABLE.items())
-        return cls.HEAD + "\n".join(rows) + "\n"
+        return cls.HEAD + "\n".join(rows) + "\n" + cls.FOOT
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -32,10 +33,20 @@ class Remark:
     text: str
 
 
-async def check_up(url: str, *, patience: float = 1.0, also: Sequence[tuple[str, str]] = ()) -> list[Remark]:
+async def check_up(
+    url: str,
+    *,
+    key: str = "redis.url",
+    patience: float = 1.0,
+    also: Sequence[tuple[str, str]] = (),
+    lasting: bool = False,
+) -> list[Remark]:
     """What there is to say of the Redis at this address, the main thing first. `patience`: seconds for each look.
 
-    `also`: what else is stored there, and a key such as it has: of other names than the cache's.
+    `key`: where the configuration has the address.
+
+    `also`: what else is stored there, and a key such as it has: of other names than the cache's. `lasting`: that
+    may not be lost.
 
     Raises:
         ValueError: it is no address.
@@ -45,9 +56,11 @@ async def check_up(url: str, *, patience: float = 1.0, also: Sequence[tuple[str,
         try:
             await link.call(lambda: _reach(link))
         except Away as away:
-            return [Remark("no", _why(away, link))]
+            return [Remark("no", _why(away, link, key))]
         used = [remark async for remark in _uses(link, also)]
         kept = [remark for server in link.servers.known() for remark in await _memory(server)]
+        if lasting:
+            kept += [remark for server in link.servers.known() for remark in await _lasting(server, also)]
         return [_found(link), *used, *dict.fromkeys(kept)]
     finally:
         await link.aclose()
@@ -74,20 +87,20 @@ def _found(link: RedisLink) -> Remark:
             return Remark("ok", "answers")
 
 
-def _why(away: Away, link: RedisLink) -> str:
+def _why(away: Away, link: RedisLink, key: str) -> str:
     """From the exception that it comes from, whatever redis-py has wrapped around it."""
     chain = list(_causes(away))
     if any(isinstance(error, AuthenticationError | NoPermissionError) for error in chain):
         return f"refuses user or password, or gives them too few rights; {_RIGHTS}"
     if any(isinstance(error, ssl.SSLError) for error in chain):
-        return "is not trusted over TLS; name its authority by ?ssl_ca_certs=PATH in redis.url"
+        return f"is not trusted over TLS; name its authority by ?ssl_ca_certs=PATH in {key}"
     match link.servers:
         case Sentinel():
-            return "has no sentinel that answers and knows the service; check hosts and service in redis.url"
+            return f"has no sentinel that answers and knows the service; check hosts and service in {key}"
         case Cluster():
-            return "has no node that answers as one of a cluster; check the hosts in redis.url"
+            return f"has no node that answers as one of a cluster; check the hosts in {key}"
         case _:
-            return "does not answer; is it running, and is redis.url its address?"
+            return f"does not answer; is it running, and is {key} its address?"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -154,6 +167,19 @@ async def _memory(server: Server) -> list[Remark]:
         advice = "throws out anything when it is full, also what has no lifetime; set maxmemory-policy to volatile-lfu"
         return [Remark("but", advice)]
     return []
+
+
+async def _lasting(server: Server, also: Sequence[tuple[str, str]]) -> list[Remark]:
+    """Whether a crash takes away what is no cache. Nothing, if the user may not ask."""
+    state: dict[str, Answer] = {}
+    with suppress(Away, RedisError):
+        state = await server.ask(lambda: server.client.info("persistence"))
+    if str(state.get("aof_enabled", "1")) != "0":
+        return []
+    what = " and ".join(name for name, _ in also)
+    return [
+        Remark("but", f"loses what came after its last save ({what}) when it crashes; set appendonly to yes")
+    ]
 
 
 def _name(server: Server) -> str:

@@ -45,15 +45,16 @@ class Cluster:
     replica that takes over is found without any request waiting for it.
     """
 
-    def __init__(self, address: Address, *, timeout: float, probe_key: str) -> None:
+    def __init__(self, address: Address, *, timeout: float, probe_key: str, what: str = "Redis") -> None:
         self._address = address
         self._timeout = timeout
         self._probe_key = probe_key
+        self._what = what
         self._nodes: dict[Host, Server] = {}
         self._slots: list[Server | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._learning: asyncio.Task[None] | None = None
         self._farewells: set[asyncio.Task[None]] = set()
-        self._lost = Outage(self._learn)
+        self._lost = Outage(self._learn, what=what)
         self.client: Redis = Routed(self.run)
 
     @property
@@ -189,7 +190,12 @@ class Cluster:
                 await node.beat()
 
         node = Server(
-            host, self._address.options, timeout=self._timeout, probe_key=self._probe_key, beat=beat
+            host,
+            self._address.options,
+            timeout=self._timeout,
+            probe_key=self._probe_key,
+            beat=beat,
+            what=self._what,
         )
         self._nodes[host] = node
         return node

@@ -85,10 +85,13 @@ class RedisLink:
         *,
         keys: Keys | None = None,
         timeout: float = 0.1,
+        what: str = "Redis",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`url` as in `redis.url`: see `cache.address`. `clock` is monotonic; it and `sleep` are in seconds.
+
+        `what` is what the log calls it.
 
         Raises:
             ValueError: it is none.
@@ -96,7 +99,7 @@ class RedisLink:
         self.keys = keys or Keys()
         self.timeout = timeout
         self.errors = 0
-        self.servers = _servers(url, timeout, self.keys.of("probe", ""))
+        self.servers = _servers(url, timeout, self.keys.of("probe", ""), what)
         self.client: Redis = self.servers.client
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._clock = clock
@@ -182,13 +185,13 @@ class RedisLink:
         await self.servers.aclose()
 
 
-def _servers(url: str, timeout: float, probe_key: str) -> Servers:
+def _servers(url: str, timeout: float, probe_key: str, what: str) -> Servers:
     address = parse(url)
     match address.kind:
         case "server":
             host = address.hosts[0] if address.hosts else None
-            return Single(Server(host, address.options, timeout=timeout, probe_key=probe_key))
+            return Single(Server(host, address.options, timeout=timeout, probe_key=probe_key, what=what))
         case "sentinel":
-            return Sentinel(address, timeout=timeout, probe_key=probe_key)
+            return Sentinel(address, timeout=timeout, probe_key=probe_key, what=what)
         case "cluster":
-            return Cluster(address, timeout=timeout, probe_key=probe_key)
+            return Cluster(address, timeout=timeout, probe_key=probe_key, what=what)

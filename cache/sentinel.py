@@ -31,19 +31,21 @@ class Sentinel:
         *,
         timeout: float,
         probe_key: str,
+        what: str = "Redis",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._address = address
         self._timeout = timeout
         self._probe_key = probe_key
+        self._what = what
         self._sleep = sleep
         # Half the time: a sentinel that hangs must not use up a whole call's.
         self._sentinels = [
-            Server(host, address.sentinel_options, timeout=timeout / 2, probe_key=probe_key)
+            Server(host, address.sentinel_options, timeout=timeout / 2, probe_key=probe_key, what=what)
             for host in address.hosts
         ]
         self.client: Redis = Redis(connection_pool=ConnectionPool())  # to nowhere, until a master is found
-        self.outage = Outage(self._probe)
+        self.outage = Outage(self._probe, what=what)
         self._master: Server | None = None
         self._looking = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -120,7 +122,9 @@ class Sentinel:
         old = self._master
         if old is not None and old.host == host:
             return
-        self._master = Server(host, self._address.options, timeout=self._timeout, probe_key=self._probe_key)
+        self._master = Server(
+            host, self._address.options, timeout=self._timeout, probe_key=self._probe_key, what=self._what
+        )
         self.client.connection_pool = self._master.pool
         if old is not None:
             self._leave(old)

@@ -92,8 +92,9 @@ class Servers(Protocol):
 class Server:
     """The connections to one server, and the circuit around it.
 
-    `beat` is what the circuit's probe does; left out, one small write. Nothing here retries. redis-py's own
-    time-outs are off: they would count the stalls of a busy event loop against the server.
+    `beat` is what the circuit's probe does; left out, one small write. `what` is what the log calls it.
+    Nothing here retries. redis-py's own time-outs are off: they would count the stalls of a busy event loop against the
+    server.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Server:
         timeout: float,
         probe_key: str,
         beat: Callable[[], Awaitable[None]] | None = None,
+        what: str = "Redis",
     ) -> None:
         self.host = host
         self._options = options
@@ -111,7 +113,7 @@ class Server:
         self._probe_key = probe_key
         self.pool = self._connections()
         self.client: Redis = Redis(connection_pool=self.pool)
-        self.outage = Outage(beat or self.beat)
+        self.outage = Outage(beat or self.beat, what=what)
 
     def _connections(self) -> ConnectionPool:
         place: Options = {} if self.host is None else {"host": self.host[0], "port": self.host[1]}

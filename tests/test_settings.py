@@ -471,3 +471,21 @@ def test_money_can_be_counted(value: str):
     ):
         (said,) = problems(written)
         assert said.startswith(f"line {line}: {key}: must be at ")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("[limits.default]\ncharacters_per_day = true", 'characters_per_day: write a number, or "off"'),
+        ('[limits.default]\nspend_per_month = "none"', 'spend_per_month: write a number, or "off"'),
+        ("[limits.plans.default]\ncharge_hits = true", "plans.default: is no plan of its own"),
+        ('[limits.plans."a b"]\ncharge_hits = true', 'plans."a b": is no name; use up to 64 letters'),
+        ('[server]\nallowed_hosts = ["https://a.example"]', "allowed_hosts[0]: write a name without scheme"),
+        ('[server]\nallowed_origins = ["*"]', "allowed_origins[0]: write scheme and host"),
+        ('[auth.jwt]\njwks_url = "ftp://a.example"', "jwks_url: write an address that begins with https"),
+    ],
+)
+def test_a_mistake_about_users_says_how_it_is_written(source: str, said: str):
+    """The operator would guess; or true would be a limit of one character, and a plan nobody has stand beside his."""
+    (problem,) = problems(source)
+    assert said in problem

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from app.cli import config_option, configured
+from app.settings import check_openness
 
 
 def register(cli: click.Group) -> None:
@@ -28,5 +29,6 @@ def check(file: Path | None, config_file: Path | None) -> None:
     if file and config_file:
         raise click.UsageError("Give the file once: as FILE or by --config.")
     settings = configured(file or config_file)
+    check_openness(settings)
     voices, providers = len(settings.voices), len(settings.providers)
     click.echo(f"The configuration is good: {voices} voice(s), {providers} provider(s).")

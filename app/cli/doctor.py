@@ -90,16 +90,29 @@ async def _examine(settings: Settings, planned: list[Trial]) -> list[Finding]:
 
 async def _redis(settings: Settings) -> list[Finding]:
     apart = settings.redis.users_url
-    findings = await _looked_at("users' redis", apart, also=_USERS) if apart else []
+    # What an open server counts begins anew, and that is all.
+    lasting = settings.auth.mode != "open"
+    findings = (
+        await _looked_at("users' redis", "redis.users_url", apart, also=_USERS, lasting=lasting)
+        if apart
+        else []
+    )
     if settings.redis.url:
         both = () if apart else _USERS
-        return [*await _looked_at("redis", settings.redis.url, also=both), *findings]
+        return [
+            *await _looked_at(
+                "redis", "redis.url", settings.redis.url, also=both, lasting=lasting and not apart
+            ),
+            *findings,
+        ]
     return [await _embedded(settings), *findings]
 
 
-async def _looked_at(what: str, url: str, also: Sequence[tuple[str, str]]) -> list[Finding]:
+async def _looked_at(
+    what: str, key: str, url: str, also: Sequence[tuple[str, str]], *, lasting: bool
+) -> list[Finding]:
     """One that others run."""
-    remarks = await check_up(url, also=also)
+    remarks = await check_up(url, key=key, also=also, lasting=lasting)
     return [Finding(what, one.verdict != "no", one.text, one.verdict == "but") for one in remarks]
 
 

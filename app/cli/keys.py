@@ -91,7 +91,8 @@ def create(name: str, user: str | None, limits_plan: str, admin: bool, config_fi
     click.echo(said, err=True)
     if not settings.auth.takes_keys:
         click.echo(
-            f'auth.mode is "{settings.auth.mode}": keys are not looked at before it is "keys".', err=True
+            f'auth.mode is "{settings.auth.mode}": keys are not looked at before it is "keys" or "keys+jwt".',
+            err=True,
         )
 
 

@@ -20,7 +20,7 @@ def known_plan(settings: Settings, name: str) -> str:
     Raises:
         click.UsageError: none is called so.
     """
-    known = [DEFAULT_PLAN, *(plan for plan in settings.limits.plans if plan != DEFAULT_PLAN)]
+    known = [DEFAULT_PLAN, *settings.limits.plans]
     if name not in known:
         are = "There are" if len(known) > 1 else "There is only"
         raise click.UsageError(f"No plan has this name. {are} {', '.join(known)}; see [limits.plans].")

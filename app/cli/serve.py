@@ -25,7 +25,7 @@ from app.http.operations import Handler, Lifecycle
 from app.http.websocket import server_options
 from app.reload import Reload
 from app.server import Refrain, create_app
-from app.settings import BadConfiguration, Problem, Settings, load
+from app.settings import BadConfiguration, Settings, check_openness, load
 from app.settings.loading import DEFAULT_FILE
 from app.stores import archive_url
 from app.users import audit
@@ -78,13 +78,7 @@ def _listening_on(settings: Settings, host: str | None) -> Settings:
         server = settings.server.model_copy(update={"host": host})
         settings = settings.model_copy(update={"server": server})
     if settings.auth.mode == "open" and not settings.server.is_loopback:
-        if "mode" not in settings.auth.model_fields_set:
-            problem = Problem(
-                "auth.mode",
-                f"everybody who reaches {settings.server.host} could speak at your cost; "
-                'use "keys" or "jwt", or write "open" to let them',
-            )
-            raise BadConfiguration([problem], "the configuration")
+        check_openness(settings)
         log.warning("everybody who reaches %s may speak: auth.mode is open", settings.server.host)
     return settings
 

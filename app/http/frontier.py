@@ -25,7 +25,8 @@ _PORT: Final = re.compile(r":\d*$")
 _OWN_PORTS: Final = {b"http": b":80", b"https": b":443"}
 _METHODS: Final = b"GET, HEAD, POST, PUT, DELETE"
 _SENT: Final = (
-    b"Authorization, xi-api-key, Content-Type, Idempotency-Key, X-Request-Id, Range, If-Range, Last-Event-ID"
+    b"Authorization, xi-api-key, Content-Type, Idempotency-Key, X-Request-Id, Range, If-Range, If-Match, "
+    b"If-None-Match, Last-Event-ID"
 )
 _READ: Final = (
     b"Content-Location, ETag, Cache-Status, Content-Range, Accept-Ranges, Server-Timing, X-Request-Id, "

@@ -4,7 +4,7 @@ Every mistake is reported at once, with the path of its key and its line. What t
 defaults of `tables`; with no file at all everything runs on them.
 """
 
-from app.settings.loading import OPENAI_VOICES, load, parse
+from app.settings.loading import OPENAI_VOICES, check_openness, load, parse
 from app.settings.mistakes import BadConfiguration, Problem
 from app.settings.pronunciation import Entry
 from app.settings.table import Table
@@ -22,6 +22,7 @@ __all__ = [
     "Sound",
     "Table",
     "VoiceTable",
+    "check_openness",
     "load",
     "parse",
 ]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from app.settings.table import Table
+from app.settings.table import Table, written_as
 from app.units import Bytes, Seconds
 
 
@@ -20,7 +20,12 @@ def is_loopback(host: str) -> bool:
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 HostName = Annotated[
-    str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$"), AfterValidator(str.lower)
+    str,
+    written_as(
+        r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]",
+        'write a name without scheme and port, such as "voice.example.com", or "*" for any',
+    ),
+    AfterValidator(str.lower),
 ]
 """Without a port."""
 
@@ -34,7 +39,12 @@ def _as_sent(origin: str) -> str:
 
 _OWN_PORTS = (("https://", ":443"), ("http://", ":80"))
 PageOrigin = Annotated[
-    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+$"), AfterValidator(_as_sent)
+    str,
+    written_as(
+        r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+",
+        'write scheme and host, such as "https://app.example.com", and no path; there is no "*", and no "null"',
+    ),
+    AfterValidator(_as_sent),
 ]
 """As browsers send it: scheme, host and, where it is not the scheme's own, port."""
 

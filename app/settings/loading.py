@@ -66,6 +66,22 @@ def parse(source: str, environ: Mapping[str, str], *, name: str = "refrain.toml"
     return settings
 
 
+def check_openness(settings: Settings) -> None:
+    """Whether a server may start with these. Only asked of servers: to commands it does not matter.
+
+    Raises:
+        BadConfiguration: everybody would be let in from anywhere, and nobody has said so.
+    """
+    if settings.server.is_loopback or "mode" in settings.auth.model_fields_set:
+        return
+    problem = Problem(
+        "auth.mode",
+        f"everybody who reaches {settings.server.host} could speak at your cost; "
+        'use "keys" or "jwt", or write "open" to let them',
+    )
+    raise BadConfiguration([problem], "the configuration")
+
+
 def _read(path: Path, *, required: bool) -> str:
     try:
         return path.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from app.audio.offers import AAC_BIT_RATES, MP3_BIT_RATES, OPUS_BIT_RATES
 from app.settings.listening import Server, is_loopback
 from app.settings.pronunciation import Lists
-from app.settings.table import Table
+from app.settings.table import Table, written_as
 from app.text.language import is_tag
 from app.text.normalize import speakable
 from app.units import Bytes, Seconds, seconds, secret
@@ -20,7 +20,13 @@ from cache.address import checked
 from providers.interface import ProviderSettings, ProviderVoice
 from providers.kinds import KINDS
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Name = Annotated[
+    str,
+    written_as(
+        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+        "is no name; use up to 64 letters, digits, dots, hyphens and underlines, a letter or digit first",
+    ),
+]
 
 
 MOST_MONEY = 1e9
@@ -250,7 +256,11 @@ class Jwt(Table):
     """
 
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256",)
-    jwks_url: Annotated[str, Field(pattern=r"^(https?://.+)?$"), AfterValidator(_fetchable)] = ""
+    jwks_url: Annotated[
+        str,
+        written_as(r"(https?://.+)?", "write an address that begins with https://"),
+        AfterValidator(_fetchable),
+    ] = ""
     public_key: Annotated[SecretStr, BeforeValidator(secret)] = SecretStr("")
     audience: str = ""
     issuer: str = ""
@@ -283,7 +293,24 @@ class Auth(Table):
 
 
 def _off(value: Any) -> Any:
-    return None if value == "off" else value
+    if value is None or value == "off":
+        return None
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        is_number = False
+    else:
+        # Pydantic would take true for 1.
+        is_number = not isinstance(value, bool)
+    if not is_number:
+        raise ValueError('write a number, or "off" for no limit')
+    return value
+
+
+def _a_plan(name: str) -> str:
+    if name == "default":
+        raise ValueError("is no plan of its own; what everybody has is [limits.default]")
+    return name
 
 
 Number = Annotated[Annotated[int, Field(ge=1, le=10**12)] | None, BeforeValidator(_off)]
@@ -327,7 +354,7 @@ class Limits(Table):
     """
 
     default: LimitTable = LimitTable()
-    plans: dict[Name, LimitTable] = Field(default_factory=dict)
+    plans: dict[Annotated[Name, AfterValidator(_a_plan)], LimitTable] = Field(default_factory=dict)
     alone: Annotated[float, Field(gt=0, le=1)] = 0.25
 
 

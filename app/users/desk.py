@@ -76,7 +76,9 @@ async def open_desk(
     """
     async with AsyncExitStack() as stack:
         if settings.redis.users_url:
-            link = RedisLink(settings.redis.users_url, timeout=settings.redis.timeout)
+            link = RedisLink(
+                settings.redis.users_url, timeout=settings.redis.timeout, what="The users' Redis"
+            )
             stack.push_async_callback(link.aclose)
             errands = Errands(link)
             stack.push_async_callback(errands.aclose)

@@ -107,7 +107,9 @@ class Doorman:
             UsersUnavailable: that cannot be found out now.
         """
         if not credential:
-            raise MissingKey("Send your key as `Authorization: Bearer KEY` or as `xi-api-key: KEY`.")
+            raise MissingKey(
+                f"Send your {self._wanted} as `Authorization: Bearer ...` or as `xi-api-key: ...`."
+            )
         return await self._check(_mark(credential), lambda: self._find(credential))
 
     async def check_pass(self, presented: str, path: str, *, speaks: bool = False) -> User:
@@ -189,7 +191,18 @@ class Doorman:
         if self._tokens is not None and credential.count(".") == 2:  # noqa: PLR2004 - a JWT's three parts
             user, until = await self._tokens.find(credential)
             return user, until - self._now()
+        if self._keys is None:
+            raise InvalidKey(
+                "This is no token that is taken here. Send the one that your log-in gives (a JWT)."
+            )
         raise _invalid()
+
+    @property
+    def _wanted(self) -> str:
+        """What one has to have here."""
+        return " or ".join(
+            word for word, taken in (("key", self._keys), ("token", self._tokens)) if taken is not None
+        )
 
     async def _user_of(self, key: Key) -> User:
         return await self.user(key.user, key.role, key.plan, f"key:{key.id}")

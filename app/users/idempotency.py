@@ -55,7 +55,7 @@ class _Turn:
     script: Script
     place: str
     request: bytes = field(repr=False)
-    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    token: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
 
     def send(self, *wish: str | bytes | int) -> "asyncio.Future[Answer | Away]":
         """Tell Redis; nobody need wait for it."""

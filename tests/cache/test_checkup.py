@@ -39,6 +39,20 @@ async def test_an_eviction_policy_that_will_hurt_is_told_before_it_does(
     assert len(found) == 1 + len(told)
 
 
+async def test_what_a_crash_would_take_away_is_told_before_it_does(victim: Server):
+    """All users' keys would be gone after a power cut, and their budgets whole again."""
+    victim.command("CONFIG", "SET", "maxmemory", "100mb")
+    victim.command("CONFIG", "SET", "maxmemory-policy", "volatile-lfu")
+    also = [("keys", "others:1")]
+    (_, told) = await check_up(victim.url, also=also, lasting=True, patience=5.0)
+    assert told == Remark(
+        "but", "loses what came after its last save (keys) when it crashes; set appendonly to yes"
+    )
+    assert await check_up(victim.url, also=also, patience=5.0) == [Remark("ok", "answers")]
+    victim.command("CONFIG", "SET", "appendonly", "yes")
+    assert await check_up(victim.url, also=also, lasting=True, patience=5.0) == [Remark("ok", "answers")]
+
+
 async def test_what_the_server_refuses_is_told_with_what_to_do(victim: Server):
     """Speech goes on over all of these: nobody would ever know why nothing is shared."""
     victim.command("CONFIG", "SET", "maxmemory", "1")

@@ -95,6 +95,16 @@ def test_config_check_reports_all_mistakes(folder: Path):
     assert refrain(folder, "config", "check").returncode == 0
 
 
+def test_config_check_finds_what_a_server_would_not_start_with(folder: Path):
+    """A configuration would be called good, be rolled out, and no server start."""
+    (folder / "open.toml").write_text('[server]\nhost = "0.0.0.0"\n')
+    done = refrain(folder, "config", "check", "open.toml")
+    assert done.returncode == 2
+    assert 'auth.mode: everybody who reaches 0.0.0.0 could speak at your cost; use "keys"' in done.stderr
+    (folder / "open.toml").write_text('[server]\nhost = "0.0.0.0"\n[auth]\nmode = "open"\n')
+    assert refrain(folder, "config", "check", "open.toml").returncode == 0
+
+
 def test_config_check_takes_its_file_as_all_commands_do(folder: Path):
     """Whoever types --config as everywhere else would be told that there is no such option."""
     (folder / "bad.toml").write_text("[server]\nport = 1000000\n")
@@ -164,7 +174,7 @@ def test_doctor_looks_where_users_are(folder: Path, tmp_path_factory: pytest.Tem
         for redis, said in (
             (f'url = "{url}"', "store keys and limits"),
             (f'url = "{url}"\nusers_url = "{url}"', "store keys and limits"),
-            ('users_url = "redis://127.0.0.1:9/0"', "does not answer"),
+            ('users_url = "redis://127.0.0.1:9/0"', "does not answer; is it running, and is redis.users_url"),
         ):
             (folder / "sick.toml").write_text(f"[redis]\n{redis}\n{TONES}")
             sick = refrain(folder, "doctor", "--config", "sick.toml")

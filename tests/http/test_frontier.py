@@ -181,6 +181,9 @@ async def test_a_listed_pages_preflight_is_answered(
         assert answer.headers["access-control-allow-origin"] == LISTED
         allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
         assert {"authorization", "xi-api-key", "content-type", "idempotency-key"} <= set(allowed)
+        assert {"range", "if-range", "if-match", "if-none-match"} <= set(allowed), (
+            "or no page resumes a download"
+        )
         assert {"POST", "DELETE", "PUT"} <= set(answer.headers["access-control-allow-methods"].split(", "))
         refused = await ask(house, "OPTIONS", path, origin=FOREIGN, **asked)
         assert refused.status_code == 403

@@ -16,6 +16,7 @@ from app.users.user import anybody
 from cache.link import RedisLink
 from tests.cache.conftest import Server
 from tests.users.test_keys import Clock
+from tests.users.test_tokens import tokens
 
 
 class Counted(Keys):
@@ -135,8 +136,24 @@ async def test_what_is_no_key_costs_no_look(doorman: Doorman, keys: Counted, cre
 
 async def test_without_a_key_it_says_how_to_send_one(doorman: Doorman):
     """A newcomer would not know what is missing."""
-    with pytest.raises(MissingKey, match="Authorization"):
+    with pytest.raises(MissingKey, match="your key as `Authorization"):
         await doorman.check("")
+
+
+async def test_where_tokens_are_taken_it_asks_for_one(keys: Counted, link: RedisLink, clock: Clock):
+    """Who has a log-in would be told to have a key made, with which he is not let in either."""
+    issued = tokens()
+    by_token = Doorman(None, issued, Secret(link), clock=clock)
+    by_both = Doorman(keys, issued, Secret(link), clock=clock)
+    with pytest.raises(MissingKey, match="your token as `Authorization"):
+        await by_token.check("")
+    with pytest.raises(MissingKey, match="your key or token as `Authorization"):
+        await by_both.check("")
+    _, key = await keys.create("alice")
+    for presented in (key, "mistyped"):
+        with pytest.raises(InvalidKey, match="your log-in gives"):
+            await by_token.check(presented)
+    assert (await by_both.check(key)).id == "alice"
 
 
 async def test_a_key_that_cannot_be_checked_is_refused(victim: Server, clock: Clock):
