@@ -18,7 +18,7 @@ PAUSE: Final = 1.0
 AHEAD: Final = 0.1
 """Seconds whose requests are."""
 LARGE: Final = 5_000
-"""Requests per minute, or more, of which some are paid for ahead: half of it would have to go in a quarter of a second."""
+"""Requests per minute at least, of which some are paid for ahead: half of it would have to go in a quarter second."""
 PART: Final = 20
 """At most this part of a bucket."""
 REFUSED: Final = 1.0
