@@ -143,7 +143,7 @@ class Limits:
         """
         limits = self._limits_of(user.plan)
         room = limits.requests_per_minute
-        seconds = None if room is None else self._purses.of(user.id).refused(self._clock(), room)
+        seconds = None if room is None else self._purses.of(user.id, room).refused(self._clock())
         if room is not None and seconds is not None:
             raise Entrance(user, limits, None, requests=Left(0, seconds)).refuse(too_many(room, seconds))
 
@@ -154,7 +154,7 @@ class Limits:
         if room is None:
             return Entrance(user, limits, None)
         now = self._clock()
-        purse = self._purses.of(user.id)
+        purse = self._purses.of(user.id, room)
         if purse.ask(now):
             left = Left(purse.left + purse.paid, purse.refilled - now)
             return Entrance(user, limits, None, requests=left)
@@ -185,11 +185,11 @@ class Limits:
             left += int(came[3])
         entrance.requests = Left(left, seconds or 0.0)
         if not ok:
-            purse = self._purses.of(entrance.user.id)
+            purse = self._purses.of(entrance.user.id, room)
             if purse.take():
                 # Paid for since it asked: of a crowd that comes at once none may be left over.
                 return
-            purse.refuse(self._clock(), seconds or 0.0, room)
+            purse.refuse(self._clock(), seconds or 0.0)
             raise entrance.refuse(too_many(room, seconds))
 
     async def reserve(
@@ -308,7 +308,7 @@ class Limits:
         came = asked.result()
         if isinstance(came, Away) or not came[3]:
             return
-        purse.pay(self._clock(), int(came[3]), int(came[1]), int(came[2]) / 1000)
+        purse.pay(self._clock(), int(came[3]), int(came[4]), int(came[1]), int(came[2]) / 1000)
         if not purse.is_watched:
             purse.is_watched = True
             asyncio.get_running_loop().call_later(_KEPT, self._give_back, user, room, purse)
@@ -321,7 +321,7 @@ class Limits:
         purse.is_watched = False
         if purse.paid:
             unused, purse.paid = purse.paid, 0
-            self._errands.run(self._enter, _bucket(user), [room, 0, -unused])
+            self._errands.run(self._enter, _bucket(user), [room, 0, -unused, purse.paid_of])
 
     def _settle_soon(self, entrance: Entrance, token: str, total: Line, kept: float | None = None) -> None:
         user = entrance.user.id

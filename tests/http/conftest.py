@@ -23,7 +23,7 @@ def server() -> Iterator[Server]:
     """`refrain serve` with scripted voices and an embedded Valkey."""
     # The embedded server may still be saving there.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        running = Server(Path(home), VOICES)
+        running = Server(Path(home), VOICES, {"REFRAIN_REDIS__TIMEOUT": f"{UNHURT}s"})
         yield running
         running.stop()
 

@@ -1,14 +1,15 @@
 """The OpenAPI document tells the truth: of every route, what it takes, what it gives, and what it refuses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
+from schemathesis.checks import CheckFunction, not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -17,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.examples import tries
-from tests.http.servers import Server
+from tests.http.servers import VOICES, Server, Valkey
 
 DOCUMENT = "/docs/openapi.json"
 ROUTES = {
@@ -92,7 +93,9 @@ def test_every_way_of_presenting_a_key_is_told(document: dict):
         assert operation["security"][:2] == [{"bearer": []}, {"key": []}], path
 
 
-def fuzzed(server: Server, mode: GenerationMode, examples: int) -> None:
+def fuzzed(
+    server: Server, mode: GenerationMode, examples: int, checks: Sequence[CheckFunction] = CHECKS
+) -> None:
     """Every operation, by so many requests each."""
     schema = schemathesis.openapi.from_url(server.url + DOCUMENT)
     rules = settings(
@@ -104,7 +107,7 @@ def fuzzed(server: Server, mode: GenerationMode, examples: int) -> None:
     )
 
     def one(case: schemathesis.Case) -> None:
-        case.call_and_validate(base_url=server.url, checks=CHECKS, timeout=20)
+        case.call_and_validate(base_url=server.url, checks=list(checks), timeout=20)
 
     for found in schema.get_all_operations():
         cases = found.ok().as_strategy(generation_mode=mode)
@@ -127,6 +130,20 @@ def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(server: 
     right = asked(server, "/v1/speech/plan", "200") - before[1]
     assert (right if mode is GenerationMode.POSITIVE else wrong) >= 1, "nothing was asked"
     assert server.samples("refrain_requests_total", status="500") == 0
+
+
+def test_an_outage_is_answered_as_the_document_says(tmp_path: Path):
+    """While Redis is away a client would get what it is not ready for, or a 500."""
+    valkey = Valkey(tmp_path)
+    server = Server(tmp_path / "server", f'[redis]\nurl = "{valkey.url}"\n{VOICES}')
+    try:
+        valkey.stop()
+        fuzzed(server, GenerationMode.POSITIVE, tries(20), CHECKS[1:])
+        assert asked(server, "/v1/usage", "503") >= 1, "it was away"
+        assert server.samples("refrain_requests_total", status="500") == 0
+    finally:
+        server.stop()
+        valkey.stop()
 
 
 @pytest.mark.soak

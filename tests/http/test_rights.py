@@ -32,6 +32,7 @@ async def test_the_least_rights_that_the_page_gives_are_enough(
     """Who copies that line, and then asks for keys, would lock everybody out, himself among them."""
     line = re.search(r"^ACL SETUSER refrain .+$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert line is not None
+    valkey.command("FLUSHALL")  # other tests' users are known in it
     valkey.command("ACL", "LOG", "RESET")
     assert valkey.command(*line[0].replace("SECRET", "p@ss").split()) == b"+OK\r\n"
     url = f"unix://refrain:p%40ss@{valkey.socket}"

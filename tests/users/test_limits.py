@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from app.errors import (
 from app.settings.tables import NO_LIMITS, LimitTable
 from app.users import limits as limits_module
 from app.users.limits import Due, Entrance, Limits
+from app.users.purse import Purse
 from app.users.store import named
 from app.users.tally import Line, Tally
 from app.users.user import User
@@ -33,15 +35,19 @@ def having(**limits: object) -> LimitTable:
 
 
 @asynccontextmanager
-async def counting(errands: Errands, table: LimitTable) -> AsyncIterator[Limits]:
+async def counting(
+    errands: Errands, table: LimitTable, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Limits]:
     """One process' limits."""
-    limits = Limits(errands, lambda _: table)
+    limits = Limits(errands, lambda _: table, clock=clock)
     yield limits
     await limits.aclose()
 
 
 @asynccontextmanager
-async def replicas(valkey: Server, table: LimitTable, count: int) -> AsyncIterator[list[Limits]]:
+async def replicas(
+    valkey: Server, table: LimitTable, count: int, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[list[Limits]]:
     """As many, each with connections of its own."""
     async with AsyncExitStack() as stack:
         made = []
@@ -50,7 +56,7 @@ async def replicas(valkey: Server, table: LimitTable, count: int) -> AsyncIterat
             stack.push_async_callback(link.aclose)
             errands = Errands(link)
             stack.push_async_callback(errands.aclose)
-            made.append(await stack.enter_async_context(counting(errands, table)))
+            made.append(await stack.enter_async_context(counting(errands, table, clock)))
         yield made
 
 
@@ -515,11 +521,11 @@ class TestPaidAhead:
     async def test_the_second_half_of_a_bucket_is_counted_one_by_one(self, errands: Errands, user: User):
         """What one replica has paid ahead, another would have to refuse."""
         clock = self.Clock()
-        table = having(requests_per_minute=1_000)
+        table = having(requests_per_minute=5_000)
         limits = Limits(errands, lambda _: table, clock=clock)
-        asked = await self.steadily(limits, clock, user, 1_000, 400)
-        assert not all(asked[:500])
-        assert all(asked[520:])
+        asked = await self.steadily(limits, clock, user, 5_000, 2_000)
+        assert not all(asked[:2_500])
+        assert all(asked[2_700:])
         assert not await admitted(limits, user)
         await limits.aclose()
 
@@ -528,9 +534,9 @@ class TestPaidAhead:
         clock = self.Clock()
         table = having(requests_per_minute=100_000)
         limits = Limits(errands, lambda _: table, clock=clock)
-        while not limits._purses.of(user.id).paid:
+        while not limits._purses.of(user.id, 100_000).paid:
             await self.steadily(limits, clock, user, 1, 100)
-        let_in = limits._purses.of(user.id).asked
+        let_in = limits._purses.of(user.id, 100_000).asked
         clock.now += 10
 
         async def used() -> float:
@@ -547,7 +553,7 @@ class TestPaidAhead:
         limits = Limits(errands, lambda _: having(requests_per_minute=10_000), clock=clock)
         await self.steadily(limits, clock, user, 4, 100)
         clock.now += 0.03
-        purse = limits._purses.of(user.id)
+        purse = limits._purses.of(user.id, 10_000)
         assert not purse.paid
         # Half of them leave before they know.
         entrances = [limits.enter(user) for _ in range(40)]
@@ -557,23 +563,24 @@ class TestPaidAhead:
         assert used == 4 + 40 + purse.paid, "nobody pays for what nobody can have"
         await limits.aclose()
 
-    async def test_of_a_crowd_none_is_left_over(self, errands: Errands, user: User):
+    async def test_of_a_crowd_none_is_left_over(self, valkey: Server, link: RedisLink, user: User):
         """Who was refused would have been let in by what the one before him had paid for ahead."""
         clock = self.Clock()
-        limits = Limits(errands, lambda _: having(requests_per_minute=100), clock=clock)
-        await self.steadily(limits, clock, user, 4, 100)
-        clock.now += 0.03
-        entrances = [limits.enter(user) for _ in range(120)]
-        came = await asyncio.gather(*map(limits.admit, entrances), return_exceptions=True)
-        assert [type(one) for one in came].count(RateLimited) == 120 - 96
-        assert not limits._purses.of(user.id).paid
-        await limits.aclose()
+        async with replicas(valkey, having(requests_per_minute=5_000), 1, clock) as (limits,):
+            await self.steadily(limits, clock, user, 4, 100)
+            await link.client.hset(named("requests", user.id), "used", 2_400)
+            clock.now += 0.03
+            entrances = [limits.enter(user) for _ in range(2_700)]
+            came = await asyncio.gather(*map(limits.admit, entrances), return_exceptions=True)
+            assert [type(one) for one in came].count(RateLimited) == 100
+            purse = limits._purses.of(user.id, 5_000)
+            assert (purse.paid_at, purse.paid) == (clock.now, 0), "it was paid, and all of it used"
 
     async def test_who_slows_down_keeps_nothing_back(self, link: RedisLink, errands: Errands, user: User):
         """A request every now and then would keep what a crowd has paid ahead from the other replicas."""
         clock = self.Clock()
         limits = Limits(errands, lambda _: having(requests_per_minute=100_000), clock=clock)
-        purse = limits._purses.of(user.id)
+        purse = limits._purses.of(user.id, 100_000)
         while purse.paid < 150:
             await self.steadily(limits, clock, user, 1, 2000)
         asked = purse.asked
@@ -583,6 +590,60 @@ class TestPaidAhead:
         assert not purse.paid
         assert purse.asked - asked < 150, "it went back before it was used up"
         await limits.aclose()
+
+    async def test_a_crowd_elsewhere_may_have_all_that_a_small_bucket_holds(self, valkey: Server, user: User):
+        """One replica would hold a few of a hundred ahead for nobody, and another refuse them."""
+        clock = self.Clock()
+        async with replicas(valkey, having(requests_per_minute=100), 2, clock) as (one, two):
+            assert len(await self.steadily(one, clock, user, 20, 200)) == 20
+            assert sum(await asyncio.gather(*(admitted(two, user) for _ in range(480)))) == 80
+
+    async def test_what_was_refilled_meanwhile_is_not_given_back_again(
+        self, link: RedisLink, errands: Errands, user: User
+    ):
+        """Who has paid for some ahead when the bucket is refilled would have them twice."""
+        clock = self.Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=100_000), clock=clock)
+        purse = limits._purses.of(user.id, 100_000)
+        while purse.paid < 5:
+            await self.steadily(limits, clock, user, 1, 100)
+        bucket = named("requests", user.id)
+        since = int(await link.client.hget(bucket, "since"))
+        await link.client.hset(bucket, "since", since - 10_000)  # as if so much time had passed
+        async with counting(Errands(link), having(requests_per_minute=100_000)) as another:
+            for _ in range(5):
+                assert await admitted(another, user)
+        clock.now += 10
+        await until(lambda: not purse.is_watched)
+        await errands.aclose()
+        assert float(await link.client.hget(bucket, "used")) == 5
+        await limits.aclose()
+
+    async def test_a_smaller_plan_has_nothing_of_what_a_larger_one_has_paid_for(
+        self, errands: Errands, user: User
+    ):
+        """A token of a small plan, in a page, would be let in beyond it beside its user's own busy key."""
+        clock = self.Clock()
+        small = replace(user, plan="small")
+        limits = Limits(
+            errands,
+            lambda plan: having(requests_per_minute=1 if plan == "small" else 100_000),
+            clock=clock,
+        )
+        while not limits._purses.of(user.id, 100_000).paid:
+            await self.steadily(limits, clock, user, 1, 100)
+        assert not await admitted(limits, small)
+        await limits.aclose()
+
+    async def test_who_has_some_paid_for_is_not_refused(self, user: User):
+        """The answers of two connections cross: what was paid for would be kept from all who come next."""
+        purse = Purse(0.0, 0.0)
+        purse.refuse(0.0, 10.0)
+        assert purse.refused(0.5) == 9.5
+        purse.pay(0.5, 1, 0, 10, 1.0)
+        assert purse.refused(0.5) is None
+        assert purse.ask(0.5)
+        assert purse.refused(0.5) == 9.5
 
 
 async def test_what_is_begun_again_elsewhere_is_charged_once(valkey: Server, user: User, link: RedisLink):

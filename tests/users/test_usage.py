@@ -27,7 +27,7 @@ from cache.errors import Away
 from cache.link import Answer, RedisLink, Script
 from tests.cache.fleet import cluster
 from tests.cache.proxy import Proxy, proxied
-from tests.http.servers import Valkey, until
+from tests.http.servers import AS_SHIPPED, UNHURT, Valkey, until
 
 MADE = Line(charged=20, spend=0.0002, chunks=2)
 FOUND = Line(saved=10, spared=0.0001, chunks=1, hits=1)
@@ -76,9 +76,9 @@ class Process:
 
 
 @asynccontextmanager
-async def process(url: str, clock: Clock) -> AsyncIterator[Process]:
-    """One process on this Redis."""
-    link = RedisLink(url)
+async def process(url: str, clock: Clock, patience: float = UNHURT) -> AsyncIterator[Process]:
+    """One process on this Redis, for which it waits so many seconds."""
+    link = RedisLink(url, timeout=patience)
     errands = Errands(link)
     usage = Usage(errands, now=clock.now, sleep=clock.sleep)
     try:
@@ -156,7 +156,7 @@ async def test_is_written_behind_by_a_task_of_its_own(one: Process, valkey: Valk
 @pytest.mark.parametrize("fault", ["lose", "snap"])
 async def test_a_lost_answer_counts_once(proxy: Proxy, valkey: Valkey, fault: str):
     """Whoever speaks while the network hiccups would be billed twice."""
-    async with process(proxy.url, Clock()) as one, process(valkey.url, one.clock) as another:
+    async with process(proxy.url, Clock(), AS_SHIPPED) as one, process(valkey.url, one.clock) as another:
         one.usage.note("ada", tally(MADE))
         assert await one.usage.flush()
         one.usage.note("ada", tally(MADE))
@@ -184,7 +184,7 @@ async def written(another: Process, requests: int) -> None:
 
 async def test_nothing_is_lost_while_redis_is_away(proxy: Proxy):
     """An outage of a minute would be a minute that nobody pays for."""
-    async with process(proxy.url, Clock()) as one:
+    async with process(proxy.url, Clock(), AS_SHIPPED) as one:
         await proxy.switch("refuse")
         one.usage.note("ada", tally(MADE))
         assert not await one.usage.flush()
@@ -222,7 +222,7 @@ async def test_what_waits_is_bounded(
 ):
     """A long outage would take all memory; the operator would not hear that something is missing."""
     monkeypatch.setattr(module, "_WAITING", 2)
-    async with process(proxy.url, Clock()) as one:
+    async with process(proxy.url, Clock(), AS_SHIPPED) as one:
         await proxy.switch("refuse")
         for user in ("ada", "bob", "canary-user", "canary-other"):
             one.usage.note(user, tally(MADE))
@@ -235,7 +235,7 @@ async def test_what_waits_is_bounded(
 
 async def test_a_flush_that_is_cancelled_loses_and_repeats_nothing(proxy: Proxy, valkey: Valkey):
     """A client who closes the page of his usage would have his requests forgotten, or counted twice."""
-    async with process(proxy.url, Clock()) as one, process(valkey.url, one.clock) as another:
+    async with process(proxy.url, Clock(), AS_SHIPPED) as one, process(valkey.url, one.clock) as another:
         one.usage.note("bob", tally(MADE))
         await one.usage.flush()
         one.usage.note("ada", tally(MADE))
@@ -405,7 +405,7 @@ async def test_forgetting_goes_on_where_it_was_interrupted(one: Process, valkey:
     while True:
         one.usage.note("ada", tally(MADE))
         await one.usage.flush()
-        link = Failing(valkey.url)
+        link = Failing(valkey.url, timeout=UNHURT)
         link.calls = calls
         half = Accounts(link, Usage(Errands(link), now=one.clock.now), now=one.clock.now)
         try:
@@ -454,7 +454,7 @@ async def test_the_dry_run_says_what_would_be_said(valkey: Valkey, due: Due, cod
 @asynccontextmanager
 async def desk(url: str) -> AsyncIterator[tuple[Accounts, Callable[[Due], Awaitable[object]]]]:
     """What is left to a user by the real clock, and his requests."""
-    link = RedisLink(url)
+    link = RedisLink(url, timeout=UNHURT)
     errands = Errands(link)
     usage = Usage(errands)
     limits = Limits(errands, lambda _plan: LIMITS.model_copy(update={"characters_per_minute": None}))
@@ -502,7 +502,7 @@ async def test_what_is_left_comes_back_with_the_day_and_the_month(valkey: Valkey
     valkey.command("FLUSHALL")
     async with desk(valkey.url) as (_, reserve):
         await reserve(Due(70, 0.3))
-        link = RedisLink(valkey.url)
+        link = RedisLink(valkey.url, timeout=UNHURT)
         later = datetime.now(UTC).timestamp() + 32 * DAY
         accounts = Accounts(link, Usage(Errands(link)), now=lambda: later)
         left = await accounts.limited("ada", "default", LIMITS)
