@@ -1,7 +1,8 @@
-"""What a key and limits add to the time of a hit: three servers side by side, asked in turns."""
+"""What a key and limits add to the time of a hit: four servers side by side, asked in turns."""
 
 import asyncio
 import http.client
+import secrets
 from collections.abc import Iterator
 from typing import Final
 
@@ -30,6 +31,9 @@ _LIMITS: Final = {
     "LIMITS__DEFAULT__SPEND_PER_MONTH": "1000000",
 }
 _UNLIMITED: Final = dict.fromkeys(_LIMITS, "off")
+_COUNTED: Final = _LIMITS | {"LIMITS__DEFAULT__REQUESTS_PER_MINUTE": "4999"}
+"""The largest limit of which nothing is paid for ahead. No run has as many, and each has a user of its own."""
+_SHORT: Final = 0.4
 
 
 def measure() -> Iterator[Figure]:
@@ -39,11 +43,12 @@ def measure() -> Iterator[Figure]:
             serving(settings=memory) as bare,
             serving(settings=memory | _KEYS | _UNLIMITED) as keyed,
             serving(settings=memory | _KEYS | _LIMITS) as limited,
+            serving(settings=memory | _KEYS | _COUNTED) as counted,
         ):
-            yield from _compared(tier, bare, {"a key": keyed, "a key and limits": limited})
+            yield from _compared(tier, bare, {"a key": keyed, "a key and limits": limited}, counted)
 
 
-def _compared(tier: str, bare: Server, others: dict[str, Server]) -> Iterator[Figure]:
+def _compared(tier: str, bare: Server, others: dict[str, Server], counted: Server) -> Iterator[Figure]:
     body = asking.body(SENTENCE)
     _say(bare, body, {})
     requests = {"": (bare, load.post("/v1/audio/speech", body))}
@@ -55,7 +60,13 @@ def _compared(tier: str, bare: Server, others: dict[str, Server]) -> Iterator[Fi
     for connections in (1, _CROWD):
         first: dict[str, list[float]] = {name: [] for name in requests}
         steady: dict[str, list[float]] = {name: [] for name in requests}
+        singly: dict[str, list[float]] = {"": [], "small": []}
         for run in range(_RUNS + 1):
+            newcomer = _asking_as_somebody_new(counted, body)
+            for name, (server, request) in {"": requests[""], "small": (counted, newcomer)}.items():
+                took = _each(server, request, connections, _SHORT)
+                if run:
+                    singly[name].append(took)
             for name, (server, request) in requests.items():
                 of_first = _each(server, request, connections, _FIRST)
                 _each(server, request, connections, _BETWEEN)
@@ -68,6 +79,14 @@ def _compared(tier: str, bare: Server, others: dict[str, Server]) -> Iterator[Fi
         yield _added(f"{what}: a key adds", steady, "a key")
         yield _added(f"{what}: a key and limits add", steady, "a key and limits")
         yield _added(f"{what}: the same in a user's first second", first, "a key and limits")
+        yield _added(f"{what}: the same with 4,999 requests a minute, counted one by one", singly, "small")
+
+
+def _asking_as_somebody_new(server: Server, body: bytes) -> bytes:
+    """A request by a key of a user who has asked for nothing yet."""
+    who = {"Authorization": f"Bearer {asyncio.run(_key(server, secrets.token_hex(4)))}"}
+    _say(server, body, who)
+    return load.post("/v1/audio/speech", body, **who)
 
 
 def _each(server: Server, request: bytes, connections: int, seconds: float) -> float:
@@ -91,11 +110,11 @@ def _say(server: Server, body: bytes, who: dict[str, str]) -> None:
     connection.close()
 
 
-async def _key(server: Server) -> str:
+async def _key(server: Server, name: str = "bench") -> str:
     path = server.valkey().connection_pool.connection_kwargs["path"]
     link = RedisLink(f"unix://{path}", timeout=5)
     try:
-        _, presented = await Keys(link, Secret(link)).create("bench")
+        _, presented = await Keys(link, Secret(link)).create(name)
     finally:
         await link.aclose()
     return presented
