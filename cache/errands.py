@@ -86,8 +86,9 @@ class Errands:
 
     async def aclose(self) -> None:
         """Until all that was asked for has been answered. Idempotent."""
-        self._send_what_is_left()
-        while self._tasks:
+        while self._waiting or self._tasks:
+            # Also what is asked for while the others are waited for: sent later, it would open a connection anew.
+            self._send_what_is_left()
             await asyncio.wait(self._tasks)
 
     def _send_what_is_left(self) -> None:
