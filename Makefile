@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
 CONFIG ?=
-JOBS ?= 4
+JOBS ?= 3
 # Many an image sets this; then each of the hundred processes that the tests start would compile everything anew.
 COMPILED := PYTHONDONTWRITEBYTECODE=
 CONFIG_FLAG := $(if $(CONFIG),--config $(CONFIG))
@@ -16,12 +16,8 @@ serve: .venv/.runtime  ## the server and its page on http://127.0.0.1:8000
 say: .venv/.runtime  ## make say TEXT="Hello there." [OUT=hello.mp3]
 	@$(BIN)/refrain say "$${TEXT:-Hello there.}" -o "$${OUT:-hello.mp3}"
 
-# Lint runs beside the tests and speaks behind them: types alone would keep one core waiting.
-test: .venv/.dev .venv-wire/.ready  ## lint, strict types, and the whole fast test suite, by JOBS=4 workers
-	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \
-	$(MAKE) --no-print-directory lint >"$$said" 2>&1 & lint=$$!; \
-	$(COMPILED) $(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist worksteal; tests=$$?; \
-	wait $$lint; linted=$$?; cat "$$said"; exit $$((tests ? tests : linted))
+test: .venv/.dev .venv-wire/.ready lint  ## lint, strict types, and the whole fast test suite, by JOBS=3 workers
+	$(COMPILED) $(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist worksteal
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -183,12 +183,9 @@ async def test_what_one_replica_is_refused_for_binds_the_others(valkey: Valkey):
         }
         # Of the eight that were under way everywhere there may be four; two where a busy machine took a second.
         await until(lambda: (one.allowance.now or 8) <= 4)
-        most = one.allowance.now
-        assert most is not None
         second = [asyncio.create_task(spoken(two)) for _ in range(8)]
-        await double.called(most)
-        await until(lambda: two.waiting == 8 - most)
-        assert len(double.calls) == most
+        await until(lambda: len(double.calls) + two.waiting == 8)
+        assert 1 <= len(double.calls) <= 4
         double.before_first.set()
         assert all(await asyncio.gather(*second))
 
