@@ -182,6 +182,8 @@ async def open_house(
             open_desk(settings, cache.errands, lambda: casting.now.settings)
         )
         stack.push_async_callback(_close, "limits", at_desk.aclose, left)
+        # Before the desk: what is spoken for followers elsewhere ends by this, and is charged then.
+        stack.push_async_callback(_close, "flights", lambda: cache.end_flights(left() / 2), left)
         kept = settings.cache
         lifetimes = Lifetimes(kept.ttl, kept.fallback_ttl, kept.soft_ttl)
         refreshes = Refreshes(cache)

@@ -306,6 +306,10 @@ class Cache:
             over_budget=0 if self._shared is None else self._shared.ledger.refused,
         )
 
+    async def end_flights(self, seconds: float) -> None:
+        """End what is being made, for so many seconds: before what is told of its end is closed. Idempotent."""
+        await self._flights.aclose(seconds)
+
     async def aclose(self, seconds: float = CLOSING_SECONDS) -> None:
         """End the flights, write what is yet to be written, then give back connections. Idempotent.
 
@@ -314,7 +318,7 @@ class Cache:
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
         # First, and not for all of the time: what flights store waits to be written then.
-        await self._flights.aclose(seconds / 2)
+        await self.end_flights(seconds / 2)
         # Together: what hangs must not take the others' time.
         shared = self._shared
         labels = None if shared is None else shared.labels

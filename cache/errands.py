@@ -44,6 +44,7 @@ class Errands:
         self._waiting: list[Errand] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_looking = False
+        self._is_closed = False
 
     def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]
@@ -54,8 +55,8 @@ class Errands:
         """
         loop = asyncio.get_running_loop()
         errand = Errand(script, keys, arguments, loop.create_future())
-        if self.link.outage.open:
-            errand.settle(Away("circuit open"))
+        if self.link.outage.open or self._is_closed:
+            errand.settle(Away("closed" if self._is_closed else "circuit open"))
             return errand.answer
         self._waiting.append(errand)
         if not self._is_looking:
@@ -85,11 +86,12 @@ class Errands:
                 errand.settle(answer)
 
     async def aclose(self) -> None:
-        """Until all that was asked for has been answered. Idempotent."""
+        """Until all that was asked for has been answered. From then on nothing is asked. Idempotent."""
         while self._waiting or self._tasks:
-            # Also what is asked for while the others are waited for: sent later, it would open a connection anew.
+            # Also what is asked for meanwhile: sent later, it would open a connection that nobody closes.
             self._send_what_is_left()
             await asyncio.wait(self._tasks)
+        self._is_closed = True
 
     def _send_what_is_left(self) -> None:
         self._is_looking = False

@@ -45,6 +45,7 @@ class Settling:
         self._script = errands.link.script("settle", SCRIPTS)
         self._waiting: list[Settlement] = []
         self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     @property
     def settled(self) -> bool:
@@ -52,7 +53,9 @@ class Settling:
         return self._task is None
 
     def add(self, settlement: Settlement) -> None:
-        """One more."""
+        """One more; not behind the closing, when nobody would hear of it, again and again."""
+        if self._is_closed:
+            return
         if len(self._waiting) < _MOST:
             self._waiting.append(settlement)
         # No await between looking and setting: what waits has one who settles it.
@@ -67,6 +70,7 @@ class Settling:
 
     async def aclose(self, seconds: float) -> None:
         """Until nothing waits, for so many seconds. Idempotent."""
+        self._is_closed = True
         if self._task is not None:
             _, late = await asyncio.wait([self._task], timeout=seconds)
             for task in late:

@@ -9,7 +9,7 @@ import pytest
 
 from cache.errands import Errands
 from cache.errors import Away
-from cache.link import Keys, RedisLink, Script
+from cache.link import Answer, Keys, RedisLink, Script
 from cache.redis import RedisTier
 from cache.value import new_entry
 from tests.cache.conftest import Server
@@ -118,6 +118,22 @@ async def test_an_error_of_one_errand_is_its_own(link: RedisLink, *, along: bool
     assert isinstance(await bad, Away)
     assert await good == 2
     assert not link.outage.open
+
+
+async def test_what_is_asked_for_at_the_end_is_done_and_behind_it_is_not(valkey: Server, keys: Keys):
+    """A connection opened behind the closing stays for ever, and what was spoken last would be on nobody's bill."""
+    link = RedisLink(valkey.url, keys=keys, timeout=5)
+    errands, script = Errands(link), adding(link)
+    key = keys.of("errand", ONE)
+    first = errands.run(script, [key], [1])
+    second: list[asyncio.Future[Answer | Away]] = []
+    first.add_done_callback(lambda _: second.append(errands.run(script, [key], [10])))
+    await errands.aclose()
+    assert (first.result(), second[0].result()) == (1, 11)
+    await link.aclose()
+    assert isinstance(await errands.run(script, [key], [100]), Away)
+    assert not any(one.is_connected for one in link.client.connection_pool._available_connections)
+    assert valkey.command("GET", key) == b"$2\r\n11\r\n"
 
 
 @pytest.mark.parametrize("along", [True, False])

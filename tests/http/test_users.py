@@ -487,7 +487,6 @@ async def test_open_mode_has_no_limits_unless_they_are_written(opening: Opening,
         assert [(await house.post(input=TEXT)).status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
-@pytest.mark.soak
 async def test_what_the_end_cuts_short_is_given_back(valkey: Valkey, tmp_path: Path):
     """Each restart would use up characters, money and places of those whose speech it has cut."""
     valkey.command("FLUSHALL")
