@@ -16,26 +16,23 @@ from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
-from app.errors import OverLimit, UsersUnavailable
+from app.errors import UsersUnavailable
 from app.settings.tables import LimitTable
 from app.users.buckets import STEP, Buckets
-from app.users.purse import REMEMBERED, Purse, Purses
-from app.users.refusals import refusal, too_many
+from app.users.rates import Entrance, Rates
+from app.users.refusals import refusal
 from app.users.settling import SCRIPTS, Settlement, Settling, counters
 from app.users.store import named
 from app.users.tally import Line, Tally
-from app.users.told import Left, Pairs, headers
+from app.users.told import Left
 from app.users.user import User
 from cache.errands import Errands
 from cache.errors import Away
-from cache.link import Answer
 from cache.tending import keep_on, tell_of
 
 LEASE: Final = 15.0
 """Seconds after which a place of a process that was killed is free again; the living lengthen it every third of it."""
 MILLION: Final = 1_000_000
-_KEPT: Final = 0.25
-"""Seconds for which requests are paid for ahead, of which there are `purse.AHEAD` seconds' worth."""
 _CLOSING_SECONDS: Final = 2.0
 _DAY: Final = 86_400.0
 
@@ -54,27 +51,6 @@ NOTHING: Final = Due(0, 0.0)
 def charged(due: Due, found: int, limits: LimitTable) -> Due:
     """What is set aside for it: where hits are charged, with the characters that were `found`."""
     return Due(due.characters + found, due.cost) if limits.charge_hits else due
-
-
-@dataclass(slots=True)
-class Entrance:
-    """Of one request: on its way to Redis, or back."""
-
-    user: User
-    limits: LimitTable
-    asked: "asyncio.Future[Answer | Away] | None"
-    requests: Left | None = None
-    characters: Left | None = None
-
-    @property
-    def headers(self) -> Pairs:
-        """What the answer says of limits."""
-        return headers(self.limits, self.requests, self.characters)
-
-    def refuse(self, error: OverLimit) -> OverLimit:
-        """The error with what is left of all that there is."""
-        error.headers = self.headers
-        return error
 
 
 @dataclass(slots=True)
@@ -111,12 +87,10 @@ class Limits:
         self._alone = alone
         self._sleep = sleep
         self._token = token
-        self._clock = clock
-        self._purses = Purses(clock)
         self._buckets = Buckets(clock)
-        link = errands.link
-        self._enter, self._reserve, self._lengthen = (
-            link.script(name, SCRIPTS) for name in ("enter", "reserve", "lengthen")
+        self._rates = Rates(errands, self._buckets, alone, clock=clock, sleep=sleep)
+        self._reserve, self._lengthen = (
+            errands.link.script(name, SCRIPTS) for name in ("reserve", "lengthen")
         )
         self._settling = Settling(errands, sleep)
         # Kept as long as any request of his has it.
@@ -136,61 +110,16 @@ class Limits:
         return kept
 
     def recall(self, user: User) -> None:
-        """Before anything is done for him: who was refused a moment ago need not have his text read, or Redis asked.
-
-        Raises:
-            RateLimited: he was, and it would be said again.
-        """
-        limits = self._limits_of(user.plan)
-        room = limits.requests_per_minute
-        seconds = None if room is None else self._purses.of(user.id, room).refused(self._clock())
-        if room is not None and seconds is not None:
-            raise Entrance(user, limits, None, requests=Left(0, seconds)).refuse(too_many(room, seconds))
+        """As `Rates.recall`."""
+        self._rates.recall(user, self._limits_of(user.plan))
 
     def enter(self, user: User) -> Entrance:
-        """Ask for a request of this user's to be let in; begun before the look-up it goes along with it."""
-        limits = self._limits_of(user.plan)
-        room = limits.requests_per_minute
-        if room is None:
-            return Entrance(user, limits, None)
-        now = self._clock()
-        purse = self._purses.of(user.id, room)
-        if purse.ask(now):
-            left = Left(purse.left + purse.paid, purse.refilled - now)
-            return Entrance(user, limits, None, requests=left)
-        more = purse.more(now, room)
-        asked = self._errands.run(self._enter, _bucket(user.id), [room, 1, more])
-        if more:
-            # Whoever asks meanwhile asks for himself alone. Heard here, as the request may have ended by then.
-            purse.is_asking = True
-            asked.add_done_callback(functools.partial(self._paid, user.id, room, purse))
-        return Entrance(user, limits, asked)
+        """As `Rates.enter`."""
+        return self._rates.enter(user, self._limits_of(user.plan))
 
     async def admit(self, entrance: Entrance) -> None:
-        """Until it is known; whoever was not let in is told so.
-
-        Raises:
-            RateLimited: it was one too many.
-        """
-        room = entrance.limits.requests_per_minute
-        if entrance.asked is None or room is None:
-            return
-        # Shielded: it may bring what others have paid for ahead, too.
-        came = await asyncio.shield(entrance.asked)
-        if isinstance(came, Away):
-            poured = self._buckets.pour(f"requests {entrance.user.id}", 1, max(1.0, room * self._alone()))
-            ok, left, seconds = poured.ok, poured.left, poured.seconds
-        else:
-            ok, left, seconds = bool(came[0]), int(came[1]), int(came[2]) / 1000
-            left += int(came[3])
-        entrance.requests = Left(left, seconds or 0.0)
-        if not ok:
-            purse = self._purses.of(entrance.user.id, room)
-            if purse.take():
-                # Paid for since it asked: of a crowd that comes at once none may be left over.
-                return
-            purse.refuse(self._clock(), seconds or 0.0)
-            raise entrance.refuse(too_many(room, seconds))
+        """As `Rates.admit`."""
+        await self._rates.admit(entrance)
 
     async def reserve(
         self, entrance: Entrance, due: Due, tally: Tally, *, further: bool = False, once: str = ""
@@ -245,7 +174,7 @@ class Limits:
 
     async def warm(self) -> None:
         """Have the scripts known before the first request: sent whole, one may be overtaken by what comes after it."""
-        await self._errands.run(self._enter, _bucket(""), [1, 0, 0])
+        await self._rates.warm()
         await self._errands.run(self._reserve, counters("", "warm"), ["warm", 0, 0, -1, -1, -1, -1, 1])
         await self._settling.warm()
         await self._errands.run(self._lengthen, [named("speaking", "")], [1])
@@ -259,6 +188,7 @@ class Limits:
         """Settle what has ended, for so many seconds or a few. Idempotent."""
         if self._lengthening is not None:
             self._lengthening.cancel()
+        await self._rates.aclose()
         await self._settling.aclose(min(seconds, _CLOSING_SECONDS))
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -302,27 +232,6 @@ class Limits:
             if not poured.ok:
                 raise entrance.refuse(refusal("minute", limits, poured.seconds or STEP))
 
-    def _paid(self, user: str, room: int, purse: Purse, asked: "asyncio.Future[Answer | Away]") -> None:
-        """As many of the next requests as Redis says are paid for."""
-        purse.is_asking = False
-        came = asked.result()
-        if isinstance(came, Away) or not came[3]:
-            return
-        purse.pay(self._clock(), int(came[3]), int(came[4]), int(came[1]), int(came[2]) / 1000)
-        if not purse.is_watched:
-            purse.is_watched = True
-            asyncio.get_running_loop().call_later(_KEPT, self._give_back, user, room, purse)
-
-    def _give_back(self, user: str, room: int, purse: Purse) -> None:
-        """What was not used in time. Lost on the way, it is refilled with the rest."""
-        if purse.paid and (left := purse.paid_at + _KEPT - self._clock()) > 0:
-            asyncio.get_running_loop().call_later(left, self._give_back, user, room, purse)
-            return
-        purse.is_watched = False
-        if purse.paid:
-            unused, purse.paid = purse.paid, 0
-            self._errands.run(self._enter, _bucket(user), [room, 0, -unused, purse.paid_of])
-
     def _settle_soon(self, entrance: Entrance, token: str, total: Line, kept: float | None = None) -> None:
         user = entrance.user.id
         self._leave(user, token)
@@ -361,11 +270,6 @@ def _unlimited(limits: LimitTable) -> bool:
         and limits.concurrent_requests is None
         and limits.spend_per_month is None
     )
-
-
-@functools.lru_cache(REMEMBERED)
-def _bucket(user: str) -> tuple[str]:
-    return (named("requests", user),)
 
 
 def _or_none(limit: int | None) -> int:

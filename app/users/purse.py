@@ -1,36 +1,34 @@
 """Requests paid for ahead, so that a user who asks many times a second does not wait for Redis each time.
 
-Nothing is let in that was not counted before. What is ahead is as much as is used in a moment; only of who has asked
-steadily for a while, and has half of his bucket left, where that is more than all replicas can let in before it goes
-back: whatever comes at once, and however it is spread over them, nobody is refused for what another holds and does not
-use. What is not used in that moment goes back, unless it has been refilled by then.
+Nothing is let in that was not counted before. What is ahead is as much as he asked for in the moment before, and a
+quarter of what his bucket has left at the most. It goes back when it was not used within a moment; and as Redis knows
+who holds some, nobody is refused for what another holds: he waits that long, and asks again.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-STEADY: Final = 0.05
-"""Seconds of asking after which the next requests are paid for ahead."""
 PAUSE: Final = 1.0
-"""Seconds without a request after which he has just come again."""
-AHEAD: Final = 0.1
-"""Seconds whose requests are."""
-LARGE: Final = 5_000
-"""Requests per minute at least, of which some are paid for ahead: half of it would have to go in a quarter second."""
-PART: Final = 20
-"""At most this part of a bucket."""
+"""Seconds without a request after which he has just come again; and over which it is seen how fast he asks."""
+AHEAD: Final = 0.2
+"""Seconds whose requests are paid for."""
+KEPT: Final = 0.25
+"""Seconds after which those that were not used go back."""
 REFUSED: Final = 1.0
 """Seconds for which who was refused is refused at once: meanwhile he may have been given back something, or more."""
 REMEMBERED: Final = 10_000
 """Users that are kept in mind."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Purse:
     """Of one user with one room, in one process. Times are of the monotonic clock, in seconds."""
 
+    user: str
+    room: int
     since: float
     last: float
     asked: int = 0
@@ -38,17 +36,23 @@ class Purse:
     paid_at: float = 0.0
     paid_of: int = 0
     """When the bucket that they are of was refilled last, by Redis' clock: what is refilled since is not theirs."""
+    ticket: str = ""
+    """Under which Redis knows that something is held here, or was until it was used up."""
     left: int = 0
     refilled: float = 0.0
     full_until: float = 0.0
     refused_until: float = 0.0
-    is_asking: bool = False
-    is_watched: bool = False
+    paying: "asyncio.Future[None] | None" = None
+    """Done when it is known what was paid for: until then nobody else asks for more than himself."""
 
     def ask(self, now: float) -> bool:
         """One more request; whether it was paid for."""
+        lasted = now - self.since
         if now - self.last > PAUSE:
             self.since, self.asked = now, 0
+        elif lasted > PAUSE:
+            # Long ago counts less and less: who slows down would have as much held for him as before.
+            self.since, self.asked = now - lasted / 2, self.asked // 2
         self.last = now
         self.asked += 1
         return self.take()
@@ -60,18 +64,24 @@ class Purse:
         self.paid -= 1
         return True
 
-    def more(self, now: float, room: int) -> int:
-        """How many to pay for with the next one that is asked for."""
-        lasted = now - self.since
-        if room < LARGE or lasted < STEADY or self.paid or self.is_asking:
+    def more(self, now: float) -> int:
+        """How many to pay for with the next one that is asked for: at first as many as there have been before it."""
+        if self.paid or self.paying is not None:
             return 0
-        return min(int(self.asked / lasted * AHEAD), room // PART)
+        lasted = max(AHEAD, now - self.since)
+        return min(self.asked - 1, int(self.asked * AHEAD / lasted))
 
     def pay(self, now: float, count: int, of: int, left: int, seconds: float) -> None:
         """So many are paid for, `of` this bucket; beside them `left` may still be had, more in so many seconds."""
         self.paid += count
         self.paid_at, self.paid_of = now, of
         self.left, self.refilled = left, now + seconds
+
+    def empty(self) -> tuple[int, str]:
+        """Those that were not used, and the ticket; it has neither any more."""
+        unused, ticket = self.paid, self.ticket
+        self.paid, self.ticket = 0, ""
+        return unused, ticket
 
     def refuse(self, now: float, seconds: float) -> None:
         """There is nothing left, nor will be for so many seconds."""
@@ -100,10 +110,9 @@ class Purses:
         purse = self._purses.get((user, room))
         if purse is None:
             now = self._clock()
-            purse = self._purses[user, room] = Purse(now, now)
+            purse = self._purses[user, room] = Purse(user, room, now, now)
             while len(self._purses) > REMEMBERED:
-                # What is paid in it was given back long ago, unless ten thousand have asked in a moment: then it is
-                # refilled in a minute.
+                # What is paid in it goes back in its time all the same.
                 self._purses.popitem(last=False)
         else:
             self._purses.move_to_end((user, room))

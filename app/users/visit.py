@@ -8,7 +8,8 @@ from typing import Self
 from app.settings.tables import LimitTable
 from app.users import tally
 from app.users.idempotency import Claim
-from app.users.limits import NOTHING, Due, Entrance, Hold, Limits, charged
+from app.users.limits import NOTHING, Due, Hold, Limits, charged
+from app.users.rates import Entrance
 from app.users.tally import Counting, Line, Tally
 from app.users.told import Pairs
 from app.users.usage import Usage
