@@ -1,6 +1,7 @@
 """ASGI at close quarters: bodies read under a bound, bytes sent in slices, listeners who have gone."""
 
 import asyncio
+import functools
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
@@ -30,7 +31,12 @@ class ClientGone(Exception):
 
 def encoded(headers: Iterable[tuple[str, str]]) -> Headers:
     """As ASGI takes them. Values are ours or checked: latin-1, without line ends."""
-    return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]
+    return [(_encoded_name(name), value.encode("latin-1")) for name, value in headers]
+
+
+@functools.lru_cache(256)
+def _encoded_name(name: str) -> bytes:
+    return name.lower().encode("ascii")
 
 
 def header(scope: HTTPScope | WebSocketScope, name: bytes) -> str | None:

@@ -333,7 +333,7 @@ def _recorder(candidate: Candidate, sound: Sound, output: Output, leveling: Leve
 def _place() -> AbstractAsyncContextManager[object]:
     """Among the chunks of one user that may be made at once: his hundred must not be ahead of everybody's first."""
     own = tally()
-    return nullcontext() if own is None or own.places is None else own.places
+    return nullcontext() if own is None else own.places()
 
 
 def spared(characters: int, candidate: Candidate) -> Line:

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
@@ -93,17 +94,17 @@ class Limits:
             errands.link.script(name, SCRIPTS) for name in ("reserve", "lengthen")
         )
         self._settling = Settling(errands, sleep)
-        # Kept as long as any request of his has it.
+        # Kept as long as any chunk of his has it, or waits for it.
         self._places: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
         self._speaking: defaultdict[str, set[str]] = defaultdict(set)
         self._tasks: set[asyncio.Task[None]] = set()
         self._lengthening: asyncio.Task[None] | None = None
 
-    def places(self, user: User) -> asyncio.Semaphore | None:
+    def places(self, user: User) -> AbstractAsyncContextManager[object]:
         """For his chunks that are being made in this process; the same for all of his requests."""
         count = self._limits_of(user.plan).concurrent_chunks
         if count is None:
-            return None
+            return nullcontext()
         kept = self._places.get((user.id, count))
         if kept is None:
             kept = self._places[user.id, count] = asyncio.Semaphore(count)

@@ -15,6 +15,8 @@ PAUSE: Final = 1.0
 """Seconds without a request after which he has just come again; and over which it is seen how fast he asks."""
 AHEAD: Final = 0.2
 """Seconds whose requests are paid for."""
+_SHORTEST: Final = 0.02
+"""Seconds from whose requests it is said how many there will be; of fewer it is no more than ten times as many."""
 KEPT: Final = 0.25
 """Seconds after which those that were not used go back."""
 REFUSED: Final = 1.0
@@ -36,6 +38,10 @@ class Purse:
     paid_at: float = 0.0
     paid_of: int = 0
     """When the bucket that they are of was refilled last, by Redis' clock: what is refilled since is not theirs."""
+    paid_last: int = 0
+    """How many of them are: the others were refilled long ago, and would be had twice if they went back."""
+    low: int = 0
+    """With so many left the next ones are paid for, before anybody has to wait for that."""
     ticket: str = ""
     """Under which Redis knows that something is held here, or was until it was used up."""
     left: int = 0
@@ -65,23 +71,23 @@ class Purse:
         return True
 
     def more(self, now: float) -> int:
-        """How many to pay for with the next one that is asked for: at first as many as there have been before it."""
-        if self.paid or self.paying is not None:
+        """How many to pay for with the next one that is asked for: none with the first."""
+        if self.paid > self.low or self.paying is not None:
             return 0
-        lasted = max(AHEAD, now - self.since)
-        return min(self.asked - 1, int(self.asked * AHEAD / lasted))
+        return int(self.asked * AHEAD / max(_SHORTEST, now - self.since)) if self.asked > 1 else 0
 
     def pay(self, now: float, count: int, of: int, left: int, seconds: float) -> None:
         """So many are paid for, `of` this bucket; beside them `left` may still be had, more in so many seconds."""
+        self.paid_last = count if of != self.paid_of else min(self.paid, self.paid_last) + count
         self.paid += count
-        self.paid_at, self.paid_of = now, of
+        self.paid_at, self.paid_of, self.low = now, of, count // 4
         self.left, self.refilled = left, now + seconds
 
-    def empty(self) -> tuple[int, str]:
-        """Those that were not used, and the ticket; it has neither any more."""
-        unused, ticket = self.paid, self.ticket
+    def empty(self) -> int:
+        """How many of those that were not used go back; it has none any more, nor a ticket."""
+        unused = min(self.paid, self.paid_last)
         self.paid, self.ticket = 0, ""
-        return unused, ticket
+        return unused
 
     def refuse(self, now: float, seconds: float) -> None:
         """There is nothing left, nor will be for so many seconds."""

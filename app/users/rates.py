@@ -101,10 +101,12 @@ class Rates:
             return Entrance(user, limits, None)
         now = self._clock()
         purse = self._purses.of(user.id, room)
-        if purse.ask(now):
-            left = Left(purse.left + purse.paid, purse.refilled - now)
-            return Entrance(user, limits, None, requests=left)
-        return Entrance(user, limits, self._ask(purse, purse.more(now)))
+        if not purse.ask(now):
+            return Entrance(user, limits, self._ask(purse, 1, purse.more(now)))
+        if purse.paid <= purse.low and (more := purse.more(now)):
+            self._ask(purse, 0, more)
+        left = Left(purse.left + purse.paid, purse.refilled - now)
+        return Entrance(user, limits, None, requests=left)
 
     async def admit(self, entrance: Entrance) -> None:
         """Until it is known; whoever was not let in is told so, once nobody holds anything of his that is not used.
@@ -116,15 +118,16 @@ class Rates:
         if entrance.asked is None or room is None:
             return
         purse = self._purses.of(entrance.user.id, room)
-        told, waited = await self._hear(entrance, purse), 0.0
+        told, waited = await self._hear(entrance.asked, purse), 0.0
         while not (told.ok or await _paid_for(purse)):
             if not told.held or waited >= _PATIENCE:
                 purse.refuse(self._clock(), told.seconds or 0.0)
+                entrance.requests = told.left
                 raise entrance.refuse(too_many(room, told.seconds))
             await self._sleep(told.held)
             waited += told.held
-            entrance.asked = self._ask(purse, 0)
-            told = await self._hear(entrance, purse)
+            told = await self._hear(self._ask(purse, 1, 0), purse)
+        entrance.requests = told.left if told.ok else Left(purse.paid, told.left.seconds)
 
     async def warm(self) -> None:
         """Have the script known before the first request: sent whole, it may be overtaken by what comes after it."""
@@ -138,13 +141,14 @@ class Rates:
             timer.cancel()
         await asyncio.gather(*map(self._give_back, watched))
 
-    def _ask(self, purse: Purse, more: int) -> "asyncio.Future[Answer | Away]":
-        """For one request, and with it for so many more."""
-        arguments: list[str | bytes | int] = [purse.room, 1, more, self._name]
-        if purse.paying is None and not purse.paid and (more or purse.ticket):
-            # What was under the last ticket is used up.
-            _, used_up = purse.empty()
-            purse.ticket = f"{self._name}:{next(self._tickets)}" if more else ""
+    def _ask(self, purse: Purse, cost: int, more: int) -> "asyncio.Future[Answer | Away]":
+        """For one request or for none, and with it for so many more."""
+        arguments: list[str | bytes | int] = [purse.room, cost, more, self._name]
+        if purse.paying is None and (more or (purse.ticket and not purse.paid)):
+            # Of what is used up the ticket is taken back: others would wait for it.
+            used_up = "" if purse.paid else purse.ticket
+            # The same as long as something is held: it is never taken back by what overtakes another on its way.
+            purse.ticket = (purse.ticket or f"{self._name}:{next(self._tickets)}") if more else ""
             arguments += [used_up, purse.ticket, int(KEPT * 1000)]
         asked = self._errands.run(self._script, _places(purse.user), arguments)
         if more:
@@ -153,28 +157,24 @@ class Rates:
             asked.add_done_callback(functools.partial(self._paid, purse))
         return asked
 
-    async def _hear(self, entrance: Entrance, purse: Purse) -> _Told:
+    async def _hear(self, asked: "asyncio.Future[Answer | Away]", purse: Purse) -> _Told:
         """What Redis says, or while it is away this process for its share."""
-        assert entrance.asked is not None
         # Shielded: it may bring what others have paid for ahead, too.
-        came = await asyncio.shield(entrance.asked)
+        came = await asyncio.shield(asked)
         if isinstance(came, Away):
             share = max(1.0, purse.room * self._alone())
             poured = self._buckets.pour(f"requests {purse.user}", 1, share)
-            told = _Told(poured.ok, Left(poured.left, poured.seconds or 0.0), poured.seconds, 0.0)
-        else:
-            ok, left, milliseconds, paid, _, held = map(int, came)
-            seconds = milliseconds / 1000
-            told = _Told(bool(ok), Left(left + paid, seconds), seconds, held / 1000)
-        entrance.requests = told.left
-        return told
+            return _Told(poured.ok, Left(poured.left, poured.seconds or 0.0), poured.seconds, 0.0)
+        ok, left, milliseconds, paid, _, held = map(int, came)
+        seconds = milliseconds / 1000
+        return _Told(bool(ok), Left(left + paid, seconds), seconds, held / 1000)
 
     def _paid(self, purse: Purse, asked: "asyncio.Future[Answer | Away]") -> None:
         """As many of the next requests as Redis says are paid for."""
         paying, purse.paying = purse.paying, None
         came = asked.result()
         if isinstance(came, Away) or not came[3]:
-            purse.ticket = ""
+            purse.low = 0
         else:
             purse.pay(self._clock(), int(came[3]), int(came[4]), int(came[1]), int(came[2]) / 1000)
             if purse not in self._watched:
@@ -199,7 +199,7 @@ class Rates:
 
     def _give_back(self, purse: Purse) -> "asyncio.Future[Answer | Away]":
         """What was not used in time. Lost on the way, it is refilled with the rest."""
-        unused, ticket = purse.empty()
+        ticket, unused = purse.ticket, purse.empty()
         arguments: list[str | bytes | int] = [
             purse.room, 0, -unused, self._name, ticket, "", 0, purse.paid_of,
         ]  # fmt: skip

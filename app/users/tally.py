@@ -1,8 +1,7 @@
 """What one request has had made, noted where it is made and charged where the request ends."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -67,11 +66,11 @@ async def anything(_characters: int, _cost: float) -> None:
 class Tally:
     """Lines by voice and provider, and the bill for them.
 
-    `places` bounds how much of its user's is made at once; None: nothing does. `afford` sets aside what was not
+    Within `places()` each chunk of its user's is made, as many at once as he may have. `afford` sets aside what was not
     foreseen when the request began, in characters and money, or raises that it may not be.
     """
 
-    places: asyncio.Semaphore | None = None
+    places: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
     afford: Afford = anything
     counting: Counting = "made"
     late: Callable[[str, str, Line], None] | None = None

@@ -3,7 +3,7 @@
 import functools
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.settings.tables import LimitTable
 
@@ -24,29 +24,46 @@ class Left:
         return max(1, math.ceil(self.seconds))
 
 
+class _Names(NamedTuple):
+    """Of one limit, by the IETF's draft and by OpenAI."""
+
+    ietf: str
+    limit: str
+    remaining: str
+    reset: str
+
+    @classmethod
+    def of(cls, ietf: str, openai: str) -> "_Names":
+        """Put together once: they are in every answer."""
+        return cls(ietf, *(f"x-ratelimit-{what}-{openai}" for what in ("limit", "remaining", "reset")))
+
+
+_REQUESTS: Final = _Names.of("requests", "requests")
+_CHARACTERS: Final = _Names.of("characters", "tokens")
+
+
 def headers(limits: LimitTable, requests: Left | None, characters: Left | None) -> Pairs:
     """Of the limits per minute, as far as it is known what is left of them."""
-    if limits.requests_per_minute is None and limits.characters_per_minute is None:
+    of_requests, of_characters = limits.requests_per_minute, limits.characters_per_minute
+    if of_requests is None and of_characters is None:
         return ()
-    known = []
-    if requests is not None and limits.requests_per_minute is not None:
-        known.append(("requests", "requests", limits.requests_per_minute, requests))
-    if characters is not None and limits.characters_per_minute is not None:
-        known.append(("characters", "tokens", limits.characters_per_minute, characters))
-    pairs = [("RateLimit-Policy", _policy(limits.requests_per_minute, limits.characters_per_minute))]
-    if known:
-        standing = ", ".join(f'"{name}";r={left.amount};t={left.whole_seconds}' for name, _, _, left in known)
-        pairs.append(("RateLimit", standing))
-    for _, openai, room, left in known:
-        pairs += (
-            (f"x-ratelimit-limit-{openai}", str(room)),
-            (f"x-ratelimit-remaining-{openai}", str(left.amount)),
-            (f"x-ratelimit-reset-{openai}", f"{left.whole_seconds}s"),
-        )
-    return tuple(pairs)
+    standing: list[str] = []
+    pairs: list[tuple[str, str]] = []
+    if requests is not None and of_requests is not None:
+        _tell(standing, pairs, _REQUESTS, of_requests, requests)
+    if characters is not None and of_characters is not None:
+        _tell(standing, pairs, _CHARACTERS, of_characters, characters)
+    policy = ("RateLimit-Policy", _policy(of_requests, of_characters))
+    return (policy, ("RateLimit", ", ".join(standing)), *pairs) if standing else (policy,)
+
+
+def _tell(standing: list[str], pairs: list[tuple[str, str]], names: _Names, room: int, left: Left) -> None:
+    seconds = left.whole_seconds
+    standing.append(f'"{names.ietf}";r={left.amount};t={seconds}')
+    pairs += ((names.limit, str(room)), (names.remaining, str(left.amount)), (names.reset, f"{seconds}s"))
 
 
 @functools.lru_cache(256)
 def _policy(requests: int | None, characters: int | None) -> str:
-    rooms = (("requests", requests), ("characters", characters))
-    return ", ".join(f'"{name}";q={room};w={_MINUTE}' for name, room in rooms if room is not None)
+    rooms = ((_REQUESTS, requests), (_CHARACTERS, characters))
+    return ", ".join(f'"{names.ietf}";q={room};w={_MINUTE}' for names, room in rooms if room is not None)

@@ -2,6 +2,7 @@
 
 from contextvars import Token
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -26,7 +27,7 @@ class Visit:
         """`claim`: what is known of its Idempotency-Key."""
         self.user = user
         self.claim = claim
-        self.tally = Tally(limits.places(user), self.afford)
+        self.tally = Tally(partial(limits.places, user), self.afford)
         self._limits = limits
         self._usage = usage
         self._entrance: Entrance | None = None

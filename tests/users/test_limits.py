@@ -2,178 +2,26 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 
 import pytest
 
 from app.errors import (
     BudgetExceeded,
     CharactersExceeded,
-    RateLimited,
     TooManyConcurrent,
     UsersUnavailable,
 )
-from app.settings.tables import NO_LIMITS, LimitTable
+from app.settings.tables import LimitTable
 from app.users import limits as limits_module
 from app.users.limits import Due, Entrance, Limits
-from app.users.purse import Purse
 from app.users.store import named
 from app.users.tally import Line, Tally
 from app.users.user import User
 from cache.errands import Errands
 from cache.link import RedisLink
 from tests.cache.conftest import Server
-from tests.http.servers import until
-
-
-def having(**limits: object) -> LimitTable:
-    """Only these limits."""
-    return NO_LIMITS.model_copy(update=limits)
-
-
-@asynccontextmanager
-async def counting(
-    errands: Errands, table: LimitTable, clock: Callable[[], float] = time.monotonic
-) -> AsyncIterator[Limits]:
-    """One process' limits."""
-    limits = Limits(errands, lambda _: table, clock=clock)
-    yield limits
-    await limits.aclose()
-
-
-@asynccontextmanager
-async def replicas(
-    valkey: Server, table: LimitTable, count: int, clock: Callable[[], float] = time.monotonic
-) -> AsyncIterator[list[Limits]]:
-    """As many, each with connections of its own."""
-    async with AsyncExitStack() as stack:
-        made = []
-        for _ in range(count):
-            link = RedisLink(valkey.url, timeout=5)
-            stack.push_async_callback(link.aclose)
-            errands = Errands(link)
-            stack.push_async_callback(errands.aclose)
-            made.append(await stack.enter_async_context(counting(errands, table, clock)))
-        yield made
-
-
-async def admitted(limits: Limits, user: User) -> bool:
-    """Whether a request is."""
-    try:
-        await limits.admit(limits.enter(user))
-    except RateLimited:
-        return False
-    return True
-
-
-async def reserved(limits: Limits, user: User, due: Due, tally: Tally | None = None) -> limits_module.Hold:
-    """Entered and reserved."""
-    entrance = limits.enter(user)
-    await limits.admit(entrance)
-    return await limits.reserve(entrance, due, tally or Tally())
-
-
-async def settled(limits: Limits) -> None:
-    """Until what has ended is counted."""
-    await until(lambda: limits.settled)
-
-
-class TestRequests:
-    """Requests in a minute."""
-
-    @pytest.mark.parametrize("room", [1, 7, 100])
-    async def test_exactly_so_many_are_let_in_over_four_processes(
-        self, valkey: Server, user: User, room: int
-    ):
-        """A limit that counts for each replica is four times what the operator wrote."""
-        async with replicas(valkey, having(requests_per_minute=room), 4) as four:
-            asked = [admitted(four[number % 4], user) for number in range(5 * room)]
-            assert sum(await asyncio.gather(*asked)) == room
-
-    async def test_users_are_counted_apart(self, errands: Errands, user: User):
-        """One user's flood would be everybody's."""
-        other = User(user.id + "2", "user", "default", "", "")
-        async with counting(errands, having(requests_per_minute=2)) as limits:
-            assert [await admitted(limits, user) for _ in range(3)] == [True, True, False]
-            assert await admitted(limits, other)
-
-    async def test_a_larger_plan_is_not_refused_for_a_smaller_one(self, errands: Errands, user: User):
-        """Who has a token of a small plan, and floods with it, would shut out his own key of a large one."""
-        large = replace(user, plan="large")
-        limits = Limits(errands, lambda plan: having(requests_per_minute=100 if plan == "large" else 1))
-        assert [await admitted(limits, user) for _ in range(2)] == [True, False]
-        with pytest.raises(RateLimited):
-            limits.recall(user)
-        limits.recall(large)
-        assert await admitted(limits, large)
-        await limits.aclose()
-
-    async def test_who_is_refused_hears_when_to_come_back(self, errands: Errands, user: User):
-        """A client that comes back at once makes a storm of a limit."""
-        async with counting(errands, having(requests_per_minute=6)) as limits:
-            entrances = [limits.enter(user) for _ in range(6)]
-            for entrance in entrances:
-                await limits.admit(entrance)
-            # Those that leave together need not arrive in order where the server has to be sent the script first.
-            told = {dict(entrance.headers)["RateLimit"].split(";")[1] for entrance in entrances}
-            assert told == {f"r={left}" for left in range(6)}
-            refused = limits.enter(user)
-            with pytest.raises(RateLimited) as caught:
-                await limits.admit(refused)
-        error = caught.value
-        assert error.retry_after is not None
-        assert 0 < error.retry_after <= 10
-        told = dict(error.headers)
-        assert told["RateLimit-Policy"] == '"requests";q=6;w=60'
-        assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("6", "0")
-
-    async def test_who_was_refused_is_refused_at_once(self, errands: Errands, user: User):
-        """A flood beyond the limit would have every text of it read, and Redis asked each time."""
-        clock = TestPaidAhead.Clock()
-        limits = Limits(errands, lambda _: having(requests_per_minute=1), clock=clock)
-        limits.recall(user)
-        assert [await admitted(limits, user) for _ in range(2)] == [True, False]
-        clock.now += 0.5
-        with pytest.raises(RateLimited) as caught:
-            limits.recall(user)
-        assert caught.value.retry_after is not None
-        assert 9 < caught.value.retry_after <= 60
-        assert dict(caught.value.headers)["x-ratelimit-remaining-requests"] == "0"
-        limits.recall(User(user.id + "2", "user", "default", "", ""))
-        clock.now += 0.6  # he may have been given more meanwhile
-        limits.recall(user)
-        await limits.aclose()
-
-    async def test_the_bucket_is_refilled_in_six_steps(self, link: RedisLink, errands: Errands, user: User):
-        """Who used up his minute would wait for all of it."""
-        async with counting(errands, having(requests_per_minute=6)) as limits:
-            assert all([await admitted(limits, user) for _ in range(6)])
-            assert not await admitted(limits, user)
-            key = named("requests", user.id)
-            since = int(await link.client.hget(key, "since"))
-            await link.client.hset(key, "since", since - 20_000)  # as if 20 seconds had passed
-            assert [await admitted(limits, user) for _ in range(3)] == [True, True, False]
-
-    async def test_thirds_of_a_request_are_nobodys(self, link: RedisLink, errands: Errands, user: User):
-        """Refills that do not add up to a whole would lose or give away a request now and then."""
-        async with counting(errands, having(requests_per_minute=4)) as limits:
-            key = named("requests", user.id)
-            let_in = 0
-            for _ in range(13):
-                let_in += sum([await admitted(limits, user) for _ in range(5)])
-                since = int(await link.client.hget(key, "since"))
-                await link.client.hset(key, "since", since - 10_000)
-            assert let_in == 4 + 12 * 4 // 6
-
-    async def test_without_a_limit_nobody_is_asked(self, errands: Errands, user: User):
-        """Who is not limited would pay a trip for each request."""
-        async with counting(errands, NO_LIMITS) as limits:
-            entrance = limits.enter(user)
-            await limits.admit(entrance)
-            assert (entrance.asked, entrance.headers, errands.take()) == (None, (), [])
+from tests.users.counting import admitted, counting, having, replicas, reserved, settled
 
 
 class TestCharacters:
@@ -477,175 +325,6 @@ class TestWithoutRedis:
         await reserved(limits, user, Due(1, 0.0))
 
 
-async def test_an_entrance_that_nobody_waits_for_is_no_defect(errands: Errands, user: User):
-    """A request that fails before it is admitted would leave an exception that nobody ever looks at."""
-    async with counting(errands, having(requests_per_minute=5)) as limits:
-        entrance: Entrance = limits.enter(user)
-        assert entrance.asked is not None
-
-
-class TestPaidAhead:
-    """Who asks steadily does not wait for Redis each time; nobody gets more than he may."""
-
-    class Clock:
-        """Moved by hand."""
-
-        now = 100.0
-
-        def __call__(self) -> float:
-            """The time."""
-            return self.now
-
-    async def steadily(self, limits: Limits, clock: Clock, user: User, count: int, rate: float) -> list[bool]:
-        """Whether each of so many, so many a second, went to Redis."""
-        asked = []
-        for _ in range(count):
-            clock.now += 1 / rate
-            entrance = limits.enter(user)
-            await limits.admit(entrance)
-            asked.append(entrance.asked is not None)
-        return asked
-
-    async def test_a_steady_user_seldom_waits(self, errands: Errands, user: User):
-        """Each hit from memory would wait for a trip to Redis after all."""
-        clock = self.Clock()
-        table = having(requests_per_minute=100_000)
-        limits = Limits(errands, lambda _: table, clock=clock)
-        asked = await self.steadily(limits, clock, user, 400, 100)
-        assert all(asked[:5]), "who has just come is counted one by one"
-        assert sum(asked[10:]) < 390 / 8
-        left = int(dict(limits.enter(user).headers)["x-ratelimit-remaining-requests"])
-        assert left == 100_000 - 401, "what is paid ahead is his still"
-        await limits.aclose()
-
-    async def test_the_second_half_of_a_bucket_is_counted_one_by_one(self, errands: Errands, user: User):
-        """What one replica has paid ahead, another would have to refuse."""
-        clock = self.Clock()
-        table = having(requests_per_minute=5_000)
-        limits = Limits(errands, lambda _: table, clock=clock)
-        asked = await self.steadily(limits, clock, user, 5_000, 2_000)
-        assert not all(asked[:2_500])
-        assert all(asked[2_700:])
-        assert not await admitted(limits, user)
-        await limits.aclose()
-
-    async def test_what_is_not_used_goes_back(self, link: RedisLink, errands: Errands, user: User):
-        """Who stops asking would lose requests."""
-        clock = self.Clock()
-        table = having(requests_per_minute=100_000)
-        limits = Limits(errands, lambda _: table, clock=clock)
-        while not limits._purses.of(user.id, 100_000).paid:
-            await self.steadily(limits, clock, user, 1, 100)
-        let_in = limits._purses.of(user.id, 100_000).asked
-        clock.now += 10
-
-        async def used() -> float:
-            return float(await link.client.hget(named("requests", user.id), "used"))
-
-        while await used() != let_in:  # noqa: ASYNC110 - Redis has no event to wait for
-            await asyncio.sleep(0.01)
-        assert await admitted(limits, user)
-        await limits.aclose()
-
-    async def test_a_burst_pays_ahead_once(self, link: RedisLink, errands: Errands, user: User):
-        """One replica would keep half of the bucket to itself, and another refuse what its user still has."""
-        clock = self.Clock()
-        limits = Limits(errands, lambda _: having(requests_per_minute=10_000), clock=clock)
-        await self.steadily(limits, clock, user, 4, 100)
-        clock.now += 0.03
-        purse = limits._purses.of(user.id, 10_000)
-        assert not purse.paid
-        # Half of them leave before they know.
-        entrances = [limits.enter(user) for _ in range(40)]
-        await asyncio.gather(*(limits.admit(entrance) for entrance in entrances[20:]))
-        assert 0 < purse.paid <= 15
-        used = float(await link.client.hget(named("requests", user.id), "used"))
-        assert used == 4 + 40 + purse.paid, "nobody pays for what nobody can have"
-        await limits.aclose()
-
-    async def test_of_a_crowd_none_is_left_over(self, valkey: Server, link: RedisLink, user: User):
-        """Who was refused would have been let in by what the one before him had paid for ahead."""
-        clock = self.Clock()
-        async with replicas(valkey, having(requests_per_minute=5_000), 1, clock) as (limits,):
-            await self.steadily(limits, clock, user, 4, 100)
-            await link.client.hset(named("requests", user.id), "used", 2_400)
-            clock.now += 0.03
-            entrances = [limits.enter(user) for _ in range(2_700)]
-            came = await asyncio.gather(*map(limits.admit, entrances), return_exceptions=True)
-            assert [type(one) for one in came].count(RateLimited) == 100
-            purse = limits._purses.of(user.id, 5_000)
-            assert (purse.paid_at, purse.paid) == (clock.now, 0), "it was paid, and all of it used"
-
-    async def test_who_slows_down_keeps_nothing_back(self, link: RedisLink, errands: Errands, user: User):
-        """A request every now and then would keep what a crowd has paid ahead from the other replicas."""
-        clock = self.Clock()
-        limits = Limits(errands, lambda _: having(requests_per_minute=100_000), clock=clock)
-        purse = limits._purses.of(user.id, 100_000)
-        while purse.paid < 150:
-            await self.steadily(limits, clock, user, 1, 2000)
-        asked = purse.asked
-        while purse.is_watched:
-            await self.steadily(limits, clock, user, 1, 10)
-            await asyncio.sleep(0.01)
-        assert not purse.paid
-        assert purse.asked - asked < 150, "it went back before it was used up"
-        await limits.aclose()
-
-    async def test_a_crowd_elsewhere_may_have_all_that_a_small_bucket_holds(self, valkey: Server, user: User):
-        """One replica would hold a few of a hundred ahead for nobody, and another refuse them."""
-        clock = self.Clock()
-        async with replicas(valkey, having(requests_per_minute=100), 2, clock) as (one, two):
-            assert len(await self.steadily(one, clock, user, 20, 200)) == 20
-            assert sum(await asyncio.gather(*(admitted(two, user) for _ in range(480)))) == 80
-
-    async def test_what_was_refilled_meanwhile_is_not_given_back_again(
-        self, link: RedisLink, errands: Errands, user: User
-    ):
-        """Who has paid for some ahead when the bucket is refilled would have them twice."""
-        clock = self.Clock()
-        limits = Limits(errands, lambda _: having(requests_per_minute=100_000), clock=clock)
-        purse = limits._purses.of(user.id, 100_000)
-        while purse.paid < 5:
-            await self.steadily(limits, clock, user, 1, 100)
-        bucket = named("requests", user.id)
-        since = int(await link.client.hget(bucket, "since"))
-        await link.client.hset(bucket, "since", since - 10_000)  # as if so much time had passed
-        async with counting(Errands(link), having(requests_per_minute=100_000)) as another:
-            for _ in range(5):
-                assert await admitted(another, user)
-        clock.now += 10
-        await until(lambda: not purse.is_watched)
-        await errands.aclose()
-        assert float(await link.client.hget(bucket, "used")) == 5
-        await limits.aclose()
-
-    async def test_a_smaller_plan_has_nothing_of_what_a_larger_one_has_paid_for(
-        self, errands: Errands, user: User
-    ):
-        """A token of a small plan, in a page, would be let in beyond it beside its user's own busy key."""
-        clock = self.Clock()
-        small = replace(user, plan="small")
-        limits = Limits(
-            errands,
-            lambda plan: having(requests_per_minute=1 if plan == "small" else 100_000),
-            clock=clock,
-        )
-        while not limits._purses.of(user.id, 100_000).paid:
-            await self.steadily(limits, clock, user, 1, 100)
-        assert not await admitted(limits, small)
-        await limits.aclose()
-
-    async def test_who_has_some_paid_for_is_not_refused(self, user: User):
-        """The answers of two connections cross: what was paid for would be kept from all who come next."""
-        purse = Purse(0.0, 0.0)
-        purse.refuse(0.0, 10.0)
-        assert purse.refused(0.5) == 9.5
-        purse.pay(0.5, 1, 0, 10, 1.0)
-        assert purse.refused(0.5) is None
-        assert purse.ask(0.5)
-        assert purse.refused(0.5) == 9.5
-
-
 async def test_what_is_begun_again_elsewhere_is_charged_once(valkey: Server, user: User, link: RedisLink):
     """Work that another process goes on with after a crash would be paid for twice."""
     table = having(characters_per_day=100, spend_per_month=1.0)
@@ -680,3 +359,10 @@ async def test_what_broke_off_while_it_was_reserved_is_charged_to_who_goes_on(
         with pytest.raises(CharactersExceeded):
             await limits.reserve(limits.enter(user), Due(60, 0.1), Tally(), once="another")
         await limits.reserve(limits.enter(user), Due(50, 0.1), Tally(), once="another")
+
+
+async def test_an_entrance_that_nobody_waits_for_is_no_defect(errands: Errands, user: User):
+    """A request that fails before it is admitted would leave an exception that nobody ever looks at."""
+    async with counting(errands, having(requests_per_minute=5)) as limits:
+        entrance: Entrance = limits.enter(user)
+        assert entrance.asked is not None

@@ -44,7 +44,7 @@ if used + cost > room + 1e-6 then
   return {0, math.max(0, math.floor(room - used + 1e-6)), since + wanted * STEP - now, 0, since, held}
 end
 if more < 0 and since ~= tonumber(ARGV[8]) then more = 0 end
-if more > 0 then more = math.min(more, math.floor((room - used - cost) / 4)) end
+if more > 0 then more = math.max(0, math.min(more, math.floor((room - used - cost) / 4))) end
 used = math.max(0, used + cost + more)
 redis.call('HSET', KEYS[1], 'since', string.format('%d', since), 'used', string.format('%.6f', used))
 redis.call('PEXPIRE', KEYS[1], 7 * STEP)
