@@ -3,7 +3,10 @@
 import asyncio
 import http.client
 import secrets
+import statistics
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Final
 
 from app.users.keys import Keys
@@ -16,10 +19,8 @@ from cache.link import RedisLink
 
 _RUNS: Final = 5
 _FIRST: Final = 0.8
-"""Seconds in which a user who has just come is counted one by one."""
 _BETWEEN: Final = 0.4
 _STEADY: Final = 1.2
-"""Seconds, behind the others, in which he has his next requests paid for ahead."""
 _CROWD: Final = 64
 _MUCH: Final = str(10**12)
 _KEYS: Final = {"AUTH__MODE": "keys"}
@@ -31,9 +32,12 @@ _LIMITS: Final = {
     "LIMITS__DEFAULT__SPEND_PER_MONTH": "1000000",
 }
 _UNLIMITED: Final = dict.fromkeys(_LIMITS, "off")
-_COUNTED: Final = _LIMITS | {"LIMITS__DEFAULT__REQUESTS_PER_MINUTE": "4999"}
-"""The largest limit of which nothing is paid for ahead. No run has as many, and each has a user of its own."""
+_SMALL: Final = _LIMITS | {"LIMITS__DEFAULT__REQUESTS_PER_MINUTE": "5000"}
+"""No run has as many, and each has a user of its own."""
 _SHORT: Final = 0.4
+_ROUNDS: Final = 12
+_PAUSE: Final = 0.25
+"""Seconds between two requests of a user who has nothing paid for ahead: each of them is counted by itself."""
 
 
 def measure() -> Iterator[Figure]:
@@ -43,12 +47,12 @@ def measure() -> Iterator[Figure]:
             serving(settings=memory) as bare,
             serving(settings=memory | _KEYS | _UNLIMITED) as keyed,
             serving(settings=memory | _KEYS | _LIMITS) as limited,
-            serving(settings=memory | _KEYS | _COUNTED) as counted,
+            serving(settings=memory | _KEYS | _SMALL) as small,
         ):
-            yield from _compared(tier, bare, {"a key": keyed, "a key and limits": limited}, counted)
+            yield from _compared(tier, bare, {"a key": keyed, "a key and limits": limited}, small)
 
 
-def _compared(tier: str, bare: Server, others: dict[str, Server], counted: Server) -> Iterator[Figure]:
+def _compared(tier: str, bare: Server, others: dict[str, Server], small: Server) -> Iterator[Figure]:
     body = asking.body(SENTENCE)
     _say(bare, body, {})
     requests = {"": (bare, load.post("/v1/audio/speech", body))}
@@ -60,13 +64,13 @@ def _compared(tier: str, bare: Server, others: dict[str, Server], counted: Serve
     for connections in (1, _CROWD):
         first: dict[str, list[float]] = {name: [] for name in requests}
         steady: dict[str, list[float]] = {name: [] for name in requests}
-        singly: dict[str, list[float]] = {"": [], "small": []}
+        short: dict[str, list[float]] = {"": [], "small": []}
         for run in range(_RUNS + 1):
-            newcomer = _asking_as_somebody_new(counted, body)
-            for name, (server, request) in {"": requests[""], "small": (counted, newcomer)}.items():
+            newcomer = _asking_as_somebody_new(small, body)
+            for name, (server, request) in {"": requests[""], "small": (small, newcomer)}.items():
                 took = _each(server, request, connections, _SHORT)
                 if run:
-                    singly[name].append(took)
+                    short[name].append(took)
             for name, (server, request) in requests.items():
                 of_first = _each(server, request, connections, _FIRST)
                 _each(server, request, connections, _BETWEEN)
@@ -79,7 +83,12 @@ def _compared(tier: str, bare: Server, others: dict[str, Server], counted: Serve
         yield _added(f"{what}: a key adds", steady, "a key")
         yield _added(f"{what}: a key and limits add", steady, "a key and limits")
         yield _added(f"{what}: the same in a user's first second", first, "a key and limits")
-        yield _added(f"{what}: the same with 4,999 requests a minute, counted one by one", singly, "small")
+        yield _added(f"{what}: the same of 5,000 a minute, in a user's first half second", short, "small")
+    yield Figure(
+        f"Hit, {tier}: a key and limits add, four requests a second",
+        "ms",
+        tuple(_paced(bare, others["a key and limits"], body, who)),
+    )
 
 
 def _asking_as_somebody_new(server: Server, body: bytes) -> bytes:
@@ -95,6 +104,32 @@ def _each(server: Server, request: bytes, connections: int, seconds: float) -> f
     return 1e3 * came.seconds / len(came.waits)
 
 
+def _paced(bare: Server, limited: Server, body: bytes, who: dict[str, str]) -> Iterator[float]:
+    """Milliseconds that a key and limits add to the wait of who asks now and then, in turns with who has none."""
+    with closing(_connected(bare)) as one, closing(_connected(limited)) as another:
+        for run in range(_RUNS + 1):
+            added = []
+            for _ in range(_ROUNDS):
+                added.append(_wait(another, body, who) - _wait(one, body, {}))
+                time.sleep(_PAUSE)
+            if run:
+                yield 1e3 * statistics.median(added)
+
+
+def _connected(server: Server) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("localhost", server.port, timeout=60)
+
+
+def _wait(connection: http.client.HTTPConnection, body: bytes, who: dict[str, str]) -> float:
+    """Seconds until all of the answer is there."""
+    began = time.perf_counter()
+    connection.request("POST", "/v1/audio/speech", body, {"Content-Type": "application/json", **who})
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == http.client.OK
+    return time.perf_counter() - began
+
+
 def _added(what: str, times: dict[str, list[float]], name: str) -> Figure:
     added = [100 * (mine / bare - 1) for mine, bare in zip(times[name], times[""], strict=True)]
     return Figure(what, "%", tuple(added), "15 or less")
@@ -102,12 +137,8 @@ def _added(what: str, times: dict[str, list[float]], name: str) -> Figure:
 
 def _say(server: Server, body: bytes, who: dict[str, str]) -> None:
     """So that it is there."""
-    connection = http.client.HTTPConnection("localhost", server.port, timeout=60)
-    connection.request("POST", "/v1/audio/speech", body, {"Content-Type": "application/json", **who})
-    answer = connection.getresponse()
-    answer.read()
-    assert answer.status == http.client.OK
-    connection.close()
+    with closing(_connected(server)) as connection:
+        _wait(connection, body, who)
 
 
 async def _key(server: Server, name: str = "bench") -> str:

@@ -74,7 +74,7 @@ class Purse:
         """How many to pay for with the next one that is asked for: none with the first."""
         if self.paid > self.low or self.paying is not None:
             return 0
-        return int(self.asked * AHEAD / max(_SHORTEST, now - self.since)) if self.asked > 1 else 0
+        return int((self.asked - 1) * AHEAD / max(_SHORTEST, now - self.since))
 
     def pay(self, now: float, count: int, of: int, left: int, seconds: float) -> None:
         """So many are paid for, `of` this bucket; beside them `left` may still be had, more in so many seconds."""

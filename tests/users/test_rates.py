@@ -428,4 +428,4 @@ class TestPurse:
         assert not purse.ask(0.0)
         assert purse.more(0.0) == 0, "he may not come again"
         assert not purse.ask(0.0)
-        assert purse.more(0.0) == 20
+        assert purse.more(0.0) == 10
