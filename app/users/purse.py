@@ -76,11 +76,14 @@ class Purse:
             return 0
         return int((self.asked - 1) * AHEAD / max(_SHORTEST, now - self.since))
 
-    def pay(self, now: float, count: int, of: int, left: int, seconds: float) -> None:
-        """So many are paid for, `of` this bucket; beside them `left` may still be had, more in so many seconds."""
+    def pay(self, now: float, count: int, of: int) -> None:
+        """So many are paid for, `of` this bucket."""
         self.paid_last = count if of != self.paid_of else min(self.paid, self.paid_last) + count
         self.paid += count
         self.paid_at, self.paid_of, self.low = now, of, count // 4
+
+    def hear(self, now: float, left: int, seconds: float) -> None:
+        """Beside those that are paid for so many may still be had, more in so many seconds."""
         self.left, self.refilled = left, now + seconds
 
     def empty(self) -> int:

@@ -167,6 +167,7 @@ class Rates:
             return _Told(poured.ok, Left(poured.left, poured.seconds or 0.0), poured.seconds, 0.0)
         ok, left, milliseconds, paid, _, held = map(int, came)
         seconds = milliseconds / 1000
+        purse.hear(self._clock(), left, seconds)
         return _Told(bool(ok), Left(left + paid, seconds), seconds, held / 1000)
 
     def _paid(self, purse: Purse, asked: "asyncio.Future[Answer | Away]") -> None:
@@ -176,7 +177,9 @@ class Rates:
         if isinstance(came, Away) or not came[3]:
             purse.low = 0
         else:
-            purse.pay(self._clock(), int(came[3]), int(came[4]), int(came[1]), int(came[2]) / 1000)
+            now = self._clock()
+            purse.pay(now, int(came[3]), int(came[4]))
+            purse.hear(now, int(came[1]), int(came[2]) / 1000)
             if purse not in self._watched:
                 self._watch(purse, KEPT)
         if paying is not None and not paying.done():

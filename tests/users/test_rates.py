@@ -405,7 +405,7 @@ class TestPurse:
         purse = Purse("user", 10, 0.0, 0.0)
         purse.refuse(0.0, 10.0)
         assert purse.refused(0.5) == 9.5
-        purse.pay(0.5, 1, 0, 10, 1.0)
+        purse.pay(0.5, 1, 0)
         assert purse.refused(0.5) is None
         assert purse.ask(0.5)
         assert purse.refused(0.5) == 9.5
@@ -413,12 +413,12 @@ class TestPurse:
     def test_of_two_buckets_only_the_last_goes_back(self):
         """What was paid for before the bucket was refilled is refilled with it."""
         purse = Purse("user", 100, 0.0, 0.0)
-        purse.pay(0.0, 10, 1, 90, 10.0)
-        purse.pay(0.1, 10, 1, 80, 9.9)
-        purse.pay(9.9, 10, 2, 70, 10.0)
+        purse.pay(0.0, 10, 1)
+        purse.pay(0.1, 10, 1)
+        purse.pay(9.9, 10, 2)
         assert (purse.paid, purse.empty()) == (30, 10)
-        purse.pay(10.0, 10, 2, 60, 9.9)
-        purse.pay(10.0, 10, 2, 60, 9.9)
+        purse.pay(10.0, 10, 2)
+        purse.pay(10.0, 10, 2)
         purse.take()
         assert purse.empty() == 19
 
