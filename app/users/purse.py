@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from app.users.told import Left
+
 PAUSE: Final = 1.0
 """Seconds without a request after which he has just come again; and over which it is seen how fast he asks."""
 AHEAD: Final = 0.2
@@ -50,6 +52,8 @@ class Purse:
     refused_until: float = 0.0
     paying: "asyncio.Future[None] | None" = None
     """Done when it is known what was paid for: until then nobody else asks for more than himself."""
+    promised: int = 0
+    """Of what is being paid for, how much nobody waits for yet."""
 
     def ask(self, now: float) -> bool:
         """One more request; whether it was paid for."""
@@ -70,6 +74,13 @@ class Purse:
         self.paid -= 1
         return True
 
+    def wait(self) -> bool:
+        """Whether there is one for him in what is being paid for: sooner than if he asked by himself."""
+        if self.paying is None or not self.promised:
+            return False
+        self.promised -= 1
+        return True
+
     def more(self, now: float) -> int:
         """How many to pay for with the next one that is asked for: none with the first."""
         if self.paid > self.low or self.paying is not None:
@@ -85,6 +96,10 @@ class Purse:
     def hear(self, now: float, left: int, seconds: float) -> None:
         """Beside those that are paid for so many may still be had, more in so many seconds."""
         self.left, self.refilled = left, now + seconds
+
+    def standing(self, now: float) -> Left:
+        """What is left, as far as it is known here."""
+        return Left(self.left + self.paid, self.refilled - now)
 
     def empty(self) -> int:
         """How many of those that were not used go back; it has none any more, nor a ticket."""

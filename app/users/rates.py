@@ -33,6 +33,8 @@ class Entrance:
     user: User
     limits: LimitTable
     asked: "asyncio.Future[Answer | Away] | None"
+    waits: bool = False
+    """For what is being paid for ahead: one of those is meant for him."""
     requests: Left | None = None
     characters: Left | None = None
 
@@ -102,11 +104,12 @@ class Rates:
         now = self._clock()
         purse = self._purses.of(user.id, room)
         if not purse.ask(now):
+            if purse.wait():
+                return Entrance(user, limits, None, waits=True)
             return Entrance(user, limits, self._ask(purse, 1, purse.more(now)))
         if purse.paid <= purse.low and (more := purse.more(now)):
             self._ask(purse, 0, more)
-        left = Left(purse.left + purse.paid, purse.refilled - now)
-        return Entrance(user, limits, None, requests=left)
+        return Entrance(user, limits, None, requests=purse.standing(now))
 
     async def admit(self, entrance: Entrance) -> None:
         """Until it is known; whoever was not let in is told so, once nobody holds anything of his that is not used.
@@ -115,10 +118,14 @@ class Rates:
             RateLimited: it was one too many.
         """
         room = entrance.limits.requests_per_minute
-        if entrance.asked is None or room is None:
+        if room is None or (entrance.asked is None and not entrance.waits):
             return
         purse = self._purses.of(entrance.user.id, room)
-        told, waited = await self._hear(entrance.asked, purse), 0.0
+        if entrance.waits and await _paid_for(purse):
+            entrance.requests = purse.standing(self._clock())
+            return
+        asked = entrance.asked or self._ask(purse, 1, purse.more(self._clock()))
+        told, waited = await self._hear(asked, purse), 0.0
         while not (told.ok or await _paid_for(purse)):
             if not told.held or waited >= _PATIENCE:
                 purse.refuse(self._clock(), told.seconds or 0.0)
@@ -127,7 +134,7 @@ class Rates:
             await self._sleep(told.held)
             waited += told.held
             told = await self._hear(self._ask(purse, 1, 0), purse)
-        entrance.requests = told.left if told.ok else Left(purse.paid, told.left.seconds)
+        entrance.requests = told.left if told.ok else purse.standing(self._clock())
 
     async def warm(self) -> None:
         """Have the script known before the first request: sent whole, it may be overtaken by what comes after it."""
@@ -152,7 +159,7 @@ class Rates:
             arguments += [used_up, purse.ticket, int(KEPT * 1000)]
         asked = self._errands.run(self._script, _places(purse.user), arguments)
         if more:
-            purse.paying = asyncio.get_running_loop().create_future()
+            purse.paying, purse.promised = asyncio.get_running_loop().create_future(), more
             # Heard here: the request may have ended by then.
             asked.add_done_callback(functools.partial(self._paid, purse))
         return asked

@@ -299,6 +299,11 @@ class TestWithoutRedis:
         with pytest.raises(CharactersExceeded):
             await reserved(limits, other, Due(1, 0.0))
 
+    async def test_a_crowd_has_the_share_too(self, away: Callable[[LimitTable], Limits], user: User):
+        """Who waits for what is being paid for ahead, and never is, would wait for ever, or be refused."""
+        limits = away(having(requests_per_minute=400))
+        assert sum(await asyncio.gather(*(admitted(limits, user) for _ in range(150)))) == 100
+
     async def test_places_are_shared_out_too(self, away: Callable[[LimitTable], Limits], user: User):
         """A hundred long speeches at once would be begun in an outage."""
         limits = away(having(concurrent_requests=8))

@@ -201,8 +201,25 @@ class TestPaidAhead:
         # Half of them leave before they know.
         entrances = [limits.enter(user) for _ in range(40)]
         await asyncio.gather(*(limits.admit(entrance) for entrance in entrances[20:]))
-        assert 0 < purse.paid <= 20
-        assert await used(link, user) == 40 + purse.paid, "nobody pays for what nobody can have"
+        assert purse.paid == 10, "those who have left took none"
+        assert await used(link, user) == 30 + purse.paid, "nobody pays for what nobody can have"
+        await limits.aclose()
+
+    async def test_a_crowd_waits_for_what_is_being_paid_for(self, errands: Errands, user: User):
+        """Each of its connections would go to Redis by itself, over and over, until there is enough for all."""
+        limits = Limits(errands, lambda _: having(requests_per_minute=100_000))
+        asked = 0
+
+        async def connection() -> None:
+            nonlocal asked
+            for _ in range(20):
+                entrance = limits.enter(user)
+                await limits.admit(entrance)
+                assert dict(entrance.headers)["x-ratelimit-remaining-requests"]
+                asked += entrance.asked is not None
+
+        await asyncio.gather(*(connection() for _ in range(64)))
+        assert asked < 2 * 64
         await limits.aclose()
 
     async def test_the_next_ones_are_paid_for_before_they_are_needed(self, errands: Errands, user: User):
