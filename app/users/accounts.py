@@ -20,7 +20,7 @@ from app.users.usage import KEPT_DAYS, Usage, date_of, day_of
 from cache.errors import Away
 from cache.link import Answer, RedisLink
 
-_COUNTED: Final = ("requests", "characters", "counts", "speaking", "reserved", "websockets")
+_COUNTED: Final = ("requests", "held", "characters", "counts", "speaking", "reserved", "websockets")
 """Things that limits keep of a user."""
 _SCANNED: Final = 1_000
 """Keys that Redis looks at in one trip."""

@@ -1,6 +1,7 @@
 """Requests in a minute: asked for, paid for ahead, given back, refused."""
 
 import asyncio
+import contextvars
 import functools
 import itertools
 import secrets
@@ -196,7 +197,10 @@ class Rates:
         if self._is_closed:
             self._give_back(purse)
             return
-        self._watched[purse] = asyncio.get_running_loop().call_later(seconds, self._look_at, purse)
+        # In an empty context: it goes on for as long as he asks, and would keep the request that it began with.
+        self._watched[purse] = asyncio.get_running_loop().call_later(
+            seconds, self._look_at, purse, context=contextvars.Context()
+        )
 
     def _look_at(self, purse: Purse) -> None:
         """Whether it is time to give back what was not used, or to say that all was."""
