@@ -9,6 +9,7 @@ import pytest
 
 from cache.errands import Errands
 from cache.errors import Away
+from cache.interface import Entry
 from cache.link import Answer, Keys, RedisLink, Script
 from cache.redis import RedisTier
 from cache.value import new_entry
@@ -161,12 +162,19 @@ async def test_a_reader_that_is_ended_leaves_nobody_waiting(victim: Server, keys
     tier = RedisTier(link, errands)
     await tier.get_many([ONE])
     victim.send(signal.SIGSTOP)
-    errand = errands.run(adding(link), [keys.of("sum", ONE)], [1])
-    look = asyncio.create_task(tier.get_many([ONE]))
-    await until(lambda: not errands._waiting)
+    asked: list[asyncio.Future[Answer | Away]] = []
+
+    async def look() -> list[Entry | None]:
+        """In one turn with it, as requests do: else it would go by itself."""
+        asked.append(errands.run(adding(link), [keys.of("sum", ONE)], [1]))
+        return await tier.get_many([ONE])
+
+    looking = asyncio.create_task(look())
+    await until(lambda: bool(asked) and not errands._waiting)
     await tier.aclose()
-    assert await look == [None]
-    assert isinstance(await errand, Away)
+    assert await looking == [None]
+    assert asked[0].done(), "and not only when Redis has not answered for so long"
+    assert isinstance(await asked[0], Away)
     victim.send(signal.SIGCONT)
     await errands.aclose()
     await link.aclose()
