@@ -36,6 +36,8 @@ class Entrance:
     asked: "asyncio.Future[Answer | Away] | None"
     waits: bool = False
     """For what is being paid for ahead: one of those is meant for him."""
+    is_in: bool = False
+    """He is: whoever looks again for what he asked for has not asked once more."""
     requests: Left | None = None
     characters: Left | None = None
 
@@ -101,7 +103,7 @@ class Rates:
         """Ask for a request of this user's to be let in; begun before the look-up it goes along with it."""
         room = limits.requests_per_minute
         if room is None:
-            return Entrance(user, limits, None)
+            return Entrance(user, limits, None, is_in=True)
         now = self._clock()
         purse = self._purses.of(user.id, room)
         if not purse.ask(now):
@@ -110,7 +112,7 @@ class Rates:
             return Entrance(user, limits, self._ask(purse, 1, purse.more(now)))
         if purse.paid <= purse.low and (more := purse.more(now)):
             self._ask(purse, 0, more)
-        return Entrance(user, limits, None, requests=purse.standing(now))
+        return Entrance(user, limits, None, is_in=True, requests=purse.standing(now))
 
     async def admit(self, entrance: Entrance) -> None:
         """Until it is known; whoever was not let in is told so, once nobody holds anything of his that is not used.
@@ -119,11 +121,11 @@ class Rates:
             RateLimited: it was one too many.
         """
         room = entrance.limits.requests_per_minute
-        if room is None or (entrance.asked is None and not entrance.waits):
+        if room is None or entrance.is_in:
             return
         purse = self._purses.of(entrance.user.id, room)
         if entrance.waits and await _paid_for(purse):
-            entrance.requests = purse.standing(self._clock())
+            entrance.is_in, entrance.requests = True, purse.standing(self._clock())
             return
         asked = entrance.asked or self._ask(purse, 1, purse.more(self._clock()))
         told, waited = await self._hear(asked, purse), 0.0
@@ -135,6 +137,7 @@ class Rates:
             await self._sleep(told.held)
             waited += told.held
             told = await self._hear(self._ask(purse, 1, 0), purse)
+        entrance.is_in = True
         entrance.requests = told.left if told.ok else purse.standing(self._clock())
 
     async def warm(self) -> None:

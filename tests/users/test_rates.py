@@ -222,6 +222,19 @@ class TestPaidAhead:
         assert asked < 2 * 64
         await limits.aclose()
 
+    async def test_who_is_let_in_twice_has_asked_once(self, errands: Errands, user: User):
+        """Who looks again for a clip that was made anew meanwhile would pay twice, or be refused what he was let in for."""
+        clock = Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=40), clock=clock)
+        crowd = [limits.enter(user) for _ in range(50)]
+        assert any(entrance.waits for entrance in crowd)
+        came = await asyncio.gather(*map(limits.admit, crowd), return_exceptions=True)
+        let_in = [entrance for entrance, error in zip(crowd, came, strict=True) if error is None]
+        assert len(let_in) == 40
+        for entrance in let_in:
+            await limits.admit(entrance)
+        await limits.aclose()
+
     async def test_the_next_ones_are_paid_for_before_they_are_needed(self, errands: Errands, user: User):
         """Whoever comes while they are paid for would go to Redis by himself: of a crowd, each of its connections."""
         clock = Clock()
