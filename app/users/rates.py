@@ -80,7 +80,6 @@ class Rates:
         self._alone = alone
         self._clock = clock
         self._sleep = sleep
-        # Of a length that all have: by it this process' tickets are told from those of the others.
         self._name = secrets.token_hex(8)
         self._tickets = itertools.count()
         self._script = errands.link.script("enter", SCRIPTS)
@@ -154,12 +153,14 @@ class Rates:
 
     def _ask(self, purse: Purse, cost: int, more: int) -> "asyncio.Future[Answer | Away]":
         """For one request or for none, and with it for so many more."""
-        arguments: list[str | bytes | int] = [purse.room, cost, more, self._name]
+        # His other keys may have another room, and something held for it here.
+        whose = f"{self._name}:{purse.room}:"
+        arguments: list[str | bytes | int] = [purse.room, cost, more, whose]
         if purse.paying is None and (more or (purse.ticket and not purse.paid)):
             # Of what is used up the ticket is taken back: others would wait for it.
             used_up = "" if purse.paid else purse.ticket
             # The same as long as something is held: it is never taken back by what overtakes another on its way.
-            purse.ticket = (purse.ticket or f"{self._name}:{next(self._tickets)}") if more else ""
+            purse.ticket = (purse.ticket or f"{whose}{next(self._tickets)}") if more else ""
             arguments += [used_up, purse.ticket, int(KEPT * 1000)]
         asked = self._errands.run(self._script, _places(purse.user), arguments)
         if more:

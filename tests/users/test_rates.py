@@ -306,6 +306,30 @@ class TestPaidAhead:
         assert not await admitted(limits, small)
         await limits.aclose()
 
+    async def test_what_a_smaller_plan_has_paid_for_goes_back_to_a_larger_one(
+        self, link: RedisLink, errands: Errands, user: User
+    ):
+        """Where somebody's other key has used more than this one may, what this one holds would be nobody's."""
+        clock = Clock()
+        large = replace(user, plan="large")
+        limits = Limits(
+            errands,
+            lambda plan: having(requests_per_minute=1_000 if plan == "large" else 100),
+            clock=clock,
+        )
+        await steadily(limits, clock, user, 20, 200)
+        held = purse_of(limits, user, 100).paid
+        assert held
+        let_in = 20
+        while await used(link, user) <= 100:
+            clock.now += 2  # the large one has nothing paid for
+            await limits.admit(limits.enter(large))
+            let_in += 1
+        await until(lambda: not purse_of(limits, user, 100).paid)
+        await errands.aclose()
+        assert await used(link, user) == let_in
+        await limits.aclose()
+
     async def test_who_closes_gives_back(self, valkey: Server, link: RedisLink, user: User):
         """A replica that is replaced would take a quarter of its users' minute along."""
         clock = Clock()
@@ -376,6 +400,39 @@ class TestHeldElsewhere:
             came = await asyncio.gather(*map(limits.admit, asked), return_exceptions=True)
         assert [type(one) for one in came].count(RateLimited) == 100
         await limits.aclose()
+
+    async def test_what_is_held_for_his_other_key_is_waited_for(self, errands: Errands, user: User):
+        """After a plan was changed, or beside his other key, he would be refused what goes back in a moment."""
+        clock = Clock()
+        plans = {"default": having(requests_per_minute=100), "other": having(requests_per_minute=101)}
+        limits = Limits(errands, plans.__getitem__, clock=clock)
+        await steadily(limits, clock, user, 20, 200)
+        held = purse_of(limits, user, 100).paid
+        assert held
+        other, let_in = replace(user, plan="other"), 0
+        while let_in < 81 - held:
+            let_in += await admitted(limits, other)
+        waiting = asyncio.create_task(admitted(limits, other))
+        asked = limits.enter(other).asked
+        assert asked is not None
+        await asked
+        clock.now += 10
+        assert await waiting
+        await limits.aclose()
+
+    async def test_beyond_his_room_nobody_waits(self, valkey: Server, user: User):
+        """A page's token of a small plan would be refused late each time, as long as its user's own key is busy."""
+        clock = Clock()
+        small = replace(user, plan="small")
+        async with replicas(valkey, having(requests_per_minute=1_000), 1, clock) as (busy,):
+            await steadily(busy, clock, user, 20, 200)
+            assert purse_of(busy, user, 1_000).paid
+            link = RedisLink(valkey.url, timeout=5)
+            table = having(requests_per_minute=10)
+            limits = Limits(Errands(link), lambda _: table, sleep=no_sleep)
+            assert not await admitted(limits, small)
+            await limits.aclose()
+            await link.aclose()
 
     async def test_who_leaves_while_he_waits_takes_nothing(self, valkey: Server, user: User):
         """A request that is given up would use one of those that are given back."""

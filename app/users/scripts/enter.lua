@@ -1,6 +1,6 @@
 -- One request of a user's: in if his bucket for requests has room for it.
 --
--- KEYS     1 the bucket, 2 tickets of the processes that hold some of it paid for ahead, by when it goes back
+-- KEYS     1 the bucket, 2 tickets of those who hold some of it paid for ahead, by when it goes back
 -- ARGV     room (per minute), cost, how many more to pay for ahead (less than 0: so many were not used), whose tickets
 --          begin with what; and, may be left out: a ticket of whose nothing is held any more, a new one for what is
 --          paid for ahead, ms after which that goes back, and since when the bucket had been as it was when what was
@@ -33,13 +33,17 @@ if ticks > 0 then
 end
 if used <= 0 then since = now end
 if cost > room then return {0, math.floor(room - used), -1, 0, since, 0} end
--- Thirds do not add up: a millionth is nobody's request.
-if used + cost > room + 1e-6 then
+-- Thirds do not add up: a millionth is nobody's request. What goes back is taken though a larger plan has used more.
+if cost > 0 and used + cost > room + 1e-6 then
   local wanted = math.ceil((used + cost - room) / refill - 1e-6)
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - LATE)
-  local tickets, held = redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES'), 0
-  for at = 1, #tickets, 2 do
-    if string.sub(tickets[at], 1, #ARGV[4]) ~= ARGV[4] then held = math.max(SOON, tonumber(tickets[at + 1]) - now) end
+  local held = 0
+  -- Beyond this room is only who has a larger one, too: he may hold some for as long as he likes.
+  if used <= room + 1e-6 then
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - LATE)
+    local tickets = redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
+    for at = 1, #tickets, 2 do
+      if string.sub(tickets[at], 1, #ARGV[4]) ~= ARGV[4] then held = math.max(SOON, tonumber(tickets[at + 1]) - now) end
+    end
   end
   return {0, math.max(0, math.floor(room - used + 1e-6)), since + wanted * STEP - now, 0, since, held}
 end
