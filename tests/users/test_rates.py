@@ -223,7 +223,7 @@ class TestPaidAhead:
         await limits.aclose()
 
     async def test_who_is_let_in_twice_has_asked_once(self, errands: Errands, user: User):
-        """Who looks again for a clip that was made anew meanwhile would pay twice, or be refused what he was let in for."""
+        """Who looks again for a clip that was made anew meanwhile would pay twice, or be refused after all."""
         clock = Clock()
         limits = Limits(errands, lambda _: having(requests_per_minute=40), clock=clock)
         crowd = [limits.enter(user) for _ in range(50)]
@@ -267,28 +267,27 @@ class TestPaidAhead:
         assert await used(link, user) == 4_061 + purse.paid
         await limits.aclose()
 
-    async def test_what_was_refilled_meanwhile_is_not_given_back_again(
-        self, link: RedisLink, errands: Errands, user: User
+    @pytest.mark.parametrize("left_over", [-5, 3, 200])
+    async def test_what_was_paid_for_before_a_refill_goes_back_once(
+        self, valkey: Server, link: RedisLink, user: User, left_over: int
     ):
-        """Who has paid for some ahead when the bucket is refilled would have them twice."""
-        clock = Clock()
-        table = having(requests_per_minute=100_000)
-        limits = Limits(errands, lambda _: table, clock=clock)
-        purse = purse_of(limits, user, 100_000)
-        while purse.paid < 5:
-            await steadily(limits, clock, user, 1, 100)
+        """Who has paid for some ahead when the bucket is refilled would have them twice, or not at all."""
+        clocks = Clock(), Clock()
         bucket = named("requests", user.id)
-        since = int(await link.client.hget(bucket, "since"))
-        await link.client.hset(bucket, "since", since - 10_000)  # as if so much time had passed
-        async with counting(Errands(link), table) as another:
-            for _ in range(5):
-                await another.admit(another.enter(user))
-        before = await used(link, user)
-        clock.now += 10
-        await until(lambda: not limits._rates._watched)
-        await errands.aclose()
-        assert await used(link, user) <= before
-        await limits.aclose()
+        async with replicas(valkey, having(requests_per_minute=600), 2, *clocks) as (one, two):
+            await steadily(one, clocks[0], user, 20, 200)
+            purse = purse_of(one, user, 600)
+            held = purse.paid
+            assert 3 < held < 200
+            await steadily(two, clocks[1], user, 100 + left_over - 20 - held, 0.5)
+            assert await used(link, user) == 100 + left_over
+            # As if so much time had passed: a refill is of a hundred.
+            await link.client.hincrby(bucket, "since", -10_000)
+            purse.paid_of -= 10_000
+            await steadily(two, clocks[1], user, 5, 0.5)
+            clocks[0].now += 10
+            await until(lambda: not one._rates._watched)
+        assert await used(link, user) == 5 + max(0, left_over - held)
 
     async def test_a_smaller_plan_has_nothing_of_what_a_larger_one_has_paid_for(
         self, errands: Errands, user: User
@@ -337,6 +336,26 @@ class TestPaidAhead:
             await steadily(limits, clock, user, 40, 100)
             assert purse_of(limits, user, 1_000).paid
         assert await used(link, user) == 40
+        assert not await link.client.exists(named("held", user.id))
+
+    async def test_who_closes_gives_back_what_comes_late(self, link: RedisLink, errands: Errands, user: User):
+        """Who is served elsewhere from now on would wait for what a replica that has ended still seems to hold."""
+        clock = Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=1_000), clock=clock)
+        purse = purse_of(limits, user, 1_000)
+        await steadily(limits, clock, user, 40, 100)
+        let_in = 40
+        while purse.paying is None:
+            await limits.admit(limits.enter(user))
+            let_in += 1
+        delayed = errands.take()
+        closing = asyncio.create_task(limits.aclose())
+        await asyncio.sleep(0)
+        await until(lambda: not errands._tasks and not errands._waiting)
+        await errands._send(delayed)
+        await closing
+        await errands.aclose()
+        assert await used(link, user) == let_in
         assert not await link.client.exists(named("held", user.id))
 
 
@@ -433,6 +452,40 @@ class TestHeldElsewhere:
             assert not await admitted(limits, small)
             await limits.aclose()
             await link.aclose()
+
+    async def test_what_is_on_its_way_back_is_waited_for(self, errands: Errands, user: User):
+        """Who overtakes on another connection what goes back would be refused for a second, with some left."""
+        clock = Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=100), clock=clock)
+        purse = purse_of(limits, user, 100)
+        await steadily(limits, clock, user, 20, 200)
+        held = purse.paid
+        assert held
+        clock.now += 10
+        limits._rates._look_at(purse)
+        overtaken = errands.take()
+        crowd = [asyncio.create_task(admitted(limits, user)) for _ in range(100)]
+        await until(lambda: sum(task.done() for task in crowd) >= 80 - held)
+        await until(lambda: not errands._tasks and not errands._waiting)
+        await errands._send(overtaken)
+        assert sum(await asyncio.gather(*crowd)) == 80
+        await limits.aclose()
+
+    async def test_a_ticket_of_another_clock_is_not_waited_for_long(
+        self, link: RedisLink, errands: Errands, user: User
+    ):
+        """After a fail-over to a Redis whose clock is an hour behind, requests would hang for an hour."""
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        limits = Limits(errands, lambda _: having(requests_per_minute=1), sleep=sleep)
+        seconds, _ = await link.client.time()
+        await link.client.zadd(named("held", user.id), {"another": 1_000 * (seconds + 3_600)})
+        assert [await admitted(limits, user) for _ in range(2)] == [True, False]
+        assert sum(slept) < 2
+        await limits.aclose()
 
     async def test_who_leaves_while_he_waits_takes_nothing(self, valkey: Server, user: User):
         """A request that is given up would use one of those that are given back."""
