@@ -129,12 +129,16 @@ class Rates:
         asked = entrance.asked or self._ask(purse, 1, purse.more(self._clock()))
         told, waited = await self._hear(asked, purse), 0.0
         while not (told.ok or await _paid_for(purse)):
-            if not told.held or waited >= _PATIENCE:
+            if purse.returning is not None:
+                # Overtaken by what asked for this one.
+                await asyncio.shield(purse.returning)
+            elif not told.held or waited >= _PATIENCE:
                 purse.refuse(self._clock(), told.seconds or 0.0)
                 entrance.requests = told.left
                 raise entrance.refuse(too_many(room, told.seconds))
-            await self._sleep(told.held)
-            waited += told.held
+            else:
+                await self._sleep(told.held)
+                waited += told.held
             told = await self._hear(self._ask(purse, 1, 0), purse)
         entrance.is_in = True
         entrance.requests = told.left if told.ok else purse.standing(self._clock())
@@ -146,9 +150,12 @@ class Rates:
     async def aclose(self) -> None:
         """Give back what is paid for ahead, as others serve those users from now on. Idempotent."""
         self._is_closed = True
-        watched, self._watched = self._watched, {}
-        for timer in watched.values():
+        for timer in self._watched.values():
             timer.cancel()
+        # First what is being paid for: it has the same ticket, and goes back with the rest.
+        paying = [purse.paying for purse in self._watched if purse.paying is not None]
+        await asyncio.gather(*map(asyncio.shield, paying))
+        watched, self._watched = self._watched, {}
         await asyncio.gather(*map(self._give_back, watched))
 
     def _ask(self, purse: Purse, cost: int, more: int) -> "asyncio.Future[Answer | Away]":
@@ -180,7 +187,8 @@ class Rates:
         ok, left, milliseconds, paid, _, held = map(int, came)
         seconds = milliseconds / 1000
         purse.hear(self._clock(), left, seconds)
-        return _Told(bool(ok), Left(left + paid, seconds), seconds, held / 1000)
+        # No longer than for any ticket: those of a Redis that has failed over are by another clock.
+        return _Told(bool(ok), Left(left + paid, seconds), seconds, min(held / 1000, KEPT))
 
     def _paid(self, purse: Purse, asked: "asyncio.Future[Answer | Away]") -> None:
         """As many of the next requests as Redis says are paid for."""
@@ -221,7 +229,9 @@ class Rates:
         arguments: list[str | bytes | int] = [
             purse.room, 0, -unused, self._name, ticket, "", 0, purse.paid_of,
         ]  # fmt: skip
-        return self._errands.run(self._script, _places(purse.user), arguments)
+        purse.returning = returning = self._errands.run(self._script, _places(purse.user), arguments)
+        returning.add_done_callback(purse.has_returned)
+        return returning
 
 
 async def _paid_for(purse: Purse) -> bool:
