@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.users.told import Left
+from cache.errors import Away
+from cache.link import Answer
 
 PAUSE: Final = 1.0
 """Seconds without a request after which he has just come again; and over which it is seen how fast he asks."""
@@ -52,6 +54,8 @@ class Purse:
     refused_until: float = 0.0
     paying: "asyncio.Future[None] | None" = None
     """Done when it is known what was paid for: until then nobody else asks for more than himself."""
+    returning: "asyncio.Future[Answer | Away] | None" = None
+    """What was not used is on its way back: neither here nor to be had yet."""
     promised: int = 0
     """Of what is being paid for, how much nobody waits for yet."""
 
@@ -106,6 +110,11 @@ class Purse:
         unused = min(self.paid, self.paid_last)
         self.paid, self.ticket = 0, ""
         return unused
+
+    def has_returned(self, returning: "asyncio.Future[Answer | Away]") -> None:
+        """Or is lost. Something else may be on its way by now."""
+        if self.returning is returning:
+            self.returning = None
 
     def refuse(self, now: float, seconds: float) -> None:
         """There is nothing left, nor will be for so many seconds."""

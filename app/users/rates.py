@@ -36,6 +36,8 @@ class Entrance:
     asked: "asyncio.Future[Answer | Away] | None"
     waits: bool = False
     """For what is being paid for ahead: one of those is meant for him."""
+    is_in: bool = False
+    """He is: whoever looks again for what he asked for has not asked once more."""
     requests: Left | None = None
     characters: Left | None = None
 
@@ -78,7 +80,6 @@ class Rates:
         self._alone = alone
         self._clock = clock
         self._sleep = sleep
-        # Of a length that all have: by it this process' tickets are told from those of the others.
         self._name = secrets.token_hex(8)
         self._tickets = itertools.count()
         self._script = errands.link.script("enter", SCRIPTS)
@@ -101,7 +102,7 @@ class Rates:
         """Ask for a request of this user's to be let in; begun before the look-up it goes along with it."""
         room = limits.requests_per_minute
         if room is None:
-            return Entrance(user, limits, None)
+            return Entrance(user, limits, None, is_in=True)
         now = self._clock()
         purse = self._purses.of(user.id, room)
         if not purse.ask(now):
@@ -110,7 +111,7 @@ class Rates:
             return Entrance(user, limits, self._ask(purse, 1, purse.more(now)))
         if purse.paid <= purse.low and (more := purse.more(now)):
             self._ask(purse, 0, more)
-        return Entrance(user, limits, None, requests=purse.standing(now))
+        return Entrance(user, limits, None, is_in=True, requests=purse.standing(now))
 
     async def admit(self, entrance: Entrance) -> None:
         """Until it is known; whoever was not let in is told so, once nobody holds anything of his that is not used.
@@ -119,22 +120,27 @@ class Rates:
             RateLimited: it was one too many.
         """
         room = entrance.limits.requests_per_minute
-        if room is None or (entrance.asked is None and not entrance.waits):
+        if room is None or entrance.is_in:
             return
         purse = self._purses.of(entrance.user.id, room)
         if entrance.waits and await _paid_for(purse):
-            entrance.requests = purse.standing(self._clock())
+            entrance.is_in, entrance.requests = True, purse.standing(self._clock())
             return
         asked = entrance.asked or self._ask(purse, 1, purse.more(self._clock()))
         told, waited = await self._hear(asked, purse), 0.0
         while not (told.ok or await _paid_for(purse)):
-            if not told.held or waited >= _PATIENCE:
+            if purse.returning is not None:
+                # Overtaken by what asked for this one.
+                await asyncio.shield(purse.returning)
+            elif not told.held or waited >= _PATIENCE:
                 purse.refuse(self._clock(), told.seconds or 0.0)
                 entrance.requests = told.left
                 raise entrance.refuse(too_many(room, told.seconds))
-            await self._sleep(told.held)
-            waited += told.held
+            else:
+                await self._sleep(told.held)
+                waited += told.held
             told = await self._hear(self._ask(purse, 1, 0), purse)
+        entrance.is_in = True
         entrance.requests = told.left if told.ok else purse.standing(self._clock())
 
     async def warm(self) -> None:
@@ -144,19 +150,24 @@ class Rates:
     async def aclose(self) -> None:
         """Give back what is paid for ahead, as others serve those users from now on. Idempotent."""
         self._is_closed = True
-        watched, self._watched = self._watched, {}
-        for timer in watched.values():
+        for timer in self._watched.values():
             timer.cancel()
+        # First what is being paid for: it has the same ticket, and goes back with the rest.
+        paying = [purse.paying for purse in self._watched if purse.paying is not None]
+        await asyncio.gather(*map(asyncio.shield, paying))
+        watched, self._watched = self._watched, {}
         await asyncio.gather(*map(self._give_back, watched))
 
     def _ask(self, purse: Purse, cost: int, more: int) -> "asyncio.Future[Answer | Away]":
         """For one request or for none, and with it for so many more."""
-        arguments: list[str | bytes | int] = [purse.room, cost, more, self._name]
+        # His other keys may have another room, and something held for it here.
+        whose = f"{self._name}:{purse.room}:"
+        arguments: list[str | bytes | int] = [purse.room, cost, more, whose]
         if purse.paying is None and (more or (purse.ticket and not purse.paid)):
             # Of what is used up the ticket is taken back: others would wait for it.
             used_up = "" if purse.paid else purse.ticket
             # The same as long as something is held: it is never taken back by what overtakes another on its way.
-            purse.ticket = (purse.ticket or f"{self._name}:{next(self._tickets)}") if more else ""
+            purse.ticket = (purse.ticket or f"{whose}{next(self._tickets)}") if more else ""
             arguments += [used_up, purse.ticket, int(KEPT * 1000)]
         asked = self._errands.run(self._script, _places(purse.user), arguments)
         if more:
@@ -176,7 +187,8 @@ class Rates:
         ok, left, milliseconds, paid, _, held = map(int, came)
         seconds = milliseconds / 1000
         purse.hear(self._clock(), left, seconds)
-        return _Told(bool(ok), Left(left + paid, seconds), seconds, held / 1000)
+        # No longer than for any ticket: those of a Redis that has failed over are by another clock.
+        return _Told(bool(ok), Left(left + paid, seconds), seconds, min(held / 1000, KEPT))
 
     def _paid(self, purse: Purse, asked: "asyncio.Future[Answer | Away]") -> None:
         """As many of the next requests as Redis says are paid for."""
@@ -217,7 +229,9 @@ class Rates:
         arguments: list[str | bytes | int] = [
             purse.room, 0, -unused, self._name, ticket, "", 0, purse.paid_of,
         ]  # fmt: skip
-        return self._errands.run(self._script, _places(purse.user), arguments)
+        purse.returning = returning = self._errands.run(self._script, _places(purse.user), arguments)
+        returning.add_done_callback(purse.has_returned)
+        return returning
 
 
 async def _paid_for(purse: Purse) -> bool:

@@ -222,6 +222,19 @@ class TestPaidAhead:
         assert asked < 2 * 64
         await limits.aclose()
 
+    async def test_who_is_let_in_twice_has_asked_once(self, errands: Errands, user: User):
+        """Who looks again for a clip that was made anew meanwhile would pay twice, or be refused after all."""
+        clock = Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=40), clock=clock)
+        crowd = [limits.enter(user) for _ in range(50)]
+        assert any(entrance.waits for entrance in crowd)
+        came = await asyncio.gather(*map(limits.admit, crowd), return_exceptions=True)
+        let_in = [entrance for entrance, error in zip(crowd, came, strict=True) if error is None]
+        assert len(let_in) == 40
+        for entrance in let_in:
+            await limits.admit(entrance)
+        await limits.aclose()
+
     async def test_the_next_ones_are_paid_for_before_they_are_needed(self, errands: Errands, user: User):
         """Whoever comes while they are paid for would go to Redis by himself: of a crowd, each of its connections."""
         clock = Clock()
@@ -254,28 +267,27 @@ class TestPaidAhead:
         assert await used(link, user) == 4_061 + purse.paid
         await limits.aclose()
 
-    async def test_what_was_refilled_meanwhile_is_not_given_back_again(
-        self, link: RedisLink, errands: Errands, user: User
+    @pytest.mark.parametrize("left_over", [-5, 3, 200])
+    async def test_what_was_paid_for_before_a_refill_goes_back_once(
+        self, valkey: Server, link: RedisLink, user: User, left_over: int
     ):
-        """Who has paid for some ahead when the bucket is refilled would have them twice."""
-        clock = Clock()
-        table = having(requests_per_minute=100_000)
-        limits = Limits(errands, lambda _: table, clock=clock)
-        purse = purse_of(limits, user, 100_000)
-        while purse.paid < 5:
-            await steadily(limits, clock, user, 1, 100)
+        """Who has paid for some ahead when the bucket is refilled would have them twice, or not at all."""
+        clocks = Clock(), Clock()
         bucket = named("requests", user.id)
-        since = int(await link.client.hget(bucket, "since"))
-        await link.client.hset(bucket, "since", since - 10_000)  # as if so much time had passed
-        async with counting(Errands(link), table) as another:
-            for _ in range(5):
-                await another.admit(another.enter(user))
-        before = await used(link, user)
-        clock.now += 10
-        await until(lambda: not limits._rates._watched)
-        await errands.aclose()
-        assert await used(link, user) <= before
-        await limits.aclose()
+        async with replicas(valkey, having(requests_per_minute=600), 2, *clocks) as (one, two):
+            await steadily(one, clocks[0], user, 20, 200)
+            purse = purse_of(one, user, 600)
+            held = purse.paid
+            assert 3 < held < 200
+            await steadily(two, clocks[1], user, 100 + left_over - 20 - held, 0.5)
+            assert await used(link, user) == 100 + left_over
+            # As if so much time had passed: a refill is of a hundred.
+            await link.client.hincrby(bucket, "since", -10_000)
+            purse.paid_of -= 10_000
+            await steadily(two, clocks[1], user, 5, 0.5)
+            clocks[0].now += 10
+            await until(lambda: not one._rates._watched)
+        assert await used(link, user) == 5 + max(0, left_over - held)
 
     async def test_a_smaller_plan_has_nothing_of_what_a_larger_one_has_paid_for(
         self, errands: Errands, user: User
@@ -293,6 +305,30 @@ class TestPaidAhead:
         assert not await admitted(limits, small)
         await limits.aclose()
 
+    async def test_what_a_smaller_plan_has_paid_for_goes_back_to_a_larger_one(
+        self, link: RedisLink, errands: Errands, user: User
+    ):
+        """Where somebody's other key has used more than this one may, what this one holds would be nobody's."""
+        clock = Clock()
+        large = replace(user, plan="large")
+        limits = Limits(
+            errands,
+            lambda plan: having(requests_per_minute=1_000 if plan == "large" else 100),
+            clock=clock,
+        )
+        await steadily(limits, clock, user, 20, 200)
+        held = purse_of(limits, user, 100).paid
+        assert held
+        let_in = 20
+        while await used(link, user) <= 100:
+            clock.now += 2  # the large one has nothing paid for
+            await limits.admit(limits.enter(large))
+            let_in += 1
+        await until(lambda: not purse_of(limits, user, 100).paid)
+        await errands.aclose()
+        assert await used(link, user) == let_in
+        await limits.aclose()
+
     async def test_who_closes_gives_back(self, valkey: Server, link: RedisLink, user: User):
         """A replica that is replaced would take a quarter of its users' minute along."""
         clock = Clock()
@@ -300,6 +336,26 @@ class TestPaidAhead:
             await steadily(limits, clock, user, 40, 100)
             assert purse_of(limits, user, 1_000).paid
         assert await used(link, user) == 40
+        assert not await link.client.exists(named("held", user.id))
+
+    async def test_who_closes_gives_back_what_comes_late(self, link: RedisLink, errands: Errands, user: User):
+        """Who is served elsewhere from now on would wait for what a replica that has ended still seems to hold."""
+        clock = Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=1_000), clock=clock)
+        purse = purse_of(limits, user, 1_000)
+        await steadily(limits, clock, user, 40, 100)
+        let_in = 40
+        while purse.paying is None:
+            await limits.admit(limits.enter(user))
+            let_in += 1
+        delayed = errands.take()
+        closing = asyncio.create_task(limits.aclose())
+        await asyncio.sleep(0)
+        await until(lambda: not errands._tasks and not errands._waiting)
+        await errands._send(delayed)
+        await closing
+        await errands.aclose()
+        assert await used(link, user) == let_in
         assert not await link.client.exists(named("held", user.id))
 
 
@@ -362,6 +418,73 @@ class TestHeldElsewhere:
             asked = [limits.enter(user) for _ in range(200)]
             came = await asyncio.gather(*map(limits.admit, asked), return_exceptions=True)
         assert [type(one) for one in came].count(RateLimited) == 100
+        await limits.aclose()
+
+    async def test_what_is_held_for_his_other_key_is_waited_for(self, errands: Errands, user: User):
+        """After a plan was changed, or beside his other key, he would be refused what goes back in a moment."""
+        clock = Clock()
+        plans = {"default": having(requests_per_minute=100), "other": having(requests_per_minute=101)}
+        limits = Limits(errands, plans.__getitem__, clock=clock)
+        await steadily(limits, clock, user, 20, 200)
+        held = purse_of(limits, user, 100).paid
+        assert held
+        other, let_in = replace(user, plan="other"), 0
+        while let_in < 81 - held:
+            let_in += await admitted(limits, other)
+        waiting = asyncio.create_task(admitted(limits, other))
+        asked = limits.enter(other).asked
+        assert asked is not None
+        await asked
+        clock.now += 10
+        assert await waiting
+        await limits.aclose()
+
+    async def test_beyond_his_room_nobody_waits(self, valkey: Server, user: User):
+        """A page's token of a small plan would be refused late each time, as long as its user's own key is busy."""
+        clock = Clock()
+        small = replace(user, plan="small")
+        async with replicas(valkey, having(requests_per_minute=1_000), 1, clock) as (busy,):
+            await steadily(busy, clock, user, 20, 200)
+            assert purse_of(busy, user, 1_000).paid
+            link = RedisLink(valkey.url, timeout=5)
+            table = having(requests_per_minute=10)
+            limits = Limits(Errands(link), lambda _: table, sleep=no_sleep)
+            assert not await admitted(limits, small)
+            await limits.aclose()
+            await link.aclose()
+
+    async def test_what_is_on_its_way_back_is_waited_for(self, errands: Errands, user: User):
+        """Who overtakes on another connection what goes back would be refused for a second, with some left."""
+        clock = Clock()
+        limits = Limits(errands, lambda _: having(requests_per_minute=100), clock=clock)
+        purse = purse_of(limits, user, 100)
+        await steadily(limits, clock, user, 20, 200)
+        held = purse.paid
+        assert held
+        clock.now += 10
+        limits._rates._look_at(purse)
+        overtaken = errands.take()
+        crowd = [asyncio.create_task(admitted(limits, user)) for _ in range(100)]
+        await until(lambda: sum(task.done() for task in crowd) >= 80 - held)
+        await until(lambda: not errands._tasks and not errands._waiting)
+        await errands._send(overtaken)
+        assert sum(await asyncio.gather(*crowd)) == 80
+        await limits.aclose()
+
+    async def test_a_ticket_of_another_clock_is_not_waited_for_long(
+        self, link: RedisLink, errands: Errands, user: User
+    ):
+        """After a fail-over to a Redis whose clock is an hour behind, requests would hang for an hour."""
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        limits = Limits(errands, lambda _: having(requests_per_minute=1), sleep=sleep)
+        seconds, _ = await link.client.time()
+        await link.client.zadd(named("held", user.id), {"another": 1_000 * (seconds + 3_600)})
+        assert [await admitted(limits, user) for _ in range(2)] == [True, False]
+        assert sum(slept) < 2
         await limits.aclose()
 
     async def test_who_leaves_while_he_waits_takes_nothing(self, valkey: Server, user: User):
