@@ -130,8 +130,8 @@ class Rates:
         told, waited = await self._hear(asked, purse), 0.0
         while not (told.ok or await _paid_for(purse)):
             if purse.returning is not None:
-                # Overtaken by what asked for this one.
-                await asyncio.shield(purse.returning)
+                # Overtaken by what asked for this one. Not a shield: that has no turn for noting what is done already.
+                await asyncio.wait([purse.returning])
             elif not told.held or waited >= _PATIENCE:
                 purse.refuse(self._clock(), told.seconds or 0.0)
                 entrance.requests = told.left

@@ -462,6 +462,7 @@ class TestHeldElsewhere:
         held = purse.paid
         assert held
         clock.now += 10
+        limits._rates._watched[purse].cancel()
         limits._rates._look_at(purse)
         overtaken = errands.take()
         crowd = [asyncio.create_task(admitted(limits, user)) for _ in range(100)]
@@ -470,6 +471,16 @@ class TestHeldElsewhere:
         await errands._send(overtaken)
         assert sum(await asyncio.gather(*crowd)) == 80
         await limits.aclose()
+
+    async def test_what_cannot_go_back_is_not_waited_for(self, errands: Errands, user: User):
+        """When Redis is away, who is refused just as something goes back would ask for ever, and nobody else go on."""
+        clock = Clock()
+        async with counting(errands, having(requests_per_minute=1), clock) as limits:
+            await errands.aclose()
+            assert await admitted(limits, user)
+            clock.now += 2  # nothing is being paid for, which would be waited for
+            limits._rates._give_back(purse_of(limits, user, 1))
+            assert not await admitted(limits, user)
 
     async def test_a_ticket_of_another_clock_is_not_waited_for_long(
         self, link: RedisLink, errands: Errands, user: User
